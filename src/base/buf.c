@@ -1,0 +1,181 @@
+#include "base/buf.h"
+#include "base/arena.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+void buf_init(struct buf *b, size_t limit)
+{
+    *b = (struct buf){.limit = limit};
+}
+
+void buf_release(struct buf *b)
+{
+    free(b->p);
+    buf_init(b, b->limit);
+}
+
+void buf_clear(struct buf *b)
+{
+    b->from = b->to = 0;
+    b->overflow = false;
+}
+
+static void make_room(struct buf *b, size_t n)
+{
+    if (b->size - b->to >= n)
+        return;
+    CHECK(n <= SIZE_MAX / 4);
+    size_t len = buf_len(b);
+    if (b->from && b->size - len >= n && b->from >= b->size / 2) {
+        memmove(b->p, b->p + b->from, len);
+    } else {
+        size_t size = b->size ? b->size : 256;
+        // Never more than half full after a copy, or a buffer eaten and filled by small pieces
+        // would be copied whole for each of them.
+        while (size < len + n || len > size / 2)
+            size *= 2;
+        char *p = malloc(size);
+        CHECK(p);
+        if (len)
+            memcpy(p, b->p + b->from, len);
+        free(b->p);
+        b->p = p;
+        b->size = size;
+    }
+    b->from = 0;
+    b->to = len;
+}
+
+bool buf_reserve(struct buf *b, size_t n, char **at)
+{
+    if (n > b->limit - buf_len(b)) {
+        b->overflow = true;
+        return false;
+    }
+    make_room(b, n);
+    *at = b->p ? b->p + b->to : NULL;
+    return true;
+}
+
+void buf_grown(struct buf *b, size_t n)
+{
+    CHECK(n <= b->size - b->to);
+    b->to += n;
+}
+
+bool buf_add(struct buf *b, const void *p, size_t n)
+{
+    char *at;
+    if (n == 0)
+        return true;
+    if (!buf_reserve(b, n, &at))
+        return false;
+    memcpy(at, p, n);
+    b->to += n;
+    return true;
+}
+
+bool buf_add_str(struct buf *b, struct str s)
+{
+    return buf_add(b, s.p, s.n);
+}
+
+bool buf_printf(struct buf *b, const char *fmt, ...)
+{
+    va_list args, again;
+    va_start(args, fmt);
+    va_copy(again, args);
+    int n = vsnprintf(NULL, 0, fmt, args);
+    va_end(args);
+    CHECK(n >= 0);
+    char *at;
+    // vsnprintf writes a 0 behind the text: one byte more of room, not of content.
+    bool fits = (size_t)n <= b->limit - buf_len(b);
+    if (fits) {
+        make_room(b, (size_t)n + 1);
+        at = b->p + b->to;
+        vsnprintf(at, (size_t)n + 1, fmt, again);
+        b->to += (size_t)n;
+    } else {
+        b->overflow = true;
+    }
+    va_end(again);
+    return fits;
+}
+
+void buf_eat(struct buf *b, size_t n)
+{
+    CHECK(n <= buf_len(b));
+    b->from += n;
+    if (b->from == b->to)
+        b->from = b->to = 0;
+}
+
+bool buf_splice(struct buf *b, size_t at, size_t drop, struct str with)
+{
+    CHECK(at <= buf_len(b) && drop <= buf_len(b) - at);
+    if (with.n == 0 && drop == 0)
+        return true;
+    if (with.n > drop) {
+        char *end;
+        if (!buf_reserve(b, with.n - drop, &end))
+            return false;
+    }
+    char *p = b->p + b->from + at;
+    size_t tail = buf_len(b) - at - drop;
+    if (tail)
+        memmove(p + with.n, p + drop, tail);
+    if (with.n)
+        memcpy(p, with.p, with.n);
+    b->to = b->to - drop + with.n;
+    return true;
+}
+
+// Length of the valid UTF-8 sequence at s[0], or 0. Table 3-7 of the Unicode standard.
+static size_t utf8_len(struct str s)
+{
+    const unsigned char *p = (const unsigned char *)s.p;
+    if (p[0] < 0x80)
+        return 1;
+    size_t n = p[0] >= 0xc2 && p[0] <= 0xdf   ? 2
+               : (p[0] & 0xf0) == 0xe0        ? 3
+               : p[0] >= 0xf0 && p[0] <= 0xf4 ? 4
+                                              : 0;
+    if (n == 0 || s.n < n)
+        return 0;
+    unsigned char low = p[0] == 0xe0 ? 0xa0 : p[0] == 0xf0 ? 0x90 : 0x80;
+    unsigned char high = p[0] == 0xed ? 0x9f : p[0] == 0xf4 ? 0x8f : 0xbf;
+    if (p[1] < low || p[1] > high)
+        return 0;
+    for (size_t i = 2; i < n; i++)
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    return n;
+}
+
+bool buf_add_json(struct buf *b, struct str s)
+{
+    size_t before = buf_len(b);
+    bool ok = buf_lit(b, "\"");
+    while (s.n && ok) {
+        unsigned char c = (unsigned char)s.p[0];
+        size_t n = utf8_len(s);
+        if (n == 0) {
+            ok = buf_lit(b, "\xef\xbf\xbd");
+            n = 1;
+        } else if (c == '"' || c == '\\') {
+            ok = buf_printf(b, "\\%c", c);
+        } else if (c < 0x20 || c == 0x7f) {
+            ok = buf_printf(b, "\\u%04x", c);
+        } else {
+            ok = buf_add(b, s.p, n);
+        }
+        s = str_skip(s, n);
+    }
+    ok = ok && buf_lit(b, "\"");
+    if (!ok)
+        b->to = b->from + before;
+    return ok;
+}

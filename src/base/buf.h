@@ -1,0 +1,50 @@
+// buf.h - bytes that grow at the end and are eaten at the front, with a limit.
+//
+// For what waits to be written and what has been read so far. An empty buffer holds no memory once
+// buf_release() was called, so ten thousand idle streams cost nothing.
+
+#ifndef CAUDAL_BUF_H
+#define CAUDAL_BUF_H
+
+#include "base/str.h"
+
+struct buf {
+    char *p;
+    size_t from, to;  // what is in it: p[from, to)
+    size_t size;      // of the allocation
+    size_t limit;     // to - from never exceeds it
+    bool overflow;    // something did not fit since the last clear; sticky, so that a writer of many
+                      // pieces may look once at the end
+};
+
+void buf_init(struct buf *b, size_t limit);
+void buf_release(struct buf *b);  // gives the memory back; the limit stays, the buffer is empty
+void buf_clear(struct buf *b);    // empties it, keeps the memory, forgets an overflow
+
+static inline size_t buf_len(const struct buf *b)
+{
+    return b->to - b->from;
+}
+
+static inline struct str buf_str(const struct buf *b)  // borrowed until the next change of `b`
+{
+    struct str s = {b->p ? b->p + b->from : NULL, b->to - b->from};
+    return s;
+}
+
+// Appending returns false, changes nothing and sets `overflow` when the limit would be passed.
+bool buf_add(struct buf *b, const void *p, size_t n);
+bool buf_add_str(struct buf *b, struct str s);
+bool buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
+#define buf_lit(b, literal) buf_add((b), (literal), sizeof(literal) - 1)
+
+bool buf_reserve(struct buf *b, size_t n, char **at);  // room for n more bytes, to be filled in place
+void buf_grown(struct buf *b, size_t n);               // n bytes were filled at `*at`
+void buf_eat(struct buf *b, size_t n);                 // forgets the first n bytes
+bool buf_splice(struct buf *b, size_t at, size_t drop, struct str with);  // replaces a span
+
+// JSON text of a string, with its quotes: control characters, quote and backslash escaped, the rest
+// as it is. The caller says whether `s` is UTF-8; invalid bytes become U+FFFD.
+bool buf_add_json(struct buf *b, struct str s);
+
+#endif

@@ -1,0 +1,105 @@
+// loop.h - one thread's world of sockets and timers. The only file that sees libuv is loop.c.
+//
+// A loop belongs to its thread: every call but loop_post() is made on it. The clock is read once a
+// turn. Callbacks may close and free what they are called for: a connection is freed by the loop
+// after `closed` was called, and nothing is called after that.
+
+#ifndef CAUDAL_LOOP_H
+#define CAUDAL_LOOP_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/heap.h"
+
+struct loop;
+
+MUST_USE enum err loop_new(struct loop **out, struct diag *diag);
+void loop_free(struct loop *l);   // after loop_run() has returned; closes what is left
+void loop_run(struct loop *l);    // until loop_stop()
+void loop_stop(struct loop *l);   // from its own thread; others: loop_post() a call of it
+int64_t loop_now_us(const struct loop *l);   // monotonic, as of the start of this turn
+int64_t loop_wall_us(const struct loop *l);  // since 1970, as of the start of this turn
+int64_t clock_now_us(void);                  // monotonic, read now: the clock of loop_now_us
+// Calls `fn(arg)` on the loop's thread, soon. The one call that any thread may make.
+void loop_post(struct loop *l, void (*fn)(void *arg), void *arg);
+// Calls `fn(arg)` once at the end of this turn, after all events and before sleeping.
+void loop_after_turn(struct loop *l, void (*fn)(void *arg), void *arg);
+
+struct timer {
+    struct heap_node node;
+    void (*fire)(struct timer *t);
+};
+// Sets (or moves) the timer; it fires once. `due_us` on loop_now_us()'s clock. The owner keeps the
+// struct where it is until timer_stop() or `fire`.
+void timer_set(struct loop *l, struct timer *t, int64_t due_us);
+void timer_stop(struct loop *l, struct timer *t);  // nothing if it is not set
+
+// --- connections ------------------------------------------------------------------------------
+
+struct conn;  // a TCP connection, plain or TLS
+
+struct conn_calls {
+    // Bytes came; borrowed for the call. They must all be used or copied.
+    void (*data)(void *ctx, struct str bytes);
+    // The other side will send no more (half-closed, or closed).
+    void (*eof)(void *ctx);
+    // What was waiting to be sent has fallen below the low mark after having been above the high one.
+    void (*drain)(void *ctx);
+    // A connection of conn_connect() is ready (TLS and proxy included), or will never be: then `e` is
+    // set, `diag` says why, and the connection closes by itself.
+    void (*opened)(void *ctx, enum err e, const struct diag *diag);
+    // It is gone: closed by us, reset, or failed. The last call for this connection.
+    void (*closed)(void *ctx, enum err why);
+};
+
+void conn_set(struct conn *c, const struct conn_calls *calls, void *ctx);
+struct loop *conn_loop(const struct conn *c);
+// Sends, or keeps what the socket does not take now. The bytes are copied. Nothing happens on a
+// connection that is closing. Small writes of one turn are joined when conn_cork() was called.
+void conn_send(struct conn *c, struct str bytes);
+void conn_send2(struct conn *c, struct str head, struct str body);  // one writev
+size_t conn_pending(const struct conn *c);   // bytes kept that the socket has not taken
+void conn_pause(struct conn *c);             // read no more from the socket until conn_resume()
+void conn_resume(struct conn *c);
+void conn_close(struct conn *c);             // sends what is pending (for at most 5 s), then closes
+void conn_abort(struct conn *c);             // closes at once, with a reset if anything was unread
+bool conn_closing(const struct conn *c);
+struct str conn_peer(const struct conn *c);  // "127.0.0.1:50312", borrowed from it
+size_t conn_bytes(const struct conn *c);     // memory it holds
+
+// --- listening --------------------------------------------------------------------------------
+
+struct listener;
+// Called for each new connection; set its calls with conn_set() before returning.
+typedef void (*accept_call)(void *ctx, struct conn *c);
+
+// Listens with SO_REUSEPORT, so that each loop has its own; TCP_NODELAY is inherited. Port 0: any,
+// see listener_port(). `first` is true for the first loop of a process: it then makes sure that no
+// other process has the port (SO_REUSEPORT would let both have it) and says so with ERR_EXISTS.
+MUST_USE enum err listener_new(struct listener **out, struct loop *l, struct str host, int32_t port,
+                               bool first, accept_call on_accept, void *ctx, struct diag *diag);
+int32_t listener_port(const struct listener *l);
+void listener_pause(struct listener *l);   // leave new connections in the backlog
+void listener_resume(struct listener *l);
+void listener_close(struct listener *l);   // and free it
+
+// --- connecting -------------------------------------------------------------------------------
+
+struct tls_client;  // tls.h
+
+struct conn_target {
+    struct str host;          // a name or an address; copied
+    int32_t port;
+    struct tls_client *tls;   // NULL: plain
+    struct str proxy_host;    // HTTP proxy; empty: none. With TLS: CONNECT. Without: the caller
+    int32_t proxy_port;       //   sends absolute-form targets and nothing is done here
+    struct str proxy_auth;    // value of Proxy-Authorization; empty: none
+    int64_t timeout_us;       // for all of it: DNS, TCP, CONNECT, TLS
+};
+
+// Starts connecting; `opened` comes later, never from inside this call. DNS does not block the loop;
+// addresses are tried in turn, the next after 250 ms or a failure (RFC 8305 in short).
+struct conn *conn_connect(struct loop *l, const struct conn_target *t, const struct conn_calls *calls,
+                          void *ctx);
+
+#endif

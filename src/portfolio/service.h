@@ -1,0 +1,72 @@
+// service.h - how fast a pool answers: the one model of service time that `sim`, `route`, `replay`
+// and `plan` share, so that they agree (design section 6).
+//
+//   prefill_us(u)  = P0 + P1 u + P2 u^2                       u uncached prompt tokens
+//   step_us(n, c)  = W + H n + K c                            n sequences, c context tokens in all
+//   power_w(n)     = idle + (busy - idle) * n / slots         of one replica, IT load
+//
+// W: weights read once a step; H: work per sequence; K: KV cache read per context token. Every
+// sequence gets one token a step. Parameters come from measured operating points, else from the
+// chip's bandwidth and compute with a stated efficiency; `basis` says which.
+
+#ifndef CAUDAL_SERVICE_H
+#define CAUDAL_SERVICE_H
+
+#include "portfolio/portfolio.h"
+
+struct service {
+    double prefill_us, prefill_us_per_tok, prefill_us_per_tok2;  // P0, P1, P2
+    double step_us, step_us_per_seq, step_us_per_ctx;            // W, H, K
+    int32_t slots;        // sequences at once, over all replicas
+    double kv_tok;        // context tokens at once, over all replicas; 0: no bound known
+    int32_t replicas;
+    double idle_w, busy_w;  // IT, over all replicas
+    double pue;
+    enum basis basis;     // BASIS_NONE: nothing is known, everything above is a plain guess
+    const char *why;      // static text: how the parameters were found
+};
+
+// Parameters of `pool` answering `model`. Never fails: with nothing known it gives a stated guess
+// with BASIS_NONE. O(points of the chip).
+void service_of(struct service *out, const struct portfolio *p, const struct pool *pool, int32_t model);
+
+// Time to prefill `uncached_tok` with the replica to itself.
+double service_prefill_us(const struct service *s, double uncached_tok);
+// Length of a decode step with `n` sequences (over all replicas) holding `ctx_tok` context tokens.
+double service_step_us(const struct service *s, double n, double ctx_tok);
+// Energy of one request in joules at the wall: its share of the replica's power, PUE included, when
+// `n` sequences are in the batch. An estimate; say so wherever it is shown.
+double service_joules(const struct service *s, double uncached_tok, double output_tok, double n,
+                      double ctx_tok);
+
+// The moving state of a pool in virtual time: queue, prefill, batch, one clock of steps. Used by the
+// simulated supplier in real time and by replay in virtual time; neither clock nor chance in here.
+// A sequence waits for a slot and KV room, is prefilled (one at a time per replica, decode going on
+// beside it), then gets one token a step until its last.
+struct service_sim;  // opaque
+
+enum service_event_kind { SERVICE_NONE, SERVICE_FIRST, SERVICE_TOKEN, SERVICE_LAST };
+struct service_event {
+    int64_t at_us;
+    enum service_event_kind kind;
+    int32_t id;       // of the sequence
+    int32_t token;    // 1-based number of the token, SERVICE_TOKEN and later
+};
+
+// Storage from the system, freed by service_sim_free(). `max` sequences at once, waiting included.
+struct service_sim *service_sim_new(const struct service *s, int32_t max);
+void service_sim_free(struct service_sim *sim);
+// A request comes in at `now_us`. Returns its id, reused after its last event or cancel, or -1: full.
+int32_t service_sim_add(struct service_sim *sim, int32_t prompt_tok, int32_t cached_tok,
+                        int32_t output_tok, int64_t now_us);
+void service_sim_cancel(struct service_sim *sim, int32_t id, int64_t now_us);
+// The time at which service_sim_next() has something to say; NEVER when idle. O(1).
+int64_t service_sim_due(const struct service_sim *sim);
+// Takes the next event with at_us <= now_us; SERVICE_NONE when there is none. Events of one step
+// come in order of id. Step lengths are set when the step begins.
+struct service_event service_sim_next(struct service_sim *sim, int64_t now_us);
+int32_t service_sim_running(const struct service_sim *sim);
+int32_t service_sim_waiting(const struct service_sim *sim);
+void service_sim_slow(struct service_sim *sim, double factor);  // 2: twice as slow, from the next step
+
+#endif

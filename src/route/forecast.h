@@ -1,0 +1,25 @@
+// forecast.h - how long the answer will be, and how many tokens are in these bytes: learnt, said so.
+//
+// Output length per (tenant, model) is an exponentially weighted mean of what was seen, capped by
+// max_tokens; prompt tokens are bytes times a ratio learnt per model. Fixed memory, under the same
+// lock as the router.
+
+#ifndef CAUDAL_FORECAST_H
+#define CAUDAL_FORECAST_H
+
+#include "base/arena.h"
+#include "base/err.h"
+
+struct forecast;
+
+MUST_USE enum err forecast_new(struct forecast **out, struct arena *a, int32_t n_tenants,
+                               int32_t n_models);
+// `max_tok` 0: the client set no limit. At least 1. Before anything was seen: 256.
+int32_t forecast_output_tok(const struct forecast *f, int32_t tenant, int32_t model, int32_t max_tok);
+// Before anything was seen: 4 bytes a token.
+int32_t forecast_prompt_tok(const struct forecast *f, int32_t model, int64_t prompt_bytes);
+double forecast_bytes_per_tok(const struct forecast *f, int32_t model);
+void forecast_learn(struct forecast *f, int32_t tenant, int32_t model, int64_t prompt_bytes,
+                    int32_t prompt_tok, int32_t output_tok);
+
+#endif

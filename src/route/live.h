@@ -1,0 +1,18 @@
+// live.h - what is known of the pools right now and outlives a portfolio: requests in flight, limit
+// buckets, breakers, learnt times. Kept by name, so that a reload may reorder, add and remove pools.
+//
+// Pure like route.h, and under the same lock. All memory is taken when it is made.
+
+#ifndef CAUDAL_LIVE_H
+#define CAUDAL_LIVE_H
+
+#include "base/arena.h"
+#include "base/err.h"
+
+struct live;
+
+// State for at most `max_pools` pool names and `max_pairs` (pool, model) pairs over its whole life.
+//   Errors  ERR_LIMIT  `a` is full
+MUST_USE enum err live_new(struct live **out, struct arena *a, int32_t max_pools, int32_t max_pairs);
+
+#endif

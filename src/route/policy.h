@@ -1,0 +1,29 @@
+// policy.h - a policy is a name and a score: the least score wins. Who is usable, ties, waiting and
+// refusal are decided once, in route.c.
+
+#ifndef CAUDAL_POLICY_H
+#define CAUDAL_POLICY_H
+
+#include "route/route.h"
+
+struct policy_view {       // what a policy may look at
+    const struct pool *pool;
+    int32_t index, n_pools;
+    int32_t in_flight, slots;
+    int32_t stand_in_rank;  // 0: the model asked for; else its place in the group
+    uint64_t turns;         // requests routed so far, for round-robin
+    const struct route_terms *terms;
+};
+
+struct policy {
+    const char *name;
+    double (*score)(const struct policy_view *v, const struct route_ask *ask);
+};
+
+const struct policy *policy_find(const char *name);  // NULL: no such policy
+const char *policy_names(void);                      // "least-cost, priority-spill, ..."
+
+extern const struct policy policy_least_cost, policy_priority_spill, policy_round_robin,
+    policy_least_in_flight;
+
+#endif

@@ -1,0 +1,155 @@
+// route.h - choose the pool that serves a request.
+//
+// Pure: no I/O, no clock, no globals, no allocation after route_new(). Time comes in as `now_us`
+// (monotonic) and chance as `ask->draw`, so the same calls in the same order give the same answers
+// in `serve` and in `replay`. Each attempt goes route_pick() -> route_took() -> route_done(); one
+// told to wait goes route_wait() -> route_next() or route_cancel().
+//
+// Choosing and counting are two calls: a pick that is never sent leaves nothing to undo. What a
+// reload must not lose (in flight, buckets, breakers, learnt rates) is in `struct live`, by name;
+// the router itself belongs to one portfolio and dies with it.
+
+#ifndef CAUDAL_ROUTE_H
+#define CAUDAL_ROUTE_H
+
+#include "portfolio/portfolio.h"
+
+struct route;  // opaque; one thread at a time: its owner holds the lock
+struct live;   // live.h
+
+enum { ROUTE_TRIED_MAX = 16, ROUTE_WAITING_MAX = 16384 };
+
+struct route_ask {
+    int32_t model;      // index into the portfolio's models
+    int32_t class;      // -1: none
+    int32_t tenant;     // -1: none (no keys in the portfolio)
+    uint32_t surface;   // one bit of enum surface
+    int32_t prompt_tok;      // tokens, estimated from bytes
+    int32_t output_tok;      // tokens, forecast, at most output_tok_max
+    int32_t output_tok_max;  // what the client allows; 0: not said
+    int32_t context_tok;     // the pool's context must exceed this; 0: prompt_tok + output_tok_max
+                             // as far as known
+    int64_t arrived_us, deadline_us;  // on the clock of `now_us`; NEVER: no deadline
+    int64_t wall_us;         // since 1970, at arrival, for phases and maintenance
+    uint64_t draw;           // 64 uniform random bits, to break ties
+    bool stand_in;           // other models of the group may answer
+    int32_t tried[ROUTE_TRIED_MAX];  // pools that have failed this request already
+    int32_t n_tried;
+};
+
+enum route_verdict { ROUTE_SEND, ROUTE_WAIT, ROUTE_REFUSE };
+
+// Why a pool may not have a request now; ROUTE_MAY is 0. Also why a request is refused: the mildest
+// bar over its candidates (the one that passes soonest).
+enum route_bar {
+    ROUTE_MAY,
+    ROUTE_BAR_WAIT,       // in flight, requests or tokens are spent for the moment
+    ROUTE_BAR_COOLING,    // it said 429: until its retry-after
+    ROUTE_BAR_BREAKER,    // failing
+    ROUTE_BAR_PRICE,      // the least cost exceeds what not answering costs
+    ROUTE_BAR_DEADLINE,   // it cannot answer in time
+    ROUTE_BAR_TRIED,      // has failed this very request
+    ROUTE_BAR_SPENT,      // money or quota at the supplier: out for minutes
+    ROUTE_BAR_INACTIVE,   // no phase is active, maintenance, or not enabled
+    ROUTE_BAR_CONTEXT,    // the request is longer than its context
+    ROUTE_BAR_REGION,     // the tenant's data may not go there
+    ROUTE_BAR_SURFACE,    // it does not answer this kind of call
+    ROUTE_BAR_MODEL,      // nobody serves the model
+};
+const char *route_bar_text(enum route_bar bar);
+
+struct route_terms {       // what a candidate costs, in nano-dollars; the sum is total
+    double list, energy, wait_ttft, wait_tokens, total;
+    double score;          // what the policy minimises; total for least-cost
+    int64_t ttft_us;       // expected: queue, uncached prefill, round trip
+    int64_t per_token_us;  // expected
+    bool observed;         // the times are from live observation, not only from the model
+};
+
+struct route_decision {
+    enum route_verdict verdict;
+    int32_t pool;       // ROUTE_SEND: index into the portfolio; otherwise -1
+    int32_t model;      // the model that will answer: ask's, or a stand-in
+    enum route_bar bar; // ROUTE_WAIT, ROUTE_REFUSE: why
+    bool probe;         // ROUTE_SEND through a half-open breaker
+    bool panic;         // every breaker of the model was open, so none counted
+    int64_t until_us;   // ROUTE_WAIT: worth asking again no later; ROUTE_REFUSE: when it may pass,
+                        // NEVER if it will not
+    int32_t candidates; // pools that might have had it, and of these
+    int32_t usable;     // those that could have it now
+    struct route_terms terms;  // of `pool`
+    const char *why;    // static text, for the log line, the decision header and the report
+};
+
+enum route_outcome {
+    ROUTE_OK,         // answered; its times are learnt
+    ROUTE_FAILED,     // refused, broken, timed out, 5xx: counts against the breaker
+    ROUTE_BUSY,       // 429 and the like: cools until `cool_us` passes, not a health failure
+    ROUTE_EMPTY,      // money or quota: out for `cool_us` (minutes)
+    ROUTE_NO_SAY,     // the client's mistake, or the client went away
+};
+
+struct route_seen {   // what was observed of one attempt
+    enum route_outcome outcome;
+    int64_t cool_us;        // ROUTE_BUSY, ROUTE_EMPTY; 0: not said
+    int64_t ttft_us;        // 0: nothing came
+    int64_t per_token_us;   // 0: not known (fewer than two tokens)
+    int32_t prompt_tok, cached_tok, output_tok;  // 0: not known
+};
+
+// Builds a router over `p`, which it borrows and which must outlive it. `policy` is a name of
+// policy.h. Binds each pool to its state in `live`, by name.
+//   Memory  all from `a`; about 300 bytes a pool and 64 bytes a place in the waiting line
+//   Errors  ERR_LIMIT    `a` or `live` is full
+//           ERR_INVALID  no such policy; `diag` names it and the known ones
+MUST_USE enum err route_new(struct route **out, struct arena *a, const struct portfolio *p,
+                            struct live *live, const char *policy, struct diag *diag);
+
+// Says where `ask` should go now. Changes nothing. O(pools of the model and its group).
+struct route_decision route_pick(const struct route *r, const struct route_ask *ask, int64_t now_us);
+
+// The attempt was sent: `d->pool` is busy with it until route_done(). Draws the limits.
+void route_took(struct route *r, const struct route_ask *ask, const struct route_decision *d,
+                int64_t now_us);
+// The attempt ended. Exactly once for each route_took() (and each send of route_next()).
+void route_done(struct route *r, const struct route_ask *ask, const struct route_decision *d,
+                const struct route_seen *seen, int64_t now_us);
+// The first content of an attempt came: a half-open breaker closes now, not when a long answer ends.
+void route_first(struct route *r, const struct route_decision *d, int64_t ttft_us, int64_t now_us);
+
+// Puts `ask` (copied) into the waiting line: earliest deadline first within a class, classes by the
+// worth of their waiting, and nobody starves. `user` comes back from route_next(). Returns a ticket,
+// or -1 when the line is full.
+int32_t route_wait(struct route *r, const struct route_ask *ask, uint64_t user, int64_t now_us);
+struct route_woken {
+    uint64_t user;
+    struct route_decision decision;  // ROUTE_SEND: already taken, route_done() is owed.
+                                     // ROUTE_REFUSE: its time is over
+};
+// Which waiting request should go now; false when none can. Call until false after route_done() and
+// when route_due() has come.
+bool route_next(struct route *r, struct route_woken *out, int64_t now_us);
+void route_cancel(struct route *r, int32_t ticket);  // its ticket is free; `user` never comes back
+int64_t route_due(const struct route *r);   // when route_next() may have something; NEVER: not by time
+int32_t route_waiting(const struct route *r);
+
+// Every candidate with its terms and its bar, for `x-caudal-explain` and the report. Returns how
+// many there are; at most `max` are written.
+struct route_candidate {
+    int32_t pool, model;
+    enum route_bar bar;
+    struct route_terms terms;
+};
+int32_t route_explain(const struct route *r, const struct route_ask *ask, int64_t now_us,
+                      struct route_candidate *out, int32_t max);
+
+// What the operator's page and /metrics show of a pool.
+struct route_pool_view {
+    int32_t in_flight;
+    bool breaker_open, cooling;
+    int64_t ttft_us, per_token_us;  // learnt; 0: nothing seen yet
+    uint64_t took, ok, failed, busy;
+};
+struct route_pool_view route_view(const struct route *r, int32_t pool, int64_t now_us);
+
+#endif

@@ -1,0 +1,47 @@
+// config.h - the portfolio file: text to struct portfolio.
+//
+// Pure: files come as text, the environment and secret files through functions of the caller.
+//
+//   texts -> yaml.c (trees) -> config.c (merge, expand ${NAME} and !file) -> config_read.c (one
+//   value each) driven by config_sections.c (a table of keys per section) -> portfolio_seal()
+//
+// The tables are also the reference of docs/portfolio.md: config_reference() writes it, and a test
+// compares.
+
+#ifndef CAUDAL_CONFIG_H
+#define CAUDAL_CONFIG_H
+
+#include "base/buf.h"
+#include "portfolio/check.h"
+#include "portfolio/portfolio.h"
+
+struct config_file {
+    struct str name;  // as messages show it; its folder is where `!file` looks
+    struct str text;
+};
+
+struct config_env {
+    void *ctx;
+    // The value of an environment variable, borrowed until config_load() returns. False: not set.
+    bool (*get)(void *ctx, struct str name, struct str *value);
+    // The whole of a file, in memory of `a`. On failure the diag says why and names no content.
+    enum err (*read)(void *ctx, struct arena *a, struct str path, struct str *text,
+                     struct diag *diag);
+};
+
+// Reads `files`, which are merged in order: maps by key; anything else said twice must be the same.
+// Every problem found goes to `problems`, none of them with a secret in it.
+//   Memory  all from `a`; names of files are borrowed as long as `out`
+//   Errors  ERR_INVALID  problems->errors > 0
+//           ERR_LIMIT    `a` is full (also said in `problems`)
+// `*out` is complete and sealed on success. On failure only its secrets may be used, to hide them.
+MUST_USE enum err config_load(struct portfolio *out, struct arena *a,
+                              const struct config_file *files, int32_t n_files,
+                              const struct config_env *env, struct problems *problems);
+
+// The key reference as Markdown tables, one for each section.
+void config_reference(struct buf *out);
+// Calls `each` with every key of the tables, with its path ("pools.NAME.limits.in_flight").
+void config_keys(void (*each)(void *ctx, struct str path, struct str key), void *ctx);
+
+#endif
