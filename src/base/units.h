@@ -44,6 +44,8 @@ struct civil {
     int32_t year, month, day, hour, minute, second;
 };
 struct civil civil_of(int64_t at_us);
+// Months past the year's ends are months of the years beside it (month 13 is January), days, hours,
+// minutes and seconds likewise; past the ends of int64_t, those ends.
 int64_t civil_us(struct civil c);
 
 // How a person reads an amount: "1.25 ms", "$0.000123", "12.4 GUSD", "250 MW". Returns `buf`.
