@@ -41,16 +41,21 @@ double service_joules(const struct service *s, double uncached_tok, double outpu
 
 // The moving state of a pool in virtual time: queue, prefill, batch, one clock of steps. Used by the
 // simulated supplier in real time and by replay in virtual time; neither clock nor chance in here.
-// A sequence waits for a slot and KV room, is prefilled (one at a time per replica, decode going on
-// beside it), then gets one token a step until its last.
+// A sequence waits for a slot and KV room (for its prompt and all its output, so that it never has to
+// give way), is prefilled (one at a time per replica, decode going on beside it), then gets one token a
+// step until its last. Waiting is first come, first served. Where nobody decodes, a step begins with
+// the end of a prefill: alone, n tokens take the prefill and n steps. O(log n) for a sequence, O(1) for
+// a token, a bit per id for a step.
 struct service_sim;  // opaque
 
+// Every event is one token: its first, one between, its last. Of one token in all there is only a
+// SERVICE_LAST; of none, a SERVICE_LAST with token 0 when the prefill ends.
 enum service_event_kind { SERVICE_NONE, SERVICE_FIRST, SERVICE_TOKEN, SERVICE_LAST };
 struct service_event {
     int64_t at_us;
     enum service_event_kind kind;
     int32_t id;       // of the sequence
-    int32_t token;    // 1-based number of the token, SERVICE_TOKEN and later
+    int32_t token;    // 1-based number of the token
 };
 
 // Storage from the system, freed by service_sim_free(). `max` sequences at once, waiting included.
@@ -59,13 +64,16 @@ void service_sim_free(struct service_sim *sim);
 // A request comes in at `now_us`. Returns its id, reused after its last event or cancel, or -1: full.
 int32_t service_sim_add(struct service_sim *sim, int32_t prompt_tok, int32_t cached_tok,
                         int32_t output_tok, int64_t now_us);
+// Wherever it is. Adding and cancelling are told the time they happen at: take all events up to then
+// first, or what they change begins only after those.
 void service_sim_cancel(struct service_sim *sim, int32_t id, int64_t now_us);
-// The time at which service_sim_next() has something to say; NEVER when idle. O(1).
+// When service_sim_next() should be called: at the latest when it has an event to tell, sometimes
+// earlier (a prefill ends, and its first step begins); NEVER when idle. O(1).
 int64_t service_sim_due(const struct service_sim *sim);
 // Takes the next event with at_us <= now_us; SERVICE_NONE when there is none. Events of one step
 // come in order of id. Step lengths are set when the step begins.
 struct service_event service_sim_next(struct service_sim *sim, int64_t now_us);
-int32_t service_sim_running(const struct service_sim *sim);
+int32_t service_sim_running(const struct service_sim *sim);  // who hold a slot: prefill and decode
 int32_t service_sim_waiting(const struct service_sim *sim);
 void service_sim_slow(struct service_sim *sim, double factor);  // 2: twice as slow, from the next step
 

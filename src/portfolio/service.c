@@ -1,0 +1,465 @@
+#include "portfolio/service.h"
+
+// Where each number comes from, best first: what a point states outright, what its speeds and times
+// say, the roofline of the chip, a guess. The decode step and the prefill find theirs separately.
+//
+// The roofline (Williams, Waterman and Patterson, 2009): a decode step reads every weight once, so
+// it lasts at least weights / bandwidth, and computes 2 operations per active parameter and token
+// (a multiplication and an addition; Kaplan et al., 2020, section 2.1). Prefill computes the same
+// per token and is bound by compute. Chips reach a share of their data sheet: DEFAULT_EFFICIENCY
+// unless the portfolio says more, which is in the middle of what serving engines measure.
+
+static const double DEFAULT_EFFICIENCY = 0.5;
+static const double DEFAULT_BYTES_PER_PARAMETER = 2;  // bf16
+static const double MEMORY_FOR_KV = 0.9;       // of what the weights leave, the rest is workspace
+static const double GUESS_STEP_US = 1e6 / 50;  // 50 tokens/s for each user
+static const double GUESS_PREFILL_US_PER_TOK = 1e6 / 2000;
+static const int32_t GUESS_SLOTS = 64;
+static const double US_PER_S = 1e6;
+
+// What a fit is made of: at `x` the time was `us`.
+struct sample {
+    double x, us;
+};
+
+enum { SAMPLES = 64, TERMS = 3 };
+struct samples {
+    struct sample s[SAMPLES];
+    int32_t n;
+};
+
+static void sample_add(struct samples *all, double x, double us)
+{
+    if (all->n < SAMPLES && us > 0)
+        all->s[all->n++] = (struct sample){x, us};
+}
+
+// Solves the normal equations of the terms in `set` (a bit each); the others are 0. False when they
+// do not determine the terms.
+static bool solve(double out[TERMS], double a[TERMS][TERMS], const double b[TERMS], unsigned set)
+{
+    double m[TERMS][TERMS + 1];
+    int which[TERMS], n = 0;
+    for (int i = 0; i < TERMS; i++) {
+        out[i] = 0;
+        if (set & (1u << i))
+            which[n++] = i;
+    }
+    for (int i = 0; i < n; i++) {
+        for (int j = 0; j < n; j++)
+            m[i][j] = a[which[i]][which[j]];
+        m[i][n] = b[which[i]];
+    }
+    // Symmetric and positive when determined: elimination needs no pivoting.
+    for (int i = 0; i < n; i++) {
+        if (m[i][i] <= 1e-9 * a[which[i]][which[i]])
+            return false;
+        for (int k = i + 1; k < n; k++) {
+            double f = m[k][i] / m[i][i];
+            for (int j = i; j <= n; j++)
+                m[k][j] -= f * m[i][j];
+        }
+    }
+    for (int i = n - 1; i >= 0; i--) {
+        double v = m[i][n];
+        for (int j = i + 1; j < n; j++)
+            v -= m[i][j] * out[which[j]];
+        out[which[i]] = v / m[i][i];
+    }
+    return true;
+}
+
+// The polynomial of `n_terms` terms without negative coefficients that is nearest to the samples in
+// relative error: with so few terms every set of non-zero ones can be tried (Lawson and Hanson's
+// active sets, all of them). Relative, because the steps of one chip span two orders of magnitude.
+static void fit(double out[TERMS], const struct samples *all, int n_terms)
+{
+    double x_max = 0, a[TERMS][TERMS] = {{0}}, b[TERMS] = {0};
+    for (int32_t i = 0; i < all->n; i++)
+        x_max = all->s[i].x > x_max ? all->s[i].x : x_max;
+    if (x_max <= 0)
+        x_max = 1;
+    for (int32_t i = 0; i < all->n; i++) {
+        double x = all->s[i].x / x_max, row[TERMS] = {1 / all->s[i].us, 0, 0};
+        row[1] = row[0] * x;
+        row[2] = row[1] * x;
+        for (int j = 0; j < TERMS; j++) {
+            for (int k = 0; k < TERMS; k++)
+                a[j][k] += row[j] * row[k];
+            b[j] += row[j];
+        }
+    }
+    double best = -1, terms[TERMS];
+    out[0] = out[1] = out[2] = 0;
+    for (unsigned set = 1; set < 1u << n_terms; set++) {
+        if (!solve(terms, a, b, set) || terms[0] < 0 || terms[1] < 0 || terms[2] < 0)
+            continue;
+        double gain = terms[0] * b[0] + terms[1] * b[1] + terms[2] * b[2];  // n less the residual
+        if (gain > best * (1 + 1e-12)) {
+            best = gain;
+            out[0] = terms[0];
+            out[1] = terms[1] / x_max;
+            out[2] = terms[2] / (x_max * x_max);
+        }
+    }
+}
+
+// The points that count: of the model itself, else of any model; and of one size of replica, since
+// points of 4 chips and of 8 describe two different machines.
+struct points {
+    const struct chip *chip;
+    int32_t model, chips;
+};
+
+static int32_t chips_of(const struct point *pt)
+{
+    return pt->chips > 0 ? pt->chips : 1;
+}
+
+static bool counts(const struct points *ps, const struct point *pt)
+{
+    return pt->model == ps->model && chips_of(pt) == ps->chips;
+}
+
+// The first size that the pool has the chips for, or else the first of all; 0: no points.
+static int32_t size_of_replica(const struct points *ps, double chips)
+{
+    int32_t first = 0;
+    for (int32_t i = 0; i < ps->chip->n_points; i++) {
+        const struct point *pt = &ps->chip->points[i];
+        if (pt->model != ps->model)
+            continue;
+        if (chips <= 0 || chips_of(pt) <= chips)
+            return chips_of(pt);
+        if (!first)
+            first = chips_of(pt);
+    }
+    return first;
+}
+
+static struct points points_of(const struct chip *chip, const struct pool *pool, int32_t model)
+{
+    struct points ps = {chip, model, 0};
+    ps.chips = size_of_replica(&ps, pool->chips);
+    if (ps.chips == 0) {
+        ps.model = -1;
+        ps.chips = size_of_replica(&ps, pool->chips);
+    }
+    return ps;
+}
+
+// How the decode step or the prefill was found. The order is that of preference.
+enum how { HOW_STATED, HOW_FITTED, HOW_ROOFLINE, HOW_GUESS };
+
+static const char *const why_text[4][4] = {
+    [HOW_STATED] = {"decode and prefill as the operating points state them",
+                    "decode as the operating points state it, prefill fitted to their TTFT",
+                    "decode as the operating points state it, prefill from the roofline",
+                    "decode as the operating points state it, prefill a plain guess"},
+    [HOW_FITTED] = {"decode fitted to the operating points, prefill as they state it",
+                    "decode and prefill fitted to the operating points",
+                    "decode fitted to the operating points, prefill from the roofline",
+                    "decode fitted to the operating points, prefill a plain guess"},
+    [HOW_ROOFLINE] = {"decode from the roofline, prefill as the operating points state it",
+                      "decode from the roofline, prefill fitted to the operating points' TTFT",
+                      "decode and prefill from the roofline of the chip",
+                      "decode from the roofline, prefill a plain guess"},
+    [HOW_GUESS] = {"decode a plain guess, prefill as the operating points state it",
+                   "decode a plain guess, prefill fitted to the operating points' TTFT",
+                   "decode a plain guess, prefill from the roofline",
+                   "nothing is known: a plain guess of 50 tok/s and 2000 tok/s of prefill"},
+};
+
+// The weakest basis of what was used; a point that names none is an assumption.
+static void weaken(enum basis *b, enum basis with)
+{
+    if (with == BASIS_NONE)
+        with = BASIS_ASSUMED;
+    if (with > *b)
+        *b = with;
+}
+
+// What a point says about the length of its steps. With a speed, a throughput and a batch that do
+// not multiply, the speed is that of one user alone and the throughput that of the batch.
+static void step_samples(struct samples *all, const struct point *pt)
+{
+    double n = pt->batch, user_us = pt->per_user_tok_s > 0 ? US_PER_S / pt->per_user_tok_s : 0;
+    if (pt->throughput_tok_s > 0 && n <= 0 && user_us > 0)
+        n = pt->throughput_tok_s / pt->per_user_tok_s;
+    double batch_us = pt->throughput_tok_s > 0 && n > 0 ? US_PER_S * n / pt->throughput_tok_s : 0;
+    if (n < 1)
+        n = 1;
+    if (user_us > 0 && batch_us > user_us * 1.05 && n > 1) {
+        sample_add(all, 1, user_us);
+        sample_add(all, n, batch_us);
+    } else {
+        sample_add(all, n, user_us > 0 ? user_us : batch_us);
+    }
+}
+
+static enum how decode_of(struct service *out, const struct points *ps, enum basis *basis)
+{
+    struct samples all = {.n = 0};
+    enum basis fitted = BASIS_NONE;
+    for (int32_t i = 0; i < ps->chip->n_points; i++) {
+        const struct point *pt = &ps->chip->points[i];
+        if (!counts(ps, pt))
+            continue;
+        if (pt->step_us > 0 || pt->step_per_sequence_us > 0) {
+            out->step_us = pt->step_us;
+            out->step_us_per_seq = pt->step_per_sequence_us;
+            out->step_us_per_ctx = pt->step_per_context_us;
+            weaken(basis, pt->basis);
+            return HOW_STATED;
+        }
+        int32_t before = all.n;
+        step_samples(&all, pt);
+        if (all.n > before)
+            weaken(&fitted, pt->basis);
+    }
+    if (all.n == 0)
+        return HOW_GUESS;
+    // K stays 0: the context that the points were measured with is in their times already.
+    double terms[TERMS];
+    fit(terms, &all, 2);
+    out->step_us = terms[0];
+    out->step_us_per_seq = terms[1];
+    out->step_us_per_ctx = 0;
+    *basis = fitted;
+    return HOW_FITTED;
+}
+
+// A TTFT holds the prefill and the step that makes the first token.
+static double prefill_part_us(const struct service *out, const struct point *pt)
+{
+    double n = pt->batch > 1 ? pt->batch : 1;
+    double us = (double)pt->ttft_us - (out->step_us + out->step_us_per_seq * n);
+    return us > 1 ? us : 1;
+}
+
+// Needs the decode step in `out`.
+static enum how prefill_of(struct service *out, const struct points *ps)
+{
+    struct samples all = {.n = 0};
+    for (int32_t i = 0; i < ps->chip->n_points; i++) {
+        const struct point *pt = &ps->chip->points[i];
+        if (!counts(ps, pt))
+            continue;
+        if (pt->prefill_tok_s > 0) {
+            out->prefill_us_per_tok = US_PER_S / pt->prefill_tok_s;
+            double rest = 0;
+            if (pt->ttft_us > 0 && pt->prompt_tok > 0)
+                rest = prefill_part_us(out, pt) - out->prefill_us_per_tok * pt->prompt_tok;
+            out->prefill_us = rest > 0 ? rest : 0;
+            return HOW_STATED;
+        }
+        if (pt->ttft_us > 0 && pt->prompt_tok > 0)
+            sample_add(&all, pt->prompt_tok, prefill_part_us(out, pt));
+    }
+    if (all.n == 0)
+        return HOW_GUESS;
+    // One point is a line through 0; from four on the curve of attention can be told from a line.
+    double terms[TERMS];
+    if (all.n == 1) {
+        out->prefill_us_per_tok = all.s[0].us / all.s[0].x;
+        return HOW_FITTED;
+    }
+    fit(terms, &all, all.n >= 4 ? 3 : 2);
+    out->prefill_us = terms[0];
+    out->prefill_us_per_tok = terms[1];
+    out->prefill_us_per_tok2 = terms[2];
+    return HOW_FITTED;
+}
+
+// What the data sheets say of `model` on this chip; zeros where they say too little.
+struct roofline {
+    double weights_bytes;
+    double bandwidth, compute;  // of one replica, with its efficiency
+    double operations;          // per token
+    double kv_bytes;            // per token of context
+};
+
+static double weights_of(const struct model *m)
+{
+    return m->parameters *
+           (m->bytes_per_parameter > 0 ? m->bytes_per_parameter : DEFAULT_BYTES_PER_PARAMETER);
+}
+
+static struct roofline roofline_of(const struct chip *c, const struct model *m, int32_t chips)
+{
+    double reach = (c->efficiency > 0 ? c->efficiency : DEFAULT_EFFICIENCY) * chips;
+    double active = m->active_parameters > 0 ? m->active_parameters : m->parameters;
+    struct roofline r = {
+        .weights_bytes = weights_of(m),
+        .bandwidth = c->bandwidth_bytes_s * reach,
+        .compute = c->compute_flop_s * reach,
+        .operations = 2 * active,
+        .kv_bytes = m->kv_bytes_per_tok,
+    };
+    return r;
+}
+
+// As many chips as the weights need, with a fifth of the memory left for the KV cache.
+static int32_t chips_for(const struct chip *c, const struct model *m)
+{
+    double need = c->memory_bytes > 0 ? weights_of(m) / (c->memory_bytes * 0.8) : 1;
+    if (need > 4096)
+        need = 4096;
+    int32_t chips = (int32_t)need;
+    return (double)chips < need ? chips + 1 : chips > 1 ? chips : 1;
+}
+
+static bool decode_roofline(struct service *out, const struct roofline *r)
+{
+    if (!(r->weights_bytes > 0) || !(r->bandwidth > 0))
+        return false;
+    out->step_us = US_PER_S * r->weights_bytes / r->bandwidth;
+    out->step_us_per_seq = r->compute > 0 ? US_PER_S * r->operations / r->compute : 0;
+    out->step_us_per_ctx = US_PER_S * r->kv_bytes / r->bandwidth;
+    return true;
+}
+
+static bool prefill_roofline(struct service *out, const struct roofline *r)
+{
+    if (!(r->operations > 0) || !(r->compute > 0))
+        return false;
+    out->prefill_us_per_tok = US_PER_S * r->operations / r->compute;
+    return true;
+}
+
+static int32_t whole(double v)
+{
+    return v >= INT32_MAX ? INT32_MAX : v < 1 ? 1 : (int32_t)v;
+}
+
+// Slots and KV room: as stated, else the fullest batch that was observed, else the pool's own
+// limit.
+static void room_of(struct service *out, const struct points *ps, const struct pool *pool)
+{
+    double slots = 0, batch = 0, kv = 0;
+    for (int32_t i = 0; ps->chip && i < ps->chip->n_points; i++) {
+        const struct point *pt = &ps->chip->points[i];
+        if (!counts(ps, pt))
+            continue;
+        double n = pt->batch;
+        if (n <= 0 && pt->per_user_tok_s > 0)
+            n = pt->throughput_tok_s / pt->per_user_tok_s;
+        batch = n > batch ? n : batch;
+        slots = pt->slots > slots ? pt->slots : slots;
+        kv = pt->kv_tok > kv ? pt->kv_tok : kv;
+    }
+    if (kv > 0)
+        out->kv_tok = kv * out->replicas;
+    int32_t limit = pool->limits.in_flight;
+    if (slots > 0)
+        out->slots = whole(slots * out->replicas);
+    else if (batch > 0)
+        out->slots = whole((double)whole(batch + 0.5) * out->replicas);
+    else
+        out->slots = limit > 0 ? limit : whole((double)GUESS_SLOTS * out->replicas);
+    if (slots <= 0 && limit > 0 && limit < out->slots)
+        out->slots = limit;
+}
+
+static void power_of(struct service *out, const struct points *ps, int32_t chips)
+{
+    double point_w = 0, n = (double)chips * out->replicas;
+    for (int32_t i = 0; i < ps->chip->n_points; i++)
+        if (counts(ps, &ps->chip->points[i]) && ps->chip->points[i].power_w > point_w)
+            point_w = ps->chip->points[i].power_w;
+    out->idle_w = ps->chip->idle_w * n;
+    out->busy_w = point_w > 0 ? point_w * out->replicas : ps->chip->power_w * n;
+    if (out->busy_w < out->idle_w)
+        out->busy_w = out->idle_w;
+}
+
+static int32_t replicas_of(const struct pool *pool, int32_t chips)
+{
+    if (pool->replicas > 0)
+        return pool->replicas;
+    return pool->chips > 0 ? whole(pool->chips / chips) : 1;
+}
+
+static void with_chip(struct service *out, const struct portfolio *p, const struct pool *pool,
+                      int32_t model)
+{
+    const struct chip *chip = &p->chips[pool->chip];
+    const struct model *m = model >= 0 ? &p->models[model] : NULL;
+    struct points ps = points_of(chip, pool, model);
+    int32_t chips = ps.chips ? ps.chips : m ? chips_for(chip, m) : 1;
+    out->replicas = replicas_of(pool, chips);
+
+    struct roofline r = {0};
+    if (m)
+        r = roofline_of(chip, m, chips);
+    enum basis basis = BASIS_NONE;
+    enum how decode = decode_of(out, &ps, &basis);
+    if (decode == HOW_GUESS && decode_roofline(out, &r)) {
+        decode = HOW_ROOFLINE;
+        basis = BASIS_ROOFLINE;
+        // Without points, memory that the weights leave bounds the contexts held at once.
+        double left = chip->memory_bytes * chips * MEMORY_FOR_KV - r.weights_bytes;
+        if (left > 0 && r.kv_bytes > 0)
+            out->kv_tok = left / r.kv_bytes * out->replicas;
+    }
+    if (decode == HOW_GUESS)
+        out->step_us = GUESS_STEP_US;
+    enum how prefill = prefill_of(out, &ps);
+    if (prefill == HOW_GUESS && prefill_roofline(out, &r))
+        prefill = HOW_ROOFLINE;
+    if (prefill == HOW_GUESS)
+        out->prefill_us_per_tok = GUESS_PREFILL_US_PER_TOK;
+    out->basis = basis;
+    out->why = why_text[decode][prefill];
+    room_of(out, &ps, pool);
+    power_of(out, &ps, chips);
+}
+
+void service_of(struct service *out, const struct portfolio *p, const struct pool *pool,
+                int32_t model)
+{
+    *out = (struct service){.replicas = 1, .pue = 1};
+    if (pool->site >= 0 && p->sites[pool->site].pue >= 1)
+        out->pue = p->sites[pool->site].pue;
+    if (pool->chip >= 0) {
+        with_chip(out, p, pool, model);
+        return;
+    }
+    out->replicas = replicas_of(pool, 1);
+    out->step_us = GUESS_STEP_US;
+    out->prefill_us_per_tok = GUESS_PREFILL_US_PER_TOK;
+    out->basis = BASIS_NONE;
+    out->why = why_text[HOW_GUESS][HOW_GUESS];
+    struct points none = {NULL, -1, 0};
+    room_of(out, &none, pool);
+}
+
+double service_prefill_us(const struct service *s, double uncached_tok)
+{
+    double u = uncached_tok > 0 ? uncached_tok : 0;
+    return s->prefill_us + (s->prefill_us_per_tok + s->prefill_us_per_tok2 * u) * u;
+}
+
+// How many replicas have work: a sequence is never spread over two.
+static double replicas_busy(const struct service *s, double n)
+{
+    return n >= s->replicas ? s->replicas : n > 1 ? n : 1;
+}
+
+double service_step_us(const struct service *s, double n, double ctx_tok)
+{
+    double busy = replicas_busy(s, n);
+    return s->step_us + s->step_us_per_seq * (n / busy) + s->step_us_per_ctx * (ctx_tok / busy);
+}
+
+double service_joules(const struct service *s, double uncached_tok, double output_tok, double n,
+                      double ctx_tok)
+{
+    if (n < 1)
+        n = 1;
+    double us = service_prefill_us(s, uncached_tok) + output_tok * service_step_us(s, n, ctx_tok);
+    double load = n < s->slots ? n / s->slots : 1;
+    double on = replicas_busy(s, n) / s->replicas;  // replicas without work are nobody's share
+    double watts = s->idle_w * on + (s->busy_w - s->idle_w) * load;
+    return watts / n * us / US_PER_S * s->pue;
+}
