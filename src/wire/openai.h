@@ -21,9 +21,10 @@ struct openai_request {   // of chat/completions, completions, embeddings, respo
     bool stream_said;              // the key is there
     bool usage_wanted;             // stream_options.include_usage is true
     struct json_span stream_options_at;  // kind JSON_NULL and n 0 when absent
-    int32_t output_tok_max;        // max_completion_tokens, max_tokens or max_output_tokens; 0: not said
-    int32_t choices;               // n; 1
-    int64_t prompt_bytes;          // text of messages, prompt or input, tools included; escapes count once
+    int32_t output_tok_max;        // max_completion_tokens, max_tokens or max_output_tokens, the largest; 0: not said
+    int32_t choices;               // the larger of n and best_of; 1
+    int64_t prompt_bytes;          // text of messages, prompt or input, tools included; escapes count once,
+                                   // a token given as a number counts 4, images and sounds nothing
     char service_tier[32];         // empty: not said
     char param[64];                // on failure: the key that is wrong, for the error's `param`
 };
@@ -35,16 +36,19 @@ MUST_USE enum err openai_read(struct openai_request *out, enum surface surface, 
                               struct diag *diag);
 
 // The body as it goes to the supplier: the model's name there, and for a stream of chat/completions or
-// completions usage asked for. Every other byte is the client's.
+// completions usage asked for. Every other byte is the client's. ERR_LIMIT: `out` is full, and as before.
 MUST_USE enum err openai_write(struct buf *out, const struct openai_request *rq, enum surface surface,
                                struct str as);
 
 // --- answers ----------------------------------------------------------------------------------
 
-struct openai_usage {
+struct openai_usage {      // cached within prompt, reasoning within output
     bool said;
     int32_t prompt_tok, cached_tok, output_tok, reasoning_tok;
 };
+// The messages dialect says the prompt at the start and the output, growing, at the end: the larger
+// of each is right, in every dialect.
+void openai_usage_join(struct openai_usage *all, const struct openai_usage *one);
 
 struct openai_event {     // what one event (or a whole unary answer) says
     bool content;         // text, a tool call, reasoning, a refusal: something a user waits for
@@ -55,9 +59,12 @@ struct openai_event {     // what one event (or a whole unary answer) says
     bool json;            // it is valid JSON
     int32_t pieces;       // deltas with content, as a count of tokens when no usage comes
     int32_t content_bytes;
-    struct json_span model_at, usage_at;  // n 0: absent; usage_at includes no comma
+    struct json_span model_at, usage_at;  // n 0: absent; usage_at includes no comma; it is there for
+                                          // "usage":null too (kind JSON_NULL, usage.said false)
+    size_t usage_key_at;                  // the opening quote of its key
     struct openai_usage usage;
-    struct json_span error_at;
+    struct json_span error_at;            // the error object, or the whole where it is flat
+    struct json_span choices_at;          // n 0: absent
 };
 
 // Reads one event's data of a stream, or a whole answer (`whole`).
@@ -65,16 +72,27 @@ void openai_event_read(struct openai_event *out, enum surface surface, struct st
                        struct str data, bool whole);
 
 // Writes `data` as the client gets it: the model's name `model` instead of the supplier's; usage
-// taken out if `strip_usage` (then a usage-only chunk gives nothing: returns false, nothing written).
-// A chunk with finish_reason and usage together (Cerebras) is split when usage is wanted and
-// `split_usage`. Appends plain JSON, without "data: ".
+// taken out if `strip_usage` (then a usage-only chunk gives nothing: returns false, nothing written;
+// false too when `out` is full, which shows in out->overflow). Appends plain JSON, without "data: ".
+// `model` empty: the supplier's stays. Usage is for stripping in chunks of chat/completions and
+// completions only; the other dialects always have it.
 bool openai_event_write(struct buf *out, const struct openai_event *ev, struct str data,
                         struct str model, bool strip_usage);
+// A chunk with finish_reason and usage together (Cerebras), where a client that wants usage expects it
+// in a chunk of its own: write it with strip_usage, then this as the next event.
+static inline bool openai_event_splits(const struct openai_event *ev)
+{
+    return ev->finish && ev->usage.said && !ev->usage_only && ev->choices_at.n > 0;
+}
+// The same chunk with `choices` empty. False: `out` is full.
+bool openai_event_write_usage(struct buf *out, const struct openai_event *ev, struct str data,
+                              struct str model);
 
 // --- errors -----------------------------------------------------------------------------------
 
-// What a failed answer means. `status` 200 with an error event is read by its code. Cerebras' flat
-// shape, Azure's innererror, Google's status and llama.cpp's integer code are understood.
+// What a failed answer means: the code first, then the status. `status` 200 with an error event is
+// read by its code. Cerebras' flat shape, Azure's innererror, Google's status and llama.cpp's integer
+// code are understood. `body` may be the whole answer, the whole event or what error_at spans.
 struct openai_fault {
     enum fault fault;
     char code[64], type[64], param[64];

@@ -1,0 +1,224 @@
+// Validation: one pass over the text, the strings in it 16 bytes at a time.
+
+#include "wire/json_scan.h"
+
+static int hex(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    char low = (char)(c | 0x20);
+    return low >= 'a' && low <= 'f' ? low - 'a' + 10 : -1;
+}
+
+// Four hexadecimal digits at p, or -1.
+static int32_t hex4(const char *p, const char *end)
+{
+    int32_t v = 0;
+    if (end - p < 4)
+        return -1;
+    for (int i = 0; i < 4; i++) {
+        int digit = hex(p[i]);
+        if (digit < 0)
+            return -1;
+        v = v * 16 + digit;
+    }
+    return v;
+}
+
+bool json_escape_read(const char **p, const char *end, uint32_t *c)
+{
+    const char *at = *p + 1;
+    if (at == end)
+        return false;
+    switch (*at++) {
+    case '"': *c = '"'; break;
+    case '\\': *c = '\\'; break;
+    case '/': *c = '/'; break;
+    case 'b': *c = '\b'; break;
+    case 'f': *c = '\f'; break;
+    case 'n': *c = '\n'; break;
+    case 'r': *c = '\r'; break;
+    case 't': *c = '\t'; break;
+    case 'u': {
+        int32_t unit = hex4(at, end), low;
+        if (unit < 0 || (unit >= 0xdc00 && unit <= 0xdfff))
+            return false;
+        at += 4;
+        if (unit >= 0xd800 && unit <= 0xdbff) {
+            if (end - at < 6 || at[0] != '\\' || at[1] != 'u')
+                return false;
+            low = hex4(at + 2, end);
+            if (low < 0xdc00 || low > 0xdfff)
+                return false;
+            at += 6;
+            unit = 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
+        }
+        *c = (uint32_t)unit;
+        break;
+    }
+    default: return false;
+    }
+    *p = at;
+    return true;
+}
+
+struct scan {
+    const char *p, *end;
+    const char *why;  // set where something is wrong, which is at `p`
+};
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static bool wrong(struct scan *s, const char *why)
+{
+    s->why = why;
+    return false;
+}
+
+static bool scan_string(struct scan *s)
+{
+    s->p++;
+    for (;;) {
+        uint32_t c;
+        s->p = string_stop(s->p, s->end);
+        if (s->p == s->end)
+            return wrong(s, "a string does not end");
+        if (*s->p == '"') {
+            s->p++;
+            return true;
+        }
+        if (*s->p != '\\')
+            return wrong(s, "a control character in a string");
+        if (!json_escape_read(&s->p, s->end, &c))
+            return wrong(s, "not an escape");
+    }
+}
+
+static bool scan_digits(struct scan *s)
+{
+    const char *from = s->p;
+    while (s->p < s->end && is_digit(*s->p))
+        s->p++;
+    return s->p > from || wrong(s, "a digit is missing");
+}
+
+static bool scan_number(struct scan *s)
+{
+    if (*s->p == '-')
+        s->p++;
+    const char *digits = s->p;
+    if (!scan_digits(s))
+        return false;
+    if (*digits == '0' && s->p - digits > 1)
+        return wrong(s, "a number with a leading zero");
+    if (s->p < s->end && *s->p == '.') {
+        s->p++;
+        if (!scan_digits(s))
+            return false;
+    }
+    if (s->p < s->end && (*s->p | 0x20) == 'e') {
+        s->p++;
+        if (s->p < s->end && (*s->p == '+' || *s->p == '-'))
+            s->p++;
+        return scan_digits(s);
+    }
+    return true;
+}
+
+static bool scan_word(struct scan *s, const char *word, size_t n)
+{
+    if ((size_t)(s->end - s->p) < n || memcmp(s->p, word, n) != 0)
+        return wrong(s, "not a value");
+    s->p += n;
+    return true;
+}
+
+static bool scan_scalar(struct scan *s)
+{
+    switch (*s->p) {
+    case '"': return scan_string(s);
+    case 't': return scan_word(s, "true", 4);
+    case 'f': return scan_word(s, "false", 5);
+    case 'n': return scan_word(s, "null", 4);
+    default: return *s->p == '-' || is_digit(*s->p) ? scan_number(s) : wrong(s, "not a value");
+    }
+}
+
+// "key" and the colon behind it.
+static bool scan_key(struct scan *s)
+{
+    if (s->p == s->end || *s->p != '"')
+        return wrong(s, "a key is missing");
+    if (!scan_string(s))
+        return false;
+    s->p = blank_skip(s->p, s->end);
+    if (s->p == s->end || *s->p != ':')
+        return wrong(s, "a colon is missing");
+    s->p = blank_skip(s->p + 1, s->end);
+    return true;
+}
+
+// One value, with all that is in it; the open brackets are kept in an array instead of on the
+// stack.
+static bool scan_value(struct scan *s)
+{
+    char closes[JSON_DEPTH_MAX];
+    int depth = 0;
+    for (;;) {
+        // A value begins here.
+        if (s->p == s->end)
+            return wrong(s, "a value is missing");
+        if (*s->p == '{' || *s->p == '[') {
+            if (depth == JSON_DEPTH_MAX)
+                return wrong(s, "nested too deeply");
+            char close = *s->p == '{' ? '}' : ']';
+            s->p = blank_skip(s->p + 1, s->end);
+            if (s->p == s->end || *s->p != close) {
+                closes[depth++] = close;
+                if (close == '}' && !scan_key(s))
+                    return false;
+                continue;
+            }
+            s->p++;
+        } else if (!scan_scalar(s)) {
+            return false;
+        }
+        // It has ended; what it is in may end with it.
+        for (;;) {
+            if (depth == 0)
+                return true;
+            s->p = blank_skip(s->p, s->end);
+            if (s->p < s->end && *s->p == closes[depth - 1]) {
+                s->p++;
+                depth--;
+                continue;
+            }
+            break;
+        }
+        if (s->p == s->end || *s->p != ',')
+            return wrong(s, "a comma or a closing bracket is missing");
+        s->p = blank_skip(s->p + 1, s->end);
+        if (closes[depth - 1] == '}' && !scan_key(s))
+            return false;
+    }
+}
+
+enum err json_validate(struct str text, struct diag *diag)
+{
+    if (text.n == 0)
+        return diag_set(diag, ERR_INVALID, "the text is empty");
+    if (!json_utf8_valid(text))
+        return diag_set(diag, ERR_INVALID, "the text is not valid UTF-8");
+    const char *end = text.p + text.n;
+    struct scan s = {.p = blank_skip(text.p, end), .end = end};
+    if (scan_value(&s)) {
+        s.p = blank_skip(s.p, end);
+        if (s.p == end)
+            return ERR_NONE;
+        s.why = "something follows the value";
+    }
+    return diag_set(diag, ERR_INVALID, "byte %zu: %s", (size_t)(s.p - text.p), s.why);
+}
