@@ -19,6 +19,7 @@ struct sse_event {
 struct sse {
     struct buf kept;   // the part of an event seen so far, raw
     struct buf joined; // an event of several data lines, joined
+    size_t open_n;     // bytes of `kept` that are a line without its end
     bool after_cr;     // the last byte was CR: an LF now belongs to it
     bool bom_passed;
     bool eat_kept;     // `kept` was given out whole: empty it at the next call
