@@ -24,7 +24,8 @@ enum { PROBLEMS_MAX = 200 };
 struct problems {
     struct arena *arena;  // where texts are kept; not owned
     struct problem *first, *last;
-    int32_t errors, warnings;  // found, also those past PROBLEMS_MAX, which are counted and not kept
+    int32_t errors,
+        warnings;  // found, also those past PROBLEMS_MAX, which are counted and not kept
 };
 
 void problems_init(struct problems *list, struct arena *a);
@@ -37,12 +38,17 @@ void problem_print(struct buf *out, const struct problem *problem);
 // Problems are in the order of the portfolio's arrays. O(pools x models + contracts x pools).
 void check_portfolio(const struct portfolio *p, int64_t wall_us, struct problems *list);
 
+// May this pool be called at this time? "yes", or "no: " and why not; `*callable` says it for
+// programs.
+struct str pool_now(struct arena *a, const struct portfolio *p, const struct pool *pool,
+                    int64_t wall_us, bool *callable);
+
 bool host_is_loopback(struct str host);  // 127.0.0.0/8, ::1 and localhost, with or without brackets
 // The host of "scheme://user@host:port/path", borrowed from `url`; empty when there is none.
 struct str url_host(struct str url);
 
-// Text without secrets: every value of p->secrets of at least SECRET_MIN bytes is replaced by "***".
-// Shorter ones are left, since they would blot out half the text; callers never print those.
+// Text without secrets: every value of p->secrets of at least SECRET_MIN bytes is replaced by
+// "***". Shorter ones are left, since they would blot out half the text; callers never print those.
 enum { SECRET_MIN = 6 };
 // False: `out` is full.
 bool secrets_hide(struct buf *out, const struct portfolio *p, struct str text);

@@ -174,7 +174,7 @@ struct contract {
     bool value_is_bound;         // "more than" or "up to": see value_note
     int64_t value_uusd;          // 0: not stated
     struct str value_note;
-    int64_t signed_us, from_us, until_us;
+    int64_t signed_us, from_us, until_us;  // 0: not said; until NEVER: open
     uint32_t purpose;            // bits of enum purpose; both when not said
     struct commitment commitment;
     struct phase *phases;        // [n_phases], by from_us
@@ -208,7 +208,7 @@ struct group {  // models that may stand in for each other, the first preferred
 
 struct token_price {  // nano-dollars per million tokens
     bool said;
-    int64_t input, cached_input, cache_write, output;  // cached_input -1: as input
+    int64_t input, cached_input, cache_write, output;  // cached_input, cache_write -1: as input
 };
 
 struct serving {  // one model that a pool serves
@@ -295,6 +295,7 @@ struct demand {  // forecast of one stream: who asks what, how much, when
 };
 
 struct serve_config {
+    struct place place;          // of `listen:`
     struct str host;             // default 127.0.0.1
     int32_t port;                // default 8080
     struct str policy;           // default "least-cost"

@@ -2,11 +2,12 @@
 //
 // Pure: files come as text, the environment and secret files through functions of the caller.
 //
-//   texts -> yaml.c (trees) -> config.c (merge, expand ${NAME} and !file) -> config_read.c (one
-//   value each) driven by config_sections.c (a table of keys per section) -> portfolio_seal()
+//   texts -> yaml.c (trees) -> config.c (${NAME}, !file, merge: one tree) -> config_top.c (names,
+//   then each section) -> the tables of config_sections, _supply, _contracts and _pools, each row
+//   of which config_read.c turns into one member -> portfolio_seal()
 //
-// The tables are also the reference of docs/portfolio.md: config_reference() writes it, and a test
-// compares.
+// The tables are also the reference of docs/portfolio.md: config_reference_section() writes
+// it, and a test compares.
 
 #ifndef CAUDAL_CONFIG_H
 #define CAUDAL_CONFIG_H
@@ -39,9 +40,9 @@ MUST_USE enum err config_load(struct portfolio *out, struct arena *a,
                               const struct config_file *files, int32_t n_files,
                               const struct config_env *env, struct problems *problems);
 
-// The key reference as Markdown tables, one for each section.
-void config_reference(struct buf *out);
-// Calls `each` with every key of the tables, with its path ("pools.NAME.limits.in_flight").
-void config_keys(void (*each)(void *ctx, struct str path, struct str key), void *ctx);
+// The keys of one section as a Markdown table; nothing for `groups`, which has none.
+void config_reference_section(struct buf *out, const char *section);
+// Calls `each` with every key of the tables: "pools", "limits.in_flight".
+void config_keys(void (*each)(void *ctx, const char *section, const char *path), void *ctx);
 
 #endif

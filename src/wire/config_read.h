@@ -67,10 +67,10 @@ enum kind {
 struct field {
     const char *key;
     enum kind kind;
-    size_t at, n_at;          // offsets into the struct
-    int unit;                 // enum unit_kind, or the enum section of a reference
-    double scale;             // of KIND_UNIT*; 0: 1
-    double lo, hi;            // bounds, in the struct's unit; both 0: not negative
+    size_t at, n_at;             // offsets into the struct
+    int unit;                    // enum unit_kind, or the enum section of a reference
+    double scale;                // of KIND_UNIT*; 0: 1
+    double lo, hi;               // bounds, in the struct's unit; both 0: not negative
     const char *(*word)(int i);  // the i-th word; NULL: there is no such word
     const struct field *sub;     // up to the row without a key
     void (*read)(struct reader *r, const struct yaml_node *node, void *object);
@@ -91,6 +91,7 @@ void read_map(struct reader *r, const struct yaml_node *node, const struct field
               int32_t n_tables);
 void read_fields(struct reader *r, const struct yaml_node *node, const struct field *rows,
                  void *object);
+void read_field(struct reader *r, const struct yaml_node *node, const struct field *f, void *owner);
 const struct field *field_of(const struct field *rows, const char *key);
 
 // Problems. `what` and `expected` hold no secrets; the value is shown only if it is none.
@@ -100,8 +101,6 @@ void bad(struct reader *r, struct place place, const char *fmt, ...) PRINTF_LIKE
 void out_of_memory(struct reader *r);
 struct str shown(struct reader *r, const struct yaml_node *node);  // a value for a person
 struct str path_text(struct arena *a, const struct step *path);
-// " (did you mean `near`?)", or nothing.
-struct str nearest_row(struct reader *r, struct str key, const struct fields *tables, int32_t n);
 
 // Single values; false (and a problem) when the node is not one.
 bool is_map(struct reader *r, const struct yaml_node *node, const char *expected);
@@ -124,26 +123,41 @@ bool si_prefix(struct str unit, double *factor);  // "", k, M, G, T or P, nothin
 
 // A list's entries in order; a single value counts as a list of one, nothing as an empty one.
 const struct yaml_node *list_first(const struct yaml_node *node);
+const struct yaml_node *list_next(const struct yaml_node *node, const struct yaml_node *at);
 int32_t list_len(const struct yaml_node *node);
 
-#define FIRST_STEP(r, s, nm, ix)                                                                   \
-    struct step s = {(r)->path, nm, ix};                                                           \
+#define FIRST_STEP(r, s, nm, ix)         \
+    struct step s = {(r)->path, nm, ix}; \
     (r)->path = &s
 #define LAST_STEP(r, s) (r)->path = (s).up
 
-// The tables, in the order of the file's sections (config_sections.c, config_supply.c).
+// The tables, each up to a row without a key (config_*.c).
 extern const struct field serve_fields[], class_fields[], supplier_fields[], model_fields[],
     pool_fields[], pool_override_fields[], tenant_fields[];
 extern const struct field site_fields[], chip_fields[], contract_fields[], demand_fields[];
-extern const struct field price_fields[], serving_fields[];
 
-// What has more shape than a table: fills p->pools and with it the suppliers of pools' own.
-void read_group(struct reader *r, const struct yaml_node *node, struct group *group);
-void read_pool(struct reader *r, const struct yaml_node *node, struct pool *pool,
-               int32_t own_supplier);
-void read_contract(struct reader *r, const struct yaml_node *node, struct contract *contract);
-void read_site(struct reader *r, const struct yaml_node *node, struct site *site);
+// The words of the enums, for tables of several files.
+const char *surface_word(int i);
+const char *purpose_word(int i);
+
+// What has more shape than a table. `node` is the value under the name.
+void read_sections(struct reader *r, const struct yaml_node *root);  // the whole file
+void read_supplier(struct reader *r, const struct yaml_node *node, struct supplier *s);
 void supplier_finish(struct reader *r, const struct yaml_node *node, struct supplier *s);
-void demand_finish(struct reader *r, const struct yaml_node *node, struct demand *d);
+void read_group(struct reader *r, const struct yaml_node *node, struct group *group);
+void read_contract(struct reader *r, const struct yaml_node *node, struct contract *contract);
+void read_demand(struct reader *r, const struct yaml_node *node, struct demand *d);
+// `own`: the supplier of the pool's name that its own keys fill; NULL: it has another one.
+void read_pool(struct reader *r, const struct yaml_node *node, struct pool *pool,
+               struct supplier *own);
+
+struct served {  // one entry of `serves:`
+    struct str name;
+    struct place place;
+    const struct yaml_node *detail;  // NULL: only the name was said
+};
+// The entries of `serves:` in all its forms; faults are said only if `report`. NULL when there are
+// none.
+struct served *served_list(struct reader *r, const struct yaml_node *node, bool report, int32_t *n);
 
 #endif

@@ -15,18 +15,18 @@ enum yaml_kind { YAML_SCALAR, YAML_LIST, YAML_MAP };
 
 struct yaml_node {
     enum yaml_kind kind;
-    struct place place;      // of the value
-    struct str text;         // of a scalar
-    struct str tag;          // "!file"; empty: none, or one of YAML's own
-    bool plain;              // a scalar without quotes
-    bool secret;             // its text must never be shown; set by whoever expands it
-    bool broken;             // reported already: readers pass over it
-    struct str key;          // of a child of a map
+    struct place place;  // of the value
+    struct str text;     // of a scalar
+    struct str tag;      // "!file"; empty: none, or one of YAML's own
+    bool plain;          // a scalar without quotes
+    bool secret;         // its text must never be shown; set by whoever expands it
+    bool broken;         // reported already: readers pass over it
+    struct str key;      // of a child of a map
     struct place key_place;
-    bool again;              // the same key stands earlier in the map, at `earlier`
+    bool again;  // the same key stands earlier in the map, at `earlier`
     struct place earlier;
     struct yaml_node *first, *last, *next;  // children in the order of the text; next sibling
-    int32_t n;               // children
+    int32_t n;                              // children
 };
 
 enum {

@@ -1,0 +1,56 @@
+#include "cli/load.h"
+
+#include "io/file.h"
+#include "wire/config.h"
+#include "wire/yaml.h"
+
+#include <stdlib.h>
+
+enum { SECRET_BYTES_MAX = 64 << 10 };
+
+static bool env_get(void *ctx, struct str name, struct str *value)
+{
+    (void)ctx;
+    char z[256];
+    if (name.n >= sizeof z)
+        return false;
+    memcpy(z, name.p, name.n);
+    z[name.n] = 0;
+    const char *v = getenv(z);
+    if (v)
+        *value = str_of(v);
+    return v != NULL;
+}
+
+static enum err secret_read(void *ctx, struct arena *a, struct str path, struct str *text,
+                            struct diag *diag)
+{
+    (void)ctx;
+    return file_read(text, a, path, SECRET_BYTES_MAX, diag);
+}
+
+enum err load_portfolio(struct portfolio *out, struct arena *a, char *const *paths, int32_t n_paths,
+                        struct problems *problems)
+{
+    const struct config_env env = {NULL, env_get, secret_read};
+    struct config_file *files = arena_new(a, struct config_file, n_paths);
+    int32_t n = 0;
+    *out = (struct portfolio){.arena = a};
+    if (!files)
+        return ERR_LIMIT;
+    for (int32_t i = 0; i < n_paths; i++) {
+        struct diag diag = {0};
+        bool in = strcmp(paths[i], "-") == 0;
+        struct config_file *f = &files[n];
+        f->name = in ? STR("<stdin>") : str_of(paths[i]);
+        enum err e = in ? file_read_stdin(&f->text, a, YAML_BYTES_MAX, &diag)
+                        : file_read(&f->text, a, f->name, YAML_BYTES_MAX, &diag);
+        if (e)
+            problems_add(problems, SEVERITY_ERROR, (struct place){0}, STR(""), "%s", diag.text);
+        else
+            n++;
+    }
+    if (n < n_paths)
+        return ERR_INVALID;
+    return config_load(out, a, files, n, &env, problems);
+}
