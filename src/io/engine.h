@@ -3,7 +3,8 @@
 // An engine is a child in its own process group, started through a re-exec of our own binary
 // (`caudal __engine`), which asks the kernel to be killed when its parent dies (PR_SET_PDEATHSIG, set
 // and checked after exec, from the main thread) and then execs the engine: never orphaned, also by
-// kill -9 of the gateway. Output goes to a log file. The health path is asked until it says 200;
+// kill -9 of the gateway; what the engine itself has
+// started dies with its group, but not with the gateway. Output goes to a log file. The health path is asked until it says 200;
 // an engine that dies or does not become ready is restarted with back-off and jitter.
 
 #ifndef CAUDAL_ENGINE_H
@@ -32,6 +33,7 @@ int32_t engine_port(const struct engine *e);
 int32_t engine_pid(const struct engine *e);       // 0: not running
 const struct supplier *engine_supplier(const struct engine *e);
 uint64_t engine_restarts(const struct engine *e);
+void engine_look_every(struct engine *e, int64_t us);  // at its health path, once ready; else 5 s
 // SIGTERM to its group, SIGKILL after `grace_us`; STOPPED is called when it is gone.
 void engine_stop(struct engine *e, int64_t grace_us);
 void engine_free(struct engine *e);               // after STOPPED, or kills at once

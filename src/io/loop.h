@@ -1,4 +1,5 @@
-// loop.h - one thread's world of sockets and timers. The only file that sees libuv is loop.c.
+// loop.h - one thread's world of sockets and timers. Behind it, and nowhere else, is libuv: loop.c,
+// conn.c, connect.c, listen.c and spawn.c see it through loop_uv.h.
 //
 // A loop belongs to its thread: every call but loop_post() is made on it. The clock is read once a
 // turn. Callbacks may close and free what they are called for: a connection is freed by the loop
@@ -23,7 +24,10 @@ int64_t clock_now_us(void);                  // monotonic, read now: the clock o
 // Calls `fn(arg)` on the loop's thread, soon. The one call that any thread may make.
 void loop_post(struct loop *l, void (*fn)(void *arg), void *arg);
 // Calls `fn(arg)` once at the end of this turn, after all events and before sleeping.
+// What `fn` adds comes at the end of the next turn, which then follows without sleep.
 void loop_after_turn(struct loop *l, void (*fn)(void *arg), void *arg);
+// Calls `fn(arg)` on the loop each time the process gets this signal, until loop_free().
+void loop_on_signal(struct loop *l, int number, void (*fn)(void *arg), void *arg);
 
 struct timer {
     struct heap_node node;
@@ -58,7 +62,10 @@ struct loop *conn_loop(const struct conn *c);
 // connection that is closing. Small writes of one turn are joined when conn_cork() was called.
 void conn_send(struct conn *c, struct str bytes);
 void conn_send2(struct conn *c, struct str head, struct str body);  // one writev
+void conn_cork(struct conn *c);  // keeps what is sent until the end of this turn, then writes it at once
 size_t conn_pending(const struct conn *c);   // bytes kept that the socket has not taken
+// When conn_pending() counts as much and as little again, for `drain`; 256 and 64 KiB unless said.
+void conn_marks(struct conn *c, size_t high, size_t low);
 void conn_pause(struct conn *c);             // read no more from the socket until conn_resume()
 void conn_resume(struct conn *c);
 void conn_close(struct conn *c);             // sends what is pending (for at most 5 s), then closes

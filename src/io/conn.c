@@ -1,0 +1,458 @@
+#include "io/loop_uv.h"
+
+#include "base/arena.h"
+
+#include <arpa/inet.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static void take_off(struct conn *c);
+static void look_at_pending(struct conn *c);
+
+// --- making and ending ------------------------------------------------------------------------
+
+struct conn *conn_make(struct loop *l, enum conn_phase phase)
+{
+    struct conn *c = take(sizeof *c);
+    c->loop = l;
+    c->phase = phase;
+    c->high = PENDING_HIGH;
+    c->low = PENDING_LOW;
+    buf_init(&c->out, PENDING_MAX);
+    CHECK(uv_tcp_init(&l->uv, &c->tcp) == 0);
+    c->tcp.data = c;
+    c->older = l->conns;
+    if (c->older)
+        c->older->newer = c;
+    l->conns = c;
+    return c;
+}
+
+bool conn_take_fd(struct conn *c, int fd, const struct address *a)
+{
+    c->address = *a;
+    int status = uv_tcp_open(&c->tcp, fd);
+    if (status)
+        close(fd);
+    return status == 0;
+}
+
+static void uncork(struct conn *c)
+{
+    if (!c->corked)
+        return;
+    c->corked = false;
+    if (c->corked_prev)
+        c->corked_prev->corked_next = c->corked_next;
+    else
+        c->loop->corked = c->corked_next;
+    if (c->corked_next)
+        c->corked_next->corked_prev = c->corked_prev;
+    c->corked_next = c->corked_prev = NULL;
+}
+
+// libuv calls this in the closing phase of a turn, never inside another callback: a connection may
+// be closed from anywhere and stays valid until that callback has returned.
+static void on_closed(uv_handle_t *handle)
+{
+    struct conn *c = handle->data;
+    turn_begin(c->loop);
+    if (c->calls && c->calls->closed)
+        c->calls->closed(c->ctx, c->why);
+    if (c->newer)
+        c->newer->older = c->older;
+    else
+        c->loop->conns = c->older;
+    if (c->older)
+        c->older->newer = c->newer;
+    tls_free(c->tls);
+    free(c->peer);
+    free(c);
+}
+
+void conn_end(struct conn *c, enum err why)
+{
+    if (c->phase == CONN_GONE)
+        return;
+    c->phase = CONN_GONE;
+    c->why = why;
+    timer_stop(c->loop, &c->timer);
+    uncork(c);
+    if (c->dial)
+        dial_drop(c);
+    buf_release(&c->out);
+    uv_close((uv_handle_t *)&c->tcp, on_closed);
+}
+
+// --- reading ----------------------------------------------------------------------------------
+
+static void on_room(uv_handle_t *handle, size_t suggested, uv_buf_t *room)
+{
+    (void)suggested;
+    const struct conn *c = handle->data;
+    *room = uv_buf_init(c->loop->read, READ_BYTES);
+}
+
+static void tell_eof(struct conn *c)
+{
+    if (c->eof)
+        return;
+    c->eof = true;
+    if (c->phase == CONN_OPEN && c->calls && c->calls->eof)
+        c->calls->eof(c->ctx);
+}
+
+static void tell_data(struct conn *c, struct str bytes)
+{
+    if (bytes.n && c->phase == CONN_OPEN && c->calls && c->calls->data)
+        c->calls->data(c->ctx, bytes);
+}
+
+static void scratch_clear(struct buf *b)
+{
+    if (b->size > SCRATCH_KEEP)
+        buf_release(b);
+    else
+        buf_clear(b);
+}
+
+// Bytes of a TLS peer. What TLS has to say to it (handshake, alerts, keys) leaves first.
+static void decrypt(struct conn *c, struct str bytes)
+{
+    struct loop *l = c->loop;
+    struct diag diag = {0};
+    bool ready = false, eof = false;
+    enum err e = tls_feed(c->tls, bytes, &l->plain, &l->wire, &ready, &eof, &diag);
+    conn_put(c, buf_str(&l->wire), STR(""));
+    scratch_clear(&l->wire);
+    if (c->phase == CONN_TLS && e)
+        dial_fail(c, e, "%s", diag.text);
+    else if (c->phase == CONN_TLS && ready)
+        dial_done(c);
+    // What came before a fault is authentic.
+    tell_data(c, buf_str(&l->plain));
+    scratch_clear(&l->plain);
+    if (e)
+        conn_end(c, e);
+    else if (eof)
+        tell_eof(c);
+}
+
+static void lost(struct conn *c, enum err e, const char *how)
+{
+    if (c->dial && c->phase < CONN_OPEN)
+        dial_fail(c, e, "%s", how);
+    else
+        conn_end(c, e);
+}
+
+static void at_eof(struct conn *c)
+{
+    switch (c->phase) {
+    case CONN_OPEN:
+        // Without close-notify anybody on the way may have cut the stream: not a clean end.
+        if (c->tls && !c->eof)
+            conn_end(c, ERR_RESET);
+        else
+            tell_eof(c);
+        break;
+    case CONN_CLOSING: c->eof = true; break;
+    case CONN_LINGERING: conn_end(c, ERR_NONE); break;
+    case CONN_GONE: break;
+    default: lost(c, ERR_RESET, "it closed the connection"); break;
+    }
+}
+
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *room)
+{
+    struct conn *c = stream->data;
+    turn_begin(c->loop);
+    if (n == UV_EOF) {
+        at_eof(c);
+    } else if (n < 0) {
+        // After conn_close() nobody waits for more.
+        lost(c, c->phase == CONN_LINGERING ? ERR_NONE : uv_err((int)n), uv_strerror((int)n));
+    } else if (n > 0) {
+        struct str bytes = {room->base, (size_t)n};
+        if (c->phase == CONN_PROXY)
+            dial_bytes(c, bytes);
+        else if (c->phase > CONN_OPEN)
+            return;  // closing: taken and forgotten, so that no reset overtakes our last bytes
+        else if (c->tls)
+            decrypt(c, bytes);
+        else
+            tell_data(c, bytes);
+    }
+}
+
+void conn_read_on(struct conn *c)
+{
+    if (c->phase == CONN_GONE || (c->paused && c->phase == CONN_OPEN))
+        return;
+    int status = uv_read_start((uv_stream_t *)&c->tcp, on_room, on_read);
+    // After the other side's FIN there is nothing to start.
+    if (status && status != UV_EALREADY && !c->eof)
+        conn_end(c, uv_err(status));
+}
+
+void conn_marks(struct conn *c, size_t high, size_t low)
+{
+    c->high = high;
+    c->low = low;
+}
+
+void conn_pause(struct conn *c)
+{
+    c->paused = true;
+    if (c->phase == CONN_OPEN)
+        uv_read_stop((uv_stream_t *)&c->tcp);
+}
+
+void conn_resume(struct conn *c)
+{
+    if (!c->paused)
+        return;
+    c->paused = false;
+    if (c->phase == CONN_OPEN && !c->eof)
+        conn_read_on(c);
+}
+
+// --- writing ----------------------------------------------------------------------------------
+
+static void on_written(uv_write_t *request, int status)
+{
+    struct flight *f = request->data;
+    struct conn *c = CONTAINER_OF(request->handle, struct conn, tcp);
+    turn_begin(c->loop);
+    buf_release(&f->bytes);
+    free(f);
+    c->flight = NULL;
+    if (c->phase == CONN_GONE)
+        return;
+    if (status) {
+        lost(c, uv_err(status), uv_strerror(status));
+        return;
+    }
+    if (!c->corked)
+        take_off(c);
+    look_at_pending(c);
+}
+
+// Hands all that waits to libuv, which writes it when the socket has room.
+static void take_off(struct conn *c)
+{
+    if (c->flight || buf_len(&c->out) == 0)
+        return;
+    struct flight *f = take(sizeof *f);
+    f->bytes = c->out;
+    buf_init(&c->out, PENDING_MAX);
+    f->request.data = f;
+    uv_buf_t b = uv_buf_init(f->bytes.p + f->bytes.from, (unsigned)buf_len(&f->bytes));
+    int status = uv_write(&f->request, (uv_stream_t *)&c->tcp, &b, 1, on_written);
+    if (status) {
+        buf_release(&f->bytes);
+        free(f);
+        conn_end(c, uv_err(status));
+        return;
+    }
+    c->flight = f;
+}
+
+static void shut(struct conn *c)
+{
+    if (c->eof) {
+        conn_end(c, ERR_NONE);
+        return;
+    }
+    uv_os_fd_t fd;
+    if (uv_fileno((uv_handle_t *)&c->tcp, &fd) || shutdown(fd, SHUT_WR)) {
+        conn_end(c, ERR_NONE);
+        return;
+    }
+    c->phase = CONN_LINGERING;
+    int64_t until_us = c->loop->now_us + LINGER_US;
+    timer_set(c->loop, &c->timer, min_i64(until_us, c->timer.node.due_us));
+}
+
+static void look_at_pending(struct conn *c)
+{
+    size_t pending = conn_pending(c);
+    if (c->phase == CONN_CLOSING && pending == 0) {
+        shut(c);
+    } else if (c->above && pending < c->low) {
+        c->above = false;
+        if (c->phase == CONN_OPEN && c->calls && c->calls->drain)
+            c->calls->drain(c->ctx);
+    }
+}
+
+// Errors of a write are told later, by `closed`: nothing is called from inside conn_send().
+void conn_put(struct conn *c, struct str a, struct str b)
+{
+    size_t written = 0;
+    if (a.n + b.n == 0 || c->phase >= CONN_LINGERING)
+        return;
+    if (!c->corked && !c->flight && buf_len(&c->out) == 0) {
+        uv_buf_t both[2];
+        unsigned n = 0;
+        if (a.n)
+            both[n++] = uv_buf_init((char *)(uintptr_t)a.p, (unsigned)a.n);
+        if (b.n)
+            both[n++] = uv_buf_init((char *)(uintptr_t)b.p, (unsigned)b.n);
+        int status = uv_try_write((uv_stream_t *)&c->tcp, both, n);
+        if (status < 0 && status != UV_EAGAIN) {
+            lost(c, uv_err(status), uv_strerror(status));
+            return;
+        }
+        written = status > 0 ? (size_t)status : 0;
+    }
+    size_t of_a = written < a.n ? written : a.n;
+    if (!buf_add_str(&c->out, str_skip(a, of_a)) ||
+        !buf_add_str(&c->out, str_skip(b, written - of_a))) {
+        conn_end(c, ERR_LIMIT);
+        return;
+    }
+    if (!c->corked)
+        take_off(c);
+    if (c->phase != CONN_GONE && conn_pending(c) > c->high)
+        c->above = true;
+}
+
+void conn_secure(struct conn *c, struct str a, struct str b)
+{
+    struct buf *wire = &c->loop->wire;
+    enum err e = a.n ? tls_send(c->tls, a, wire, NULL) : ERR_NONE;
+    if (!e && b.n)
+        e = tls_send(c->tls, b, wire, NULL);
+    conn_put(c, buf_str(wire), STR(""));
+    scratch_clear(wire);
+    if (e)
+        conn_end(c, e);
+}
+
+void conn_send2(struct conn *c, struct str head, struct str body)
+{
+    if (c->phase > CONN_OPEN)
+        return;
+    if (c->phase < CONN_OPEN) {
+        dial_early(c, head);
+        dial_early(c, body);
+    } else if (c->tls) {
+        conn_secure(c, head, body);
+    } else {
+        conn_put(c, head, body);
+    }
+}
+
+void conn_send(struct conn *c, struct str bytes)
+{
+    conn_send2(c, bytes, STR(""));
+}
+
+void conn_cork(struct conn *c)
+{
+    if (c->corked || c->phase != CONN_OPEN)
+        return;
+    c->corked = true;
+    c->corked_next = c->loop->corked;
+    if (c->corked_next)
+        c->corked_next->corked_prev = c;
+    c->loop->corked = c;
+}
+
+void conn_flush(struct conn *c)
+{
+    uncork(c);
+    if (c->flight)
+        return;
+    struct buf out = c->out;
+    buf_init(&c->out, PENDING_MAX);
+    conn_put(c, buf_str(&out), STR(""));
+    buf_release(&out);
+    look_at_pending(c);
+}
+
+size_t conn_pending(const struct conn *c)
+{
+    if (c->phase == CONN_GONE)
+        return 0;
+    size_t n = buf_len(&c->out) + uv_stream_get_write_queue_size((const uv_stream_t *)&c->tcp);
+    return c->dial ? n + dial_pending(c) : n;
+}
+
+// --- closing ----------------------------------------------------------------------------------
+
+static void on_close_timer(struct timer *t)
+{
+    struct conn *c = CONTAINER_OF(t, struct conn, timer);
+    conn_end(c, c->phase == CONN_LINGERING ? ERR_NONE : ERR_TIMEOUT);
+}
+
+void conn_close(struct conn *c)
+{
+    if (c->phase > CONN_OPEN)
+        return;
+    if (c->phase < CONN_OPEN) {
+        conn_end(c, ERR_NONE);
+        return;
+    }
+    if (c->tls) {
+        tls_close(c->tls, &c->loop->wire);
+        conn_put(c, buf_str(&c->loop->wire), STR(""));
+        scratch_clear(&c->loop->wire);
+        if (c->phase == CONN_GONE)
+            return;
+    }
+    c->phase = CONN_CLOSING;
+    c->timer.fire = on_close_timer;
+    timer_set(c->loop, &c->timer, c->loop->now_us + CLOSE_US);
+    if (!c->eof)
+        conn_read_on(c);
+    conn_flush(c);  // and, when nothing is pending, says FIN
+}
+
+void conn_abort(struct conn *c)
+{
+    conn_end(c, ERR_NONE);
+}
+
+bool conn_closing(const struct conn *c)
+{
+    return c->phase > CONN_OPEN;
+}
+
+// --- the rest ---------------------------------------------------------------------------------
+
+void conn_set(struct conn *c, const struct conn_calls *calls, void *ctx)
+{
+    c->calls = calls;
+    c->ctx = ctx;
+}
+
+struct loop *conn_loop(const struct conn *c)
+{
+    return c->loop;
+}
+
+struct str conn_peer(const struct conn *c)
+{
+    struct conn *own = (struct conn *)(uintptr_t)c;  // the text is a cache, made when asked for
+    if (!c->peer) {
+        char text[INET6_ADDRSTRLEN + 16];
+        address_text(text, sizeof text, &c->address);
+        own->peer = take(strlen(text) + 1);
+        strcpy(own->peer, text);
+    }
+    return str_of(c->peer);
+}
+
+size_t conn_bytes(const struct conn *c)
+{
+    size_t n = sizeof *c + c->out.size;
+    if (c->flight)
+        n += sizeof *c->flight + c->flight->bytes.size;
+    return c->dial ? n + dial_pending(c) : n;
+}

@@ -1,0 +1,24 @@
+// file.h - whole files, for what is read once: portfolios, traces, keys.
+
+#ifndef CAUDAL_FILE_H
+#define CAUDAL_FILE_H
+
+#include "base/arena.h"
+#include "base/err.h"
+
+// Reads a whole file, or what it can give (a pipe, /dev/stdin), into `a`; a 0 follows that is not
+// counted. The text lives as long as `a`.
+//   Errors  ERR_MISSING  it is not there, or is a folder
+//           ERR_DENIED   it may not be read
+//           ERR_LIMIT    it has more than `limit` bytes, or `a` is full
+//           ERR_SYSTEM   reading failed
+// `diag` names the file and says why.
+MUST_USE enum err file_read(struct str *out, struct arena *a, struct str path, size_t limit,
+                            struct diag *diag);
+MUST_USE enum err file_read_stdin(struct str *out, struct arena *a, size_t limit,
+                                  struct diag *diag);
+
+// Makes a folder and those above it, for this user alone (0700), unless it is there.
+MUST_USE enum err file_make_dir(struct str path, struct diag *diag);
+
+#endif
