@@ -1,0 +1,117 @@
+#include "gateway/answer.h"
+#include "wire/openai.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+enum { ERROR_BODY_BYTES_MAX = 8 * 1024 };
+
+void answer_new_id(struct worker *w, char id[REQUEST_ID_BYTES])
+{
+    snprintf(id, REQUEST_ID_BYTES, "req_%016" PRIx64 "%08x", rng_u64(&w->rng),
+             (unsigned)(rng_u64(&w->rng) >> 32));
+}
+
+static void write_retry(const struct answer *a, struct buf *out)
+{
+    if (a->no_retry)
+        buf_lit(out, "x-should-retry: false\r\n");
+    if (a->retry_after_us < 0)
+        return;
+    int64_t ms = (a->retry_after_us + 999) / 1000;
+    int64_t s = max_i64(1, (ms + 999) / 1000);  // Retry-After is whole seconds, at least one
+    buf_printf(out, "retry-after-ms: %" PRId64 "\r\nretry-after: %" PRId64 "\r\n", ms, s);
+}
+
+void answer_head(struct worker *w, struct client *c, const struct answer *a, int64_t length,
+                 struct buf *out)
+{
+    buf_printf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\n", a->status, http1_reason(a->status),
+               worker_date(w));
+    if (a->content_type)
+        buf_printf(out, "Content-Type: %s\r\n", a->content_type);
+    if (length >= 0)
+        buf_printf(out, "Content-Length: %" PRId64 "\r\n", length);
+    else if (client_version_minor(c) >= 1)
+        buf_lit(out, "Transfer-Encoding: chunked\r\n");
+    if (a->request_id.n)
+        buf_printf(out, "x-request-id: " STR_FMT "\r\n", STR_ARG(a->request_id));
+    if (a->origin.n)
+        buf_printf(
+            out,
+            "Access-Control-Allow-Origin: " STR_FMT "\r\nVary: Origin\r\n"
+            "Access-Control-Expose-Headers: x-request-id, x-caudal-decision, x-caudal-receipt, "
+            "retry-after, retry-after-ms\r\n",
+            STR_ARG(a->origin));
+    buf_add_str(out, a->extra);
+    if (!a->keep)
+        buf_lit(out, "Connection: close\r\n");
+    else if (client_version_minor(c) == 0)
+        buf_lit(out, "Connection: keep-alive\r\n");
+    buf_lit(out, "\r\n");
+}
+
+void answer_whole(struct worker *w, struct client *c, const struct answer *a, struct str body)
+{
+    buf_clear(&w->scratch);
+    answer_head(w, c, a, (int64_t)body.n, &w->scratch);
+    client_send2(c, buf_str(&w->scratch), body);
+    buf_clear(&w->scratch);
+}
+
+// The messages dialect has error types of its own, by status.
+static const char *messages_type(int32_t status)
+{
+    switch (status) {
+    case 401: return "authentication_error";
+    case 403: return "permission_error";
+    case 404: return "not_found_error";
+    case 413: return "request_too_large";
+    case 429: return "rate_limit_error";
+    case 503: return "overloaded_error";
+    case 504: return "timeout_error";
+    default: return status < 500 ? "invalid_request_error" : "api_error";
+    }
+}
+
+static void write_error_body(const struct answer *a, struct buf *out)
+{
+    if (a->surface != SURFACE_MESSAGES) {
+        openai_error_write(out, a->message, a->type, a->param, a->code);
+        return;
+    }
+    buf_printf(out, "{\"type\":\"error\",\"error\":{\"type\":\"%s\",\"message\":",
+               messages_type(a->status));
+    buf_add_json(out, str_of(a->message));
+    buf_lit(out, "},\"request_id\":");
+    buf_add_json(out, a->request_id);
+    buf_lit(out, "}");
+}
+
+void answer_error(struct worker *w, struct client *c, const struct answer *a)
+{
+    struct buf head, body;
+    buf_init(&head, ERROR_BODY_BYTES_MAX);
+    buf_init(&body, ERROR_BODY_BYTES_MAX);
+    write_error_body(a, &body);
+    struct answer whole = *a;
+    if (!whole.content_type)
+        whole.content_type = "application/json";
+    buf_add_str(&head, a->extra);
+    write_retry(a, &head);
+    whole.extra = buf_str(&head);
+    answer_whole(w, c, &whole, buf_str(&body));
+    buf_release(&head);
+    buf_release(&body);
+}
+
+void answer_refuse(struct worker *w, struct client *c, const struct answer *a)
+{
+    char id[REQUEST_ID_BYTES];
+    answer_new_id(w, id);
+    struct answer with_id = *a;
+    with_id.request_id = str_of(id);
+    with_id.retry_after_us = -1;
+    with_id.keep = false;
+    answer_error(w, c, &with_id);
+}

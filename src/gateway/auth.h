@@ -1,0 +1,30 @@
+// auth.h - who asks: keys are known by their SHA-256 only.
+
+#ifndef CAUDAL_AUTH_H
+#define CAUDAL_AUTH_H
+
+#include "gateway/generation.h"
+#include "wire/http1.h"
+
+struct auth_slot {  // open addressing by the digest's first bytes
+    unsigned char sha256[32];
+    int32_t tenant;  // -1: empty
+};
+
+// Fills g->auth from the portfolio's tenants. ERR_INVALID: two tenants share a key.
+MUST_USE enum err auth_build(struct generation *g, struct diag *diag);
+
+bool auth_open(const struct generation *g);  // no tenant has a key: loopback only, everybody may
+
+enum auth_verdict { AUTH_OK, AUTH_NO_KEY, AUTH_WRONG_KEY, AUTH_BAD_HOST, AUTH_BAD_ORIGIN };
+struct auth {
+    enum auth_verdict verdict;
+    int32_t tenant;  // AUTH_OK; -1: no tenant is described
+};
+// Reads Authorization: Bearer or x-api-key. A missing and a wrong key cost the same time. Without
+// keys checks Host and Origin instead, since a web page can post to a loopback server.
+struct auth auth_check(const struct generation *g, const struct http1_head *head);
+
+bool auth_origin_allowed(const struct serve_config *c, struct str origin);
+
+#endif

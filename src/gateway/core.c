@@ -1,0 +1,232 @@
+#include "gateway/core.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+// A pool name and a (pool, model) pair keep their place over reloads, so there is room for names
+// that have gone; live.h says what one costs.
+enum { LIVE_POOLS_MAX = 4096, LIVE_PAIRS_MAX = 16384, CORE_BYTES_MAX = 256 * 1024 * 1024 };
+
+struct core {
+    pthread_mutex_t lock;
+    struct arena arena;
+    struct live *live;
+    struct forecast *forecast;
+    struct retry_budget retries;
+};
+
+enum waiter_state { WAITER_WAITING, WAITER_WOKEN, WAITER_ABANDONED };
+
+struct waiter {
+    struct core *core;
+    struct generation *generation;
+    struct loop *loop;
+    waiter_call woken;
+    void *ctx;
+    struct route_ask ask;
+    struct route_decision decision;
+    int32_t ticket;
+    enum waiter_state state;
+};
+
+enum err core_new(struct core **out, const struct portfolio *p, struct diag *diag)
+{
+    struct core *c = take(sizeof *c);
+    pthread_mutex_init(&c->lock, NULL);
+    arena_init(&c->arena, CORE_BYTES_MAX);
+    retry_budget_init(&c->retries, p->serve.retry_budget);
+    enum err e = live_new(&c->live, &c->arena, LIVE_POOLS_MAX, LIVE_PAIRS_MAX);
+    if (!e)
+        e = forecast_new(&c->forecast, &c->arena, p->n_tenants, p->n_models);
+    if (e) {
+        core_free(c);
+        return diag_set(diag, e, "the portfolio is too large");
+    }
+    *out = c;
+    return ERR_NONE;
+}
+
+void core_free(struct core *c)
+{
+    if (!c)
+        return;
+    pthread_mutex_destroy(&c->lock);
+    arena_release(&c->arena);
+    free(c);
+}
+
+struct live *core_live(struct core *c)
+{
+    return c->live;
+}
+
+void core_estimate(struct core *c, struct route_ask *ask, int64_t prompt_bytes)
+{
+    pthread_mutex_lock(&c->lock);
+    ask->prompt_tok = forecast_prompt_tok(c->forecast, ask->model, prompt_bytes);
+    ask->output_tok =
+        forecast_output_tok(c->forecast, ask->tenant, ask->model, ask->output_tok_max);
+    pthread_mutex_unlock(&c->lock);
+}
+
+struct route_decision core_pick(struct core *c, struct generation *g, const struct route_ask *ask,
+                                int64_t now_us)
+{
+    pthread_mutex_lock(&c->lock);
+    struct route_decision d = route_pick(g->route, ask, now_us);
+    if (d.verdict == ROUTE_SEND)
+        route_took(g->route, ask, &d, now_us);
+    pthread_mutex_unlock(&c->lock);
+    return d;
+}
+
+void core_first(struct core *c, struct generation *g, const struct route_decision *d,
+                int64_t ttft_us, int64_t now_us)
+{
+    pthread_mutex_lock(&c->lock);
+    route_first(g->route, d, ttft_us, now_us);
+    pthread_mutex_unlock(&c->lock);
+}
+
+// Runs on the waiter's own loop.
+static void deliver(void *arg)
+{
+    struct waiter *w = arg;
+    struct core *c = w->core;
+    pthread_mutex_lock(&c->lock);
+    bool abandoned = w->state == WAITER_ABANDONED;
+    pthread_mutex_unlock(&c->lock);
+    if (!abandoned) {
+        w->woken(w->ctx, &w->decision);
+    } else if (w->decision.verdict == ROUTE_SEND) {
+        struct route_seen seen = {.outcome = ROUTE_NO_SAY};
+        core_done(c, w->generation, &w->ask, &w->decision, &seen, loop_now_us(w->loop));
+    }
+    generation_drop(w->generation);
+    free(w);
+}
+
+static void wake_locked(struct generation *g, int64_t now_us)
+{
+    struct route_woken woken;
+    while (route_waiting(g->route) && route_next(g->route, &woken, now_us)) {
+        struct waiter *w = (struct waiter *)(uintptr_t)woken.user;
+        w->decision = woken.decision;
+        w->state = WAITER_WOKEN;
+        loop_post(w->loop, deliver, w);
+    }
+}
+
+void core_done(struct core *c, struct generation *g, const struct route_ask *ask,
+               const struct route_decision *d, const struct route_seen *seen, int64_t now_us)
+{
+    pthread_mutex_lock(&c->lock);
+    route_done(g->route, ask, d, seen, now_us);
+    wake_locked(g, now_us);
+    pthread_mutex_unlock(&c->lock);
+}
+
+void core_poke(struct core *c, struct generation *g, int64_t now_us)
+{
+    pthread_mutex_lock(&c->lock);
+    wake_locked(g, now_us);
+    pthread_mutex_unlock(&c->lock);
+}
+
+void core_learn(struct core *c, const struct route_ask *ask, int64_t prompt_bytes,
+                int32_t prompt_tok, int32_t output_tok)
+{
+    pthread_mutex_lock(&c->lock);
+    forecast_learn(c->forecast, ask->tenant, ask->model, prompt_bytes, prompt_tok, output_tok);
+    pthread_mutex_unlock(&c->lock);
+}
+
+void core_request(struct core *c)
+{
+    pthread_mutex_lock(&c->lock);
+    retry_budget_request(&c->retries);
+    pthread_mutex_unlock(&c->lock);
+}
+
+struct failover_decision core_failover(struct core *c, struct failover *f, struct route_ask *ask,
+                                       enum fault fault, int64_t retry_after_us, int64_t now_us)
+{
+    pthread_mutex_lock(&c->lock);
+    struct failover_decision d = failover_next(f, ask, fault, retry_after_us, &c->retries, now_us);
+    pthread_mutex_unlock(&c->lock);
+    return d;
+}
+
+struct waiter *core_wait(struct core *c, struct generation *g, const struct route_ask *ask,
+                         struct loop *loop, waiter_call woken, void *ctx, int64_t now_us)
+{
+    struct waiter *w = take(sizeof *w);
+    *w = (struct waiter){
+        .core = c, .generation = g, .loop = loop, .woken = woken, .ctx = ctx, .ask = *ask};
+    pthread_mutex_lock(&c->lock);
+    w->ticket = route_wait(g->route, ask, (uint64_t)(uintptr_t)w, now_us);
+    pthread_mutex_unlock(&c->lock);
+    if (w->ticket < 0) {
+        free(w);
+        return NULL;
+    }
+    generation_hold(g);
+    return w;
+}
+
+void core_wait_cancel(struct core *c, struct waiter *w, int64_t now_us)
+{
+    pthread_mutex_lock(&c->lock);
+    bool waiting = w->state == WAITER_WAITING;
+    if (waiting)
+        route_cancel(w->generation->route, w->ticket);
+    else
+        w->state = WAITER_ABANDONED;  // deliver() is on its way: it gives the slot back
+    if (waiting)
+        wake_locked(w->generation, now_us);
+    pthread_mutex_unlock(&c->lock);
+    if (waiting) {
+        generation_drop(w->generation);
+        free(w);
+    }
+}
+
+void core_ready(struct core *c, struct generation *g, int32_t pool, bool ready)
+{
+    pthread_mutex_lock(&c->lock);
+    route_set_ready(g->route, pool, ready);
+    pthread_mutex_unlock(&c->lock);
+}
+
+struct route_pool_view core_view(struct core *c, struct generation *g, int32_t pool, int64_t now_us)
+{
+    pthread_mutex_lock(&c->lock);
+    struct route_pool_view v = route_view(g->route, pool, now_us);
+    pthread_mutex_unlock(&c->lock);
+    return v;
+}
+
+int32_t core_explain(struct core *c, struct generation *g, const struct route_ask *ask,
+                     int64_t now_us, struct route_candidate *out, int32_t max)
+{
+    pthread_mutex_lock(&c->lock);
+    int32_t n = route_explain(g->route, ask, now_us, out, max);
+    pthread_mutex_unlock(&c->lock);
+    return n;
+}
+
+double core_bytes_per_tok(struct core *c, int32_t model)
+{
+    pthread_mutex_lock(&c->lock);
+    double v = forecast_bytes_per_tok(c->forecast, model);
+    pthread_mutex_unlock(&c->lock);
+    return v;
+}
+
+int32_t core_waiting(struct core *c, struct generation *g)
+{
+    pthread_mutex_lock(&c->lock);
+    int32_t n = route_waiting(g->route);
+    pthread_mutex_unlock(&c->lock);
+    return n;
+}

@@ -1,0 +1,59 @@
+// core.h - the one routing core that all loops of the process share (design section 5): a lock, a
+// sequence number, the forecasts, the retry budget, and the waking of those that wait.
+//
+// Every call is short and takes the lock once. Time comes from the calling loop.
+
+#ifndef CAUDAL_CORE_H
+#define CAUDAL_CORE_H
+
+#include "gateway/generation.h"
+#include "io/loop.h"
+#include "route/failover.h"
+#include "route/forecast.h"
+
+struct core;
+
+// ERR_LIMIT: the portfolio is too large for the forecasts. Borrows nothing but `p`'s counts.
+MUST_USE enum err core_new(struct core **out, const struct portfolio *p, struct diag *diag);
+void core_free(struct core *c);
+struct live *core_live(struct core *c);
+
+// Fills ask->prompt_tok, output_tok and draw from what was learnt.
+void core_estimate(struct core *c, struct route_ask *ask, int64_t prompt_bytes);
+
+// Picks and, when the verdict is send, takes: one step under the lock, so that limits are exact.
+struct route_decision core_pick(struct core *c, struct generation *g, const struct route_ask *ask,
+                                int64_t now_us);
+void core_first(struct core *c, struct generation *g, const struct route_decision *d,
+                int64_t ttft_us, int64_t now_us);
+// The attempt ended; wakes those that its slot was waited for by.
+void core_done(struct core *c, struct generation *g, const struct route_ask *ask,
+               const struct route_decision *d, const struct route_seen *seen, int64_t now_us);
+// What was seen of a whole request, for the forecasts.
+void core_learn(struct core *c, const struct route_ask *ask, int64_t prompt_bytes,
+                int32_t prompt_tok, int32_t output_tok);
+
+void core_request(struct core *c);  // a request came: the retry budget grows
+struct failover_decision core_failover(struct core *c, struct failover *f, struct route_ask *ask,
+                                       enum fault fault, int64_t retry_after_us, int64_t now_us);
+
+// One that waits for a slot. `woken` is called on `loop` with the decision (already taken when it
+// says send), at most once, and never after core_wait_cancel().
+struct waiter;
+typedef void (*waiter_call)(void *ctx, const struct route_decision *d);
+// NULL: the waiting line is full.
+struct waiter *core_wait(struct core *c, struct generation *g, const struct route_ask *ask,
+                         struct loop *loop, waiter_call woken, void *ctx, int64_t now_us);
+void core_wait_cancel(struct core *c, struct waiter *w, int64_t now_us);
+void core_poke(struct core *c, struct generation *g,
+               int64_t now_us);  // time has passed: wake who can go
+
+void core_ready(struct core *c, struct generation *g, int32_t pool, bool ready);
+struct route_pool_view core_view(struct core *c, struct generation *g, int32_t pool,
+                                 int64_t now_us);
+int32_t core_explain(struct core *c, struct generation *g, const struct route_ask *ask,
+                     int64_t now_us, struct route_candidate *out, int32_t max);
+double core_bytes_per_tok(struct core *c, int32_t model);
+int32_t core_waiting(struct core *c, struct generation *g);
+
+#endif

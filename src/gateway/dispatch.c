@@ -1,0 +1,178 @@
+#include "gateway/dispatch.h"
+#include "gateway/answer.h"
+#include "gateway/auth.h"
+#include "gateway/exchange.h"
+#include "gateway/pages.h"
+#include "gateway/passthrough.h"
+
+// The calls that a model answers, by path.
+static const struct {
+    struct str path;
+    enum surface surface;
+} surfaces[] = {
+    {{"/v1/chat/completions", 20}, SURFACE_CHAT}, {{"/v1/completions", 15}, SURFACE_COMPLETIONS},
+    {{"/v1/embeddings", 14}, SURFACE_EMBEDDINGS}, {{"/v1/responses", 13}, SURFACE_RESPONSES},
+    {{"/v1/messages", 12}, SURFACE_MESSAGES},
+};
+
+static enum surface surface_of(struct str path)
+{
+    for (size_t i = 0; i < COUNTOF(surfaces); i++)
+        if (str_eq(path, surfaces[i].path))
+            return surfaces[i].surface;
+    return 0;
+}
+
+static void refuse(struct worker *w, struct client *c, const struct asked *q, struct answer a)
+{
+    char id[REQUEST_ID_BYTES];
+    answer_new_id(w, id);
+    a.request_id = str_of(id);
+    a.origin = q->origin;
+    a.surface = q->surface;
+    // A refused head may have a body behind it: reading it all only to throw it away is the
+    // sender's gain, so only short ones keep the connection.
+    int64_t length = q->head->content_length;
+    a.keep = client_keep_alive(c) && !q->head->chunked && length <= 64 * 1024 &&
+             !(q->head->expect_continue && length > 0);
+    a.retry_after_us = -1;
+    if (!a.type)
+        a.type = "invalid_request_error";
+    answer_error(w, c, &a);
+    client_done(c, a.keep);
+}
+
+static void refuse_auth(struct worker *w, struct client *c, const struct asked *q,
+                        enum auth_verdict v)
+{
+    switch (v) {
+    case AUTH_OK: break;
+    case AUTH_NO_KEY:
+    case AUTH_WRONG_KEY:
+        // The same words for both: whether a key exists is nobody's business.
+        refuse(w, c, q,
+               (struct answer){.status = 401,
+                               .code = "invalid_api_key",
+                               .message = "Incorrect API key provided. Send a key of this gateway "
+                                          "as 'Authorization: Bearer KEY'.",
+                               .extra = STR("WWW-Authenticate: Bearer\r\n")});
+        break;
+    case AUTH_BAD_HOST:
+        refuse(w, c, q,
+               (struct answer){.status = 403,
+                               .code = "host_not_allowed",
+                               .message = "This gateway has no keys and answers only to loopback "
+                                          "names (localhost, 127.0.0.1, [::1]) in Host."});
+        break;
+    case AUTH_BAD_ORIGIN:
+        refuse(w, c, q,
+               (struct answer){.status = 403,
+                               .code = "origin_not_allowed",
+                               .message = "This gateway has no keys, and pages of this origin may "
+                                          "not call it; serve.cors allows origins."});
+        break;
+    }
+}
+
+static void answer_preflight(struct worker *w, struct client *c, const struct asked *q)
+{
+    const struct str *wanted = http1_get(q->head, STR("access-control-request-headers"));
+    struct buf extra;
+    buf_init(&extra, 4096);
+    buf_lit(&extra, "Access-Control-Allow-Methods: GET, POST, DELETE, "
+                    "OPTIONS\r\nAccess-Control-Max-Age: 600\r\n");
+    if (wanted && http1_value_ok(*wanted))
+        buf_printf(&extra, "Access-Control-Allow-Headers: " STR_FMT "\r\n", STR_ARG(*wanted));
+    char id[REQUEST_ID_BYTES];
+    answer_new_id(w, id);
+    struct answer a = {.status = 204,
+                       .request_id = str_of(id),
+                       .origin = q->origin,
+                       .extra = buf_str(&extra),
+                       .keep = client_keep_alive(c)};
+    buf_clear(&w->scratch);
+    answer_head(w, c, &a, 0, &w->scratch);
+    client_send(c, buf_str(&w->scratch));
+    buf_release(&extra);
+    client_done(c, true);
+}
+
+static void not_found(struct worker *w, struct client *c, const struct asked *q)
+{
+    refuse(w, c, q,
+           (struct answer){.status = 404,
+                           .code = "unknown_url",
+                           .message =
+                               "Unknown request URL. caudal answers /v1/chat/completions, "
+                               "/v1/completions, /v1/embeddings, /v1/responses, /v1/messages "
+                               "and /v1/models; other paths need the tenant's passthrough."});
+}
+
+static void bad_method(struct worker *w, struct client *c, const struct asked *q, const char *allow)
+{
+    struct buf extra;
+    buf_init(&extra, 256);
+    buf_printf(&extra, "Allow: %s\r\n", allow);
+    refuse(w, c, q,
+           (struct answer){.status = 405,
+                           .code = "method_not_supported",
+                           .extra = buf_str(&extra),
+                           .message = "This path does not take this method."});
+    buf_release(&extra);
+}
+
+static void model_call(struct worker *w, struct client *c, const struct asked *q)
+{
+    const struct str *encoding = http1_get(q->head, STR("content-encoding"));
+    if (encoding && !str_eq_nocase(*encoding, STR("identity"))) {
+        refuse(w, c, q,
+               (struct answer){.status = 415,
+                               .code = "unsupported_encoding",
+                               .message = "A request's body is sent without Content-Encoding."});
+    } else if (q->head->content_length > w->generation->portfolio->serve.body_bytes) {
+        refuse(w, c, q,
+               (struct answer){.status = 413,
+                               .code = "request_too_large",
+                               .message = "The request's body is longer than serve.limits.body."});
+    } else {
+        exchange_begin(w, c, q);
+    }
+}
+
+void dispatch(struct worker *w, struct client *c, const struct http1_head *head)
+{
+    struct asked q = {.head = head, .path = head->path, .tenant = -1};
+    const struct serve_config *s = &w->generation->portfolio->serve;
+    const struct str *origin = http1_get(head, STR("origin"));
+    if (origin && auth_origin_allowed(s, *origin) && http1_value_ok(*origin))
+        q.origin = *origin;
+    if (q.origin.n && str_eq(head->method, STR("OPTIONS"))) {
+        answer_preflight(w, c, &q);
+        return;
+    }
+    enum page page = page_of(q.path);
+    q.surface = surface_of(q.path);
+    struct auth auth = auth_check(w->generation, head);
+    bool needs_no_key = page_is_open(page) || (page == PAGE_METRICS && client_is_loopback(c));
+    bool let_in = auth.verdict == AUTH_OK ||
+                  (needs_no_key && (auth.verdict == AUTH_NO_KEY || auth.verdict == AUTH_WRONG_KEY));
+    if (!let_in) {
+        refuse_auth(w, c, &q, auth.verdict);
+        return;
+    }
+    q.tenant = auth.tenant;
+    const struct tenant *t = q.tenant < 0 ? NULL : &w->generation->portfolio->tenants[q.tenant];
+    bool get = str_eq(head->method, STR("GET"));
+    if (page && get)
+        page_send(w, c, page, &q);
+    else if (page && page != PAGE_MODEL)
+        bad_method(w, c, &q, "GET");
+    else if (q.surface && str_eq(head->method, STR("POST")))
+        model_call(w, c, &q);
+    else if (t && t->passthrough >= 0 && str_starts(q.path, STR("/v1/")))
+        passthrough_begin(w, c, &q, t->passthrough);
+    else if (q.surface)
+        bad_method(w, c, &q, "POST");
+    else
+        not_found(w, c, &q);
+}

@@ -1,0 +1,19 @@
+// dispatch.h - what a request asks for: a page of ours, a model's answer, or a supplier's own path.
+
+#ifndef CAUDAL_DISPATCH_H
+#define CAUDAL_DISPATCH_H
+
+#include "gateway/client.h"
+
+// Reads the head, authenticates, and gives the client its handler (or its error).
+void dispatch(struct worker *w, struct client *c, const struct http1_head *head);
+
+struct asked {  // what dispatch found, for whoever answers; borrowed for the call
+    const struct http1_head *head;
+    struct str path;       // decoded of nothing: as sent, without the query
+    int32_t tenant;        // -1: none described
+    struct str origin;     // allowed CORS origin, or empty
+    enum surface surface;  // of a model's call
+};
+
+#endif

@@ -1,0 +1,397 @@
+#include "gateway/exchange_parts.h"
+#include "gateway/pages.h"
+#include "gateway/passthrough.h"
+
+#include <stdlib.h>
+
+enum {
+    ARENA_SLACK = 256 * 1024,  // beside the body: headers, messages
+};
+static const int64_t keepalive_us = S(15);  // no SDK waits through 300 s of silence
+static const int64_t linger_us = S(1);      // for a supplier's last chunk after [DONE]
+
+const struct portfolio *exchange_portfolio(const struct exchange *x)
+{
+    return x->generation->portfolio;
+}
+
+const struct tenant *exchange_tenant(const struct exchange *x)
+{
+    return x->ask.tenant < 0 ? NULL : &exchange_portfolio(x)->tenants[x->ask.tenant];
+}
+
+int64_t exchange_now(const struct exchange *x)
+{
+    return loop_now_us(x->worker->loop);
+}
+
+static void refuse(struct exchange *x, struct answer a)
+{
+    if (!a.type)
+        a.type = "invalid_request_error";
+    if (!a.retry_after_us)
+        a.retry_after_us = -1;
+    exchange_fail(x, &a);
+}
+
+// --- time -------------------------------------------------------------------------------------
+
+static int64_t silence_due(const struct exchange *x)
+{
+    if (!x->stream || x->state == EXCHANGE_READING)
+        return NEVER;
+    if (x->head_sent)
+        return x->wrote_us + keepalive_us;
+    return x->arrived_us + exchange_portfolio(x)->serve.silence_us;
+}
+
+// How long this attempt may go without its first content. A whole answer shows nothing until its
+// last token, so its time grows with the answer that is expected.
+static int64_t first_due(const struct exchange *x)
+{
+    const struct endpoint *ep = x->attempt.ep;
+    int64_t due = x->sent_us + ep->first_byte_us;
+    if (!x->stream)
+        due +=
+            4 * x->decision.terms.per_token_us * max_i64(x->ask.output_tok, x->ask.output_tok_max);
+    return due;
+}
+
+static int64_t due_of(const struct exchange *x)
+{
+    switch (x->state) {
+    case EXCHANGE_READING: return NEVER;
+    case EXCHANGE_WAITING:
+        return min_i64(min_i64(x->ask.deadline_us, x->retry_at_us), silence_due(x));
+    case EXCHANGE_TRYING: return min_i64(min_i64(x->ask.deadline_us, first_due(x)), silence_due(x));
+    case EXCHANGE_RELAYING:
+        return min_i64(x->paused ? NEVER : x->last_us + x->attempt.ep->idle_us, silence_due(x));
+    case EXCHANGE_CLOSING: return x->linger_until_us;
+    case EXCHANGE_OVER: break;
+    }
+    return NEVER;
+}
+
+void exchange_arm(struct exchange *x)
+{
+    int64_t due = due_of(x);
+    // Only ever moved forward here: a timer that fires too early looks again, which is cheaper than
+    // moving it with every event of a stream.
+    if (due != NEVER && (!x->timer.node.slot || x->timer.node.due_us > due))
+        timer_set(x->worker->loop, &x->timer, due);
+}
+
+static void on_timer(struct timer *t)
+{
+    struct exchange *x = CONTAINER_OF(t, struct exchange, timer);
+    int64_t now = exchange_now(x);
+    if (due_of(x) <= now) {
+        if (silence_due(x) <= now && x->state != EXCHANGE_CLOSING)
+            exchange_keepalive(x);
+        if (x->state == EXCHANGE_CLOSING) {
+            attempt_cancel(&x->attempt);
+            exchange_end(x);
+        } else if (x->state == EXCHANGE_RELAYING) {
+            if (!x->paused && x->last_us + x->attempt.ep->idle_us <= now)
+                exchange_stream_cut(x, "the supplier fell silent in the middle of its answer");
+        } else if (x->ask.deadline_us <= now) {
+            exchange_stop(x, FAULT_TIMEOUT);
+            x->last_fault = FAULT_TIMEOUT;
+            exchange_give_up(x);
+        } else if (x->state == EXCHANGE_TRYING && first_due(x) <= now) {
+            attempt_cancel(&x->attempt);
+            exchange_attempt_failed(x, FAULT_TIMEOUT, "no content in time");
+        } else if (x->state == EXCHANGE_WAITING && x->retry_at_us <= now) {
+            if (x->waiter) {
+                core_wait_cancel(x->worker->core, x->waiter, now);
+                x->waiter = NULL;
+            }
+            exchange_try(x);
+        }
+    }
+    if (x->state != EXCHANGE_OVER)
+        exchange_arm(x);
+}
+
+// --- the end ----------------------------------------------------------------------------------
+
+static void release(void *arg)
+{
+    struct exchange *x = arg;
+    relay_release(&x->relay);
+    buf_release(&x->body);
+    buf_release(&x->wire_head);
+    buf_release(&x->wire_body);
+    buf_release(&x->out);
+    buf_release(&x->answer);
+    arena_release(&x->arena);
+    free((void *)(uintptr_t)x->origin.p);
+    generation_drop(x->generation);
+    free(x);
+}
+
+void exchange_end(struct exchange *x)
+{
+    if (x->state == EXCHANGE_OVER)
+        return;
+    x->state = EXCHANGE_OVER;
+    timer_stop(x->worker->loop, &x->timer);
+    metrics_add(x->worker->metrics, x->worker->index, METRICS_REQUESTS, -1);
+    if (x->stream)
+        metrics_add(x->worker->metrics, x->worker->index, METRICS_STREAMS, -1);
+    // Not now: an attempt or the client may be in the middle of a call to us.
+    loop_after_turn(x->worker->loop, release, x);
+}
+
+void exchange_client_done(struct exchange *x, bool keep)
+{
+    struct client *c = x->client;
+    x->client = NULL;
+    if (attempt_over(&x->attempt)) {
+        exchange_end(x);
+    } else {
+        x->state = EXCHANGE_CLOSING;
+        x->linger_until_us = exchange_now(x) + linger_us;
+        exchange_arm(x);
+    }
+    if (c)
+        client_done(c, keep);
+}
+
+static void on_gone(void *ctx)
+{
+    struct exchange *x = ctx;
+    x->client = NULL;
+    exchange_stop(x, FAULT_GONE);
+    x->status = 499;
+    exchange_settle(x);
+    exchange_end(x);
+}
+
+static void on_drain(void *ctx)
+{
+    struct exchange *x = ctx;
+    if (!x->paused)
+        return;
+    x->paused = false;
+    x->last_us = exchange_now(x);
+    attempt_resume(&x->attempt);
+}
+
+// --- reading ----------------------------------------------------------------------------------
+
+static void on_body(void *ctx, struct str bytes)
+{
+    struct exchange *x = ctx;
+    if (!buf_add_str(&x->body, bytes))
+        refuse(x,
+               (struct answer){.status = 413,
+                               .code = "request_too_large",
+                               .message = "The request's body is longer than serve.limits.body."});
+}
+
+static bool find_class(struct exchange *x, struct str name, int32_t *class)
+{
+    const struct tenant *t = exchange_tenant(x);
+    if (!table_get(exchange_portfolio(x)->class_names, name, class))
+        return false;
+    if (!t || t->n_classes < 0)
+        return true;
+    for (int32_t i = 0; i < t->n_classes; i++)
+        if (t->classes[i] == *class)
+            return true;
+    return false;
+}
+
+// The header says it, else the service tier if a class is called so, else the tenant's default.
+static bool choose_class(struct exchange *x)
+{
+    const struct portfolio *p = exchange_portfolio(x);
+    const struct tenant *t = exchange_tenant(x);
+    if (x->class_said.n)
+        return find_class(x, x->class_said, &x->ask.class);
+    if (x->rq->service_tier[0] && find_class(x, str_of(x->rq->service_tier), &x->ask.class))
+        return true;
+    x->ask.class = t && t->default_class >= 0 ? t->default_class : p->serve.default_class;
+    return true;
+}
+
+static int32_t group_named(const struct portfolio *p, struct str name)
+{
+    for (int32_t i = 0; i < p->n_groups; i++)
+        if (str_eq(p->groups[i].name, name))
+            return i;
+    return -1;
+}
+
+static void refuse_model(struct exchange *x)
+{
+    const struct portfolio *p = exchange_portfolio(x);
+    struct str asked = str_of(x->rq->model), near;
+    struct arena *a = &x->arena;
+    int32_t model = -1;
+    bool known = table_nearest(p->model_names, asked, &near) &&
+                 table_get(p->model_names, near, &model) &&
+                 tenant_may_model(p, x->ask.tenant, model);
+    struct str message = known ? arena_printf(a,
+                                              "The model '" STR_FMT
+                                              "' does not exist or you do not have access to it. "
+                                              "Did you mean '" STR_FMT "'?",
+                                              STR_ARG(asked), STR_ARG(near))
+                               : arena_printf(a,
+                                              "The model '" STR_FMT
+                                              "' does not exist or you do not have access to it. "
+                                              "GET /v1/models lists what there is.",
+                                              STR_ARG(asked));
+    refuse(x, (struct answer){.status = 404,
+                              .code = "model_not_found",
+                              .param = "model",
+                              .message = message.p ? message.p : "no such model"});
+}
+
+static bool choose_model(struct exchange *x)
+{
+    const struct portfolio *p = exchange_portfolio(x);
+    struct str asked = str_of(x->rq->model);
+    int32_t group = -1;
+    if (!table_get(p->model_names, asked, &x->ask.model)) {
+        group = group_named(p, asked);  // a group's name asks for its first model, any may stand in
+        if (group < 0 || !p->groups[group].n_models)
+            return false;
+        x->ask.model = p->groups[group].models[0];
+        x->ask.stand_in = true;
+    }
+    return tenant_may_model(p, x->ask.tenant, x->ask.model);
+}
+
+static void recognise(struct exchange *x)
+{
+    struct diag diag = {0};
+    const struct tenant *t = exchange_tenant(x);
+    enum err e = openai_read(x->rq, x->surface, buf_str(&x->body), &diag);
+    if (e && str_eq(str_of(x->rq->param), STR("model")) && !x->rq->model[0] && t &&
+        t->passthrough >= 0) {
+        struct client *c = x->client;
+        struct http1_header type = {STR("content-type"), STR("application/json")};
+        struct http1_head head = {.method = STR("POST"),
+                                  .target = x->path,
+                                  .path = x->path,
+                                  .headers = &type,
+                                  .n_headers = 1,
+                                  .content_length = -1};
+        struct asked q = {
+            .head = &head, .path = x->path, .tenant = x->ask.tenant, .origin = x->origin};
+        x->client = NULL;
+        passthrough_whole(x->worker, c, &q, t->passthrough, buf_str(&x->body));
+        exchange_end(x);
+        return;
+    }
+    if (e) {
+        refuse(x, (struct answer){.status = 400,
+                                  .message = diag.text,
+                                  .param = x->rq->param[0] ? x->rq->param : NULL});
+        return;
+    }
+    if (!choose_model(x)) {
+        refuse_model(x);
+        return;
+    }
+    if (!choose_class(x)) {
+        struct str message = arena_printf(&x->arena,
+                                          "x-caudal-class: there is no class '" STR_FMT
+                                          "', or this key may not use it.",
+                                          STR_ARG(x->class_said));
+        refuse(x, (struct answer){.status = 400, .param = "x-caudal-class", .message = message.p});
+        return;
+    }
+    x->stream = x->rq->stream;
+    x->usage_wanted = x->rq->usage_wanted;
+    x->prompt_bytes = x->rq->prompt_bytes;
+    x->ask.surface = x->surface;
+    x->ask.output_tok_max = x->rq->output_tok_max;
+    x->ask.draw = rng_u64(&x->worker->rng);
+    if (x->stream)
+        metrics_add(x->worker->metrics, x->worker->index, METRICS_STREAMS, 1);
+    const struct class *k = x->ask.class < 0 ? NULL : &exchange_portfolio(x)->classes[x->ask.class];
+    if (k && k->deadline_us != NEVER)
+        x->ask.deadline_us = min_i64(x->ask.deadline_us, x->arrived_us + k->deadline_us);
+    core_estimate(x->worker->core, &x->ask, x->prompt_bytes);
+    core_request(x->worker->core);
+    failover_init(&x->failover, &exchange_portfolio(x)->serve, exchange_now(x), x->ask.deadline_us);
+    exchange_try(x);
+    exchange_arm(x);
+}
+
+static void on_body_end(void *ctx)
+{
+    struct exchange *x = ctx;
+    if (x->state == EXCHANGE_READING)
+        recognise(x);
+}
+
+static const struct handler_calls exchange_calls = {
+    .body = on_body, .body_end = on_body_end, .drain = on_drain, .gone = on_gone};
+
+// The client's own patience: what its SDK declares, in seconds.
+static int64_t declared_timeout_us(const struct http1_head *head)
+{
+    static const struct str names[] = {{"x-stainless-read-timeout", 24},
+                                       {"x-stainless-timeout", 19}};
+    int64_t least = NEVER;
+    for (size_t i = 0; i < COUNTOF(names); i++) {
+        const struct str *value = http1_get(head, names[i]);
+        double s;
+        if (value && str_to_double(*value, &s) && s > 0 && s < 1e6)
+            least = min_i64(least, (int64_t)(s * 1e6));
+    }
+    return least;
+}
+
+void exchange_begin(struct worker *w, struct client *c, const struct asked *q)
+{
+    const struct serve_config *s = &w->generation->portfolio->serve;
+    struct exchange *x = take(sizeof *x);
+    x->worker = w;
+    x->client = c;
+    x->generation = w->generation;
+    generation_hold(x->generation);
+    arena_init(&x->arena, ARENA_SLACK);
+    buf_init(&x->body, (size_t)s->body_bytes);
+    buf_init(&x->wire_head, 64 * 1024);
+    buf_init(&x->wire_body, (size_t)s->body_bytes + 64 * 1024);
+    buf_init(&x->out, (size_t)s->answer_bytes);
+    buf_init(&x->answer, (size_t)s->answer_bytes);
+    x->timer.fire = on_timer;
+    x->surface = q->surface;
+    x->arrived_us = loop_now_us(w->loop);
+    x->retry_at_us = NEVER;
+    x->retry_after_us = -1;
+    answer_new_id(w, x->id);
+    x->ask = (struct route_ask){.tenant = q->tenant,
+                                .class = -1,
+                                .model = -1,
+                                .arrived_us = x->arrived_us,
+                                .wall_us = loop_wall_us(w->loop)};
+    int64_t patience = min_i64(s->deadline_us, declared_timeout_us(q->head));
+    x->ask.deadline_us = x->arrived_us + patience;
+    x->rq = arena_new(&x->arena, struct openai_request, 1);
+    x->last_error = arena_new(&x->arena, struct openai_fault, 1);
+    x->path = arena_str(&x->arena, q->path);
+    struct buf headers;
+    buf_init(&headers, 32 * 1024);
+    passthrough_headers(q->head, &headers);
+    x->passed_headers = arena_str(&x->arena, buf_str(&headers));
+    buf_release(&headers);
+    if (q->origin.n) {
+        char *copy = take(q->origin.n);
+        memcpy(copy, q->origin.p, q->origin.n);
+        x->origin = (struct str){copy, q->origin.n};
+    }
+    const struct str *receipt = http1_get(q->head, STR("x-caudal-receipt"));
+    x->receipt_wanted = receipt && str_eq(*receipt, STR("1"));
+    const struct str *class = http1_get(q->head, STR("x-caudal-class"));
+    if (class)
+        x->class_said = arena_str(&x->arena, *class);
+    metrics_add(w->metrics, w->index, METRICS_REQUESTS, 1);
+    client_handle(c, &exchange_calls, x);
+}

@@ -1,0 +1,310 @@
+#include "gateway/exchange_parts.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+static const char event_stream[] = "text/event-stream; charset=utf-8";
+
+// Sends bytes of the stream: a chunk for HTTP/1.1, as they are for 1.0.
+static void send_piece(struct exchange *x, struct str bytes)
+{
+    struct client *c = x->client;
+    if (!c || !bytes.n)
+        return;
+    x->wrote_us = exchange_now(x);
+    if (client_version_minor(c) == 0) {
+        client_send(c, bytes);
+        return;
+    }
+    struct buf *s = &x->worker->scratch;
+    buf_clear(s);
+    http1_write_chunk_head(s, bytes.n);
+    buf_add_str(s, bytes);
+    buf_lit(s, "\r\n");
+    client_send(c, buf_str(s));
+    buf_clear(s);
+}
+
+void exchange_flush(struct exchange *x)
+{
+    send_piece(x, buf_str(&x->out));
+    buf_release(&x->out);
+    if (x->client && !x->paused && client_full(x->client)) {
+        x->paused =
+            true;  // a slow reader: its supplier's socket is read no more until it has caught up
+        attempt_pause(&x->attempt);
+    }
+}
+
+static void send_head(struct exchange *x, const struct answer *a, int64_t length)
+{
+    struct buf *s = &x->worker->scratch;
+    buf_clear(s);
+    answer_head(x->worker, x->client, a, length, s);
+    x->wrote_us = exchange_now(x);
+    client_send(x->client, buf_str(s));
+    buf_clear(s);
+    x->head_sent = true;
+}
+
+static struct answer answer_of(const struct exchange *x, int32_t status)
+{
+    return (struct answer){.status = status,
+                           .request_id = str_of(x->id),
+                           .origin = x->origin,
+                           .keep = client_keep_alive(x->client),
+                           .retry_after_us = -1};
+}
+
+void exchange_stream_begin(struct exchange *x)
+{
+    struct buf extra;
+    buf_init(&extra, 4096);
+    buf_lit(&extra, "Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n");
+    exchange_decision_line(x, &extra);
+    struct answer a = answer_of(x, 200);
+    a.content_type = event_stream;
+    a.extra = buf_str(&extra);
+    if (client_version_minor(x->client) == 0)
+        a.keep = false;
+    x->status = 200;
+    send_head(x, &a, -1);
+    buf_release(&extra);
+}
+
+void exchange_keepalive(struct exchange *x)
+{
+    if (!x->client)
+        return;
+    if (!x->head_sent)
+        exchange_stream_begin(x);
+    send_piece(x, STR(": keepalive\n\n"));
+}
+
+static void close_stream(struct exchange *x, bool keep)
+{
+    struct client *c = x->client;
+    bool chunked = client_version_minor(c) >= 1;
+    if (chunked)
+        client_send(c, STR("0\r\n\r\n"));
+    exchange_client_done(x, keep && chunked);
+}
+
+void exchange_stream_end(struct exchange *x)
+{
+    struct buf receipt;
+    buf_init(&receipt, 8 * 1024);
+    exchange_settle(x);
+    exchange_attempt_done(x);
+    struct str said = x->receipt_wanted ? exchange_receipt(x, &receipt) : (struct str){0};
+    relay_write_end(&x->relay, said, &x->out);
+    buf_release(&receipt);
+    // The last event, the last chunk and the end of the answer are one write.
+    struct buf *s = &x->worker->scratch;
+    buf_clear(s);
+    struct client *c = x->client;
+    bool chunked = client_version_minor(c) >= 1;
+    struct str last = buf_str(&x->out);
+    if (chunked && last.n)
+        http1_write_chunk_head(s, last.n);
+    buf_add_str(s, last);
+    if (chunked)
+        buf_add_str(s, last.n ? STR("\r\n0\r\n\r\n") : STR("0\r\n\r\n"));
+    client_send(c, buf_str(s));
+    buf_clear(s);
+    buf_release(&x->out);
+    exchange_client_done(x, chunked);
+}
+
+void exchange_stream_cut(struct exchange *x, const char *why)
+{
+    exchange_stop(x, FAULT_RESET);
+    x->cut = true;
+    exchange_settle(x);
+    if (!x->client) {
+        exchange_end(x);
+        return;
+    }
+    buf_clear(&x->out);
+    relay_write_error(x->surface, why, "server_error", "stream_cut", &x->out);
+    send_piece(x, buf_str(&x->out));
+    close_stream(x, false);
+}
+
+void exchange_whole(struct exchange *x)
+{
+    struct buf extra, receipt;
+    buf_init(&extra, 16 * 1024);
+    buf_init(&receipt, 8 * 1024);
+    x->status = 200;
+    exchange_settle(x);
+    exchange_attempt_done(x);
+    exchange_decision_line(x, &extra);
+    if (x->receipt_wanted) {
+        struct str said = exchange_receipt(x, &receipt);
+        buf_printf(&extra, "x-caudal-receipt: " STR_FMT "\r\n", STR_ARG(said));
+    }
+    struct answer a = answer_of(x, 200);
+    a.content_type = "application/json";
+    a.extra = buf_str(&extra);
+    if (x->head_sent) {  // a stream was asked for, silence made us begin it, and JSON came
+        buf_splice(&x->out, 0, 0, STR("data: "));
+        buf_lit(&x->out, "\n\ndata: [DONE]\n\n");
+        send_piece(x, buf_str(&x->out));
+        close_stream(x, true);
+    } else {
+        answer_whole(x->worker, x->client, &a, buf_str(&x->out));
+        exchange_client_done(x, true);
+    }
+    buf_release(&extra);
+    buf_release(&receipt);
+}
+
+void exchange_fail(struct exchange *x, const struct answer *said)
+{
+    x->status = said->status;
+    exchange_settle(x);
+    if (!x->client) {
+        exchange_end(x);
+        return;
+    }
+    if (x->head_sent) {  // only comments have gone out: the error is an event
+        buf_clear(&x->out);
+        relay_write_error(x->surface, said->message, said->type, said->code ? said->code : "error",
+                          &x->out);
+        x->cut = true;
+        send_piece(x, buf_str(&x->out));
+        close_stream(x, false);
+        return;
+    }
+    struct answer a = *said;
+    struct buf extra;
+    buf_init(&extra, 4096);
+    if (x->n_sends)
+        exchange_decision_line(x, &extra);
+    a.surface = x->surface;
+    a.request_id = str_of(x->id);
+    a.origin = x->origin;
+    a.extra = buf_str(&extra);
+    a.keep = client_keep_alive(x->client) && client_body_read(x->client);
+    answer_error(x->worker, x->client, &a);
+    buf_release(&extra);
+    exchange_client_done(x, a.keep);
+}
+
+// The error that tells the client best why nobody answered. Most faults are not its own.
+static struct answer verdict_of(const struct exchange *x)
+{
+    const struct openai_fault *e = x->last_error;
+    struct answer a = {.type = "server_error", .retry_after_us = -1};
+    switch (x->last_fault) {
+    case FAULT_CLIENT:
+        a.status = x->last_status >= 400 && x->last_status < 500 ? x->last_status : 400;
+        a.type = e->type[0] ? e->type : "invalid_request_error";
+        a.code = e->code[0] ? e->code : NULL;
+        a.param = e->param[0] ? e->param : NULL;
+        a.message = e->message[0] ? e->message : "the supplier refused the request";
+        return a;
+    case FAULT_CONTEXT:
+        a.status = 400;
+        a.type = "invalid_request_error";
+        a.code = "context_length_exceeded";
+        a.param = "messages";
+        a.message = e->message[0] ? e->message : "the request is longer than any pool's context";
+        return a;
+    case FAULT_CONTENT:
+        a.status = 400;
+        a.type = "invalid_request_error";
+        a.code = "content_filter";
+        a.message =
+            e->message[0] ? e->message : "the supplier's content policy refused the request";
+        return a;
+    case FAULT_BUSY:
+        a.status = 429;
+        a.type = "rate_limit_error";
+        a.code = "rate_limit_exceeded";
+        a.message = "Every supplier of this model is at its limit.";
+        a.retry_after_us = x->retry_after_us >= 0 ? x->retry_after_us : S(1);
+        return a;
+    case FAULT_TIMEOUT:
+        a.status = 504;
+        a.code = "timeout";
+        a.message = "No supplier answered in time.";
+        a.no_retry = x->ask.deadline_us <= exchange_now(x);
+        return a;
+    case FAULT_GARBAGE:
+        a.status = 502;
+        a.code = "bad_supplier_answer";
+        a.message = "The suppliers that were tried sent answers that cannot be read.";
+        return a;
+    case FAULT_NONE:
+    case FAULT_CONNECT:
+    case FAULT_RESET:
+    case FAULT_SERVER:
+    case FAULT_SPENT:
+    case FAULT_DENIED:
+    case FAULT_NO_MODEL:
+    case FAULT_GONE:
+    case FAULT_COUNT: break;
+    }
+    a.status = x->last_fault == FAULT_CONNECT || x->last_fault == FAULT_RESET ||
+                       x->last_fault == FAULT_SERVER
+                   ? 502
+                   : 503;
+    a.code = "no_supplier_answered";
+    a.message = "Every supplier of this model that could be tried failed.";
+    return a;
+}
+
+// Nothing was sent at all: the router says why.
+static struct answer bar_of(const struct exchange *x)
+{
+    int64_t now = exchange_now(x), until = x->decision.until_us;
+    struct answer a = {.status = 503,
+                       .type = "service_unavailable_error",
+                       .code = "no_capacity",
+                       .message = route_bar_text(x->decision.bar),
+                       .retry_after_us = until > now && until != NEVER ? until - now : -1};
+    switch (x->decision.bar) {
+    case ROUTE_BAR_WAIT:
+    case ROUTE_BAR_COOLING:
+        a.status = 429;
+        a.type = "rate_limit_error";
+        a.code = "rate_limit_exceeded";
+        if (a.retry_after_us < 0)
+            a.retry_after_us = S(1);
+        break;
+    case ROUTE_BAR_CONTEXT:
+        a.status = 400;
+        a.type = "invalid_request_error";
+        a.code = "context_length_exceeded";
+        break;
+    case ROUTE_BAR_SURFACE:
+        a.status = 404;
+        a.type = "invalid_request_error";
+        a.code = "unsupported_call";
+        break;
+    case ROUTE_BAR_DEADLINE:
+        a.status = 504;
+        a.code = "timeout";
+        break;
+    case ROUTE_BAR_REGION:
+    case ROUTE_BAR_PRICE: a.no_retry = true; break;
+    case ROUTE_MAY:
+    case ROUTE_BAR_BREAKER:
+    case ROUTE_BAR_TRIED:
+    case ROUTE_BAR_SPENT:
+    case ROUTE_BAR_INACTIVE:
+    case ROUTE_BAR_MODEL: break;
+    }
+    return a;
+}
+
+void exchange_give_up(struct exchange *x)
+{
+    struct answer a = x->last_fault ? verdict_of(x) : bar_of(x);
+    // A wait longer than any SDK's patience is better told than slept through.
+    if (a.retry_after_us > S(60))
+        a.no_retry = true;
+    exchange_fail(x, &a);
+}

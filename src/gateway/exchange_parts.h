@@ -1,0 +1,116 @@
+// exchange_parts.h - what the files of an exchange share. Private to exchange*.c.
+//
+//   exchange.c       begin, read, recognise, timers, the end
+//   exchange_try.c   pick, send, hear the supplier, fail over
+//   exchange_out.c   what the client gets: head, events, errors
+//   exchange_settle.c  what it came to: tokens, money, energy, receipt, log line, metrics
+
+#ifndef CAUDAL_EXCHANGE_PARTS_H
+#define CAUDAL_EXCHANGE_PARTS_H
+
+#include "gateway/answer.h"
+#include "gateway/attempt.h"
+#include "gateway/exchange.h"
+#include "gateway/relay.h"
+
+enum { EXCHANGE_SENDS_MAX = 16 };
+
+enum exchange_state {
+    EXCHANGE_READING,   // the body is coming
+    EXCHANGE_WAITING,   // in the router's line, or until it is time to try again
+    EXCHANGE_TRYING,    // an attempt is on, the client has had no content
+    EXCHANGE_RELAYING,  // content has gone out
+    EXCHANGE_CLOSING,   // the client has all of it; the supplier's last bytes are awaited
+    EXCHANGE_OVER,
+};
+
+struct sent {  // one physical send, for the receipt
+    int32_t pool;
+    enum fault fault;
+    bool stale;
+    int64_t at_us, ended_us;
+};
+
+struct exchange {
+    struct worker *worker;
+    struct client *client;          // NULL: it has gone, or has its answer
+    struct generation *generation;  // held
+    struct arena arena;             // as long as nothing has been relayed: request and its headers
+    struct buf body;                // the client's bytes; given back with the first content
+    struct buf wire_head, wire_body;  // as sent to the supplier; likewise
+    struct openai_request *rq;        // in the arena
+    struct str passed_headers;        // in the arena: what of the client's head goes on
+    struct str path, class_said;      // in the arena
+    enum exchange_state state;
+    enum surface surface;
+    bool stream, usage_wanted, receipt_wanted, head_sent, settled;
+    char id[REQUEST_ID_BYTES];
+    struct str origin;  // owned copy, freed at the end
+
+    struct route_ask ask;
+    struct failover failover;
+    struct route_decision decision;  // of the attempt that is on, or was last
+    bool taken;                      // core_done() is owed for it
+    struct waiter *waiter;
+    struct attempt attempt;
+    struct relay relay;
+    struct buf out;     // for the client, not sent yet
+    struct buf answer;  // a whole answer, or an error's body, being collected
+    int32_t answer_status;
+    bool answer_stream, paused;
+    int64_t retry_after_us;  // of the last answer; -1: not said
+
+    int64_t arrived_us, sent_us, first_us, last_us, wrote_us, ended_us;
+    int64_t retry_at_us;  // EXCHANGE_WAITING: when to try again; NEVER
+    int64_t linger_until_us;
+    int64_t prompt_bytes;
+    struct timer timer;
+
+    struct sent sends[EXCHANGE_SENDS_MAX];
+    int32_t n_sends;
+    enum fault last_fault;
+    struct openai_fault *last_error;  // in the arena: what the last supplier said
+    int32_t last_status;
+
+    // what it came to
+    int32_t status;
+    struct openai_usage usage;
+    bool tokens_estimated, cut;
+    int64_t list_nusd;
+    double joules;
+    const char *energy_basis;
+};
+
+const struct portfolio *exchange_portfolio(const struct exchange *x);
+const struct tenant *exchange_tenant(const struct exchange *x);  // NULL: none described
+int64_t exchange_now(const struct exchange *x);
+void exchange_arm(struct exchange *x);  // sets the timer to what is due first
+
+// exchange_try.c
+void exchange_try(struct exchange *x);  // picks and sends, waits, or gives up
+void exchange_attempt_failed(struct exchange *x, enum fault fault, const char *why);
+void exchange_stop(struct exchange *x,
+                   enum fault fault);  // ends the attempt or the waiting, settles the core
+void exchange_attempt_done(struct exchange *x);  // the supplier has answered in full
+
+// exchange_out.c
+void exchange_flush(struct exchange *x);  // sends what is in x->out, as a chunk of the stream
+void exchange_stream_begin(struct exchange *x);
+void exchange_stream_end(struct exchange *x);
+void exchange_stream_cut(struct exchange *x, const char *why);
+void exchange_whole(struct exchange *x);  // x->out is the whole answer
+void exchange_fail(struct exchange *x,
+                   const struct answer *a);  // tells the client, before or after the head
+void exchange_give_up(struct exchange *x);   // no attempt is left: says why
+void exchange_keepalive(struct exchange *x);
+
+// exchange_settle.c
+void exchange_settle(struct exchange *x);  // once, before the last bytes go out
+struct str exchange_receipt(struct exchange *x, struct buf *out);
+void exchange_decision_line(struct exchange *x, struct buf *out);
+
+// exchange.c
+void exchange_client_done(struct exchange *x, bool keep);  // the client has its answer
+void exchange_end(struct exchange *x);  // nothing is on any more: frees it at the end of the turn
+
+#endif

@@ -1,0 +1,200 @@
+#include "gateway/exchange_parts.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+// A supplier that sends no usage is counted from what was relayed: a delta is a token, and the
+// prompt is its bytes over the ratio learnt for the model.
+static void count_tokens(struct exchange *x)
+{
+    const struct relay_said *said = &x->relay.said;
+    x->usage = said->usage;
+    if (said->usage.said)
+        return;
+    if (!said->content && !said->content_bytes)
+        return;
+    x->tokens_estimated = true;
+    x->usage.prompt_tok = x->ask.prompt_tok;
+    double ratio = core_bytes_per_tok(x->worker->core, x->decision.model);
+    int32_t by_bytes =
+        (int32_t)min_i64(INT32_MAX, (int64_t)((double)said->content_bytes / ratio + 0.5));
+    x->usage.output_tok = said->pieces > 1 ? said->pieces : by_bytes;
+}
+
+static const char *basis_text(enum basis b)
+{
+    switch (b) {
+    case BASIS_MEASURED: return "estimated from measured operating points, PUE included";
+    case BASIS_CLAIMED: return "estimated from the vendor's figures, PUE included";
+    case BASIS_ROOFLINE: return "estimated from the chip's roofline, PUE included";
+    case BASIS_ASSUMED: return "estimated from assumed figures, PUE included";
+    case BASIS_NONE: break;
+    }
+    return "nothing is known of the chip";
+}
+
+static void count_cost(struct exchange *x)
+{
+    const struct portfolio *p = exchange_portfolio(x);
+    const struct serving *s = pool_serving(&p->pools[x->decision.pool], x->decision.model);
+    const struct service *service =
+        generation_service(x->generation, x->decision.pool, x->decision.model);
+    const struct openai_usage *u = &x->usage;
+    x->list_nusd = price_of(&s->price, u->prompt_tok, u->cached_tok, u->output_tok);
+    x->energy_basis = basis_text(service->basis);
+    if (service->busy_w <= 0)
+        return;
+    struct route_pool_view v =
+        core_view(x->worker->core, x->generation, x->decision.pool, exchange_now(x));
+    double n = v.in_flight > 1 ? v.in_flight : 1;
+    x->joules = service_joules(service, u->prompt_tok - u->cached_tok, u->output_tok, n,
+                               n * (u->prompt_tok + u->output_tok / 2.0));
+}
+
+static int64_t per_token_of(const struct exchange *x)
+{
+    int32_t n = x->usage.output_tok;
+    return x->answer_stream && n > 1 ? (x->last_us - x->first_us) / (n - 1) : 0;
+}
+
+static void log_request(struct exchange *x, bool answered)
+{
+    const struct portfolio *p = exchange_portfolio(x);
+    const struct tenant *t = exchange_tenant(x);
+    struct str none = {0};
+    log_line(
+        x->worker->log, LOG_INFO, "request", log_str("id", str_of(x->id)),
+        log_str("tenant", t ? t->name : none),
+        log_str("model", x->ask.model >= 0 ? p->models[x->ask.model].name : none),
+        log_str("pool", answered ? p->pools[x->decision.pool].name : none),
+        log_int("status", x->status),
+        log_str("fault", x->last_fault && !answered ? str_of(fault_name(x->last_fault)) : none),
+        log_str("why", answered ? str_of(x->decision.why) : none), log_int("cut", x->cut),
+        log_int("attempts", x->n_sends),
+        log_int("ttft_us", answered ? x->first_us - x->arrived_us : -1),
+        log_int("total_us", x->ended_us - x->arrived_us),
+        log_int("prompt_tok", x->usage.prompt_tok), log_int("cached_tok", x->usage.cached_tok),
+        log_int("output_tok", x->usage.output_tok), log_int("estimated", x->tokens_estimated),
+        log_int("list_nusd", x->list_nusd));
+}
+
+void exchange_settle(struct exchange *x)
+{
+    if (x->settled)
+        return;
+    x->settled = true;
+    x->ended_us = exchange_now(x);
+    bool answered = x->first_us != 0;
+    if (answered) {
+        count_tokens(x);
+        count_cost(x);
+        if (x->usage.said && !x->cut)
+            core_learn(x->worker->core, &x->ask, x->prompt_bytes, x->usage.prompt_tok,
+                       x->usage.output_tok);
+    }
+    struct metrics_request m = {.tenant = x->ask.tenant,
+                                .model = x->ask.model,
+                                .class = x->ask.class,
+                                .pool = answered ? x->decision.pool : -1,
+                                .status = x->status,
+                                .surface = x->surface,
+                                .stream = x->stream,
+                                .cut = x->cut,
+                                .ttft_us = answered ? x->first_us - x->arrived_us : -1,
+                                .total_us = x->ended_us - x->arrived_us,
+                                .per_token_us = per_token_of(x),
+                                .prompt_tok = x->usage.prompt_tok,
+                                .cached_tok = x->usage.cached_tok,
+                                .output_tok = x->usage.output_tok,
+                                .tokens_estimated = x->tokens_estimated,
+                                .list_nusd = x->list_nusd,
+                                .joules = x->joules,
+                                .attempts = x->n_sends};
+    metrics_request(x->worker->metrics, x->worker->index, &m);
+    log_request(x, answered);
+}
+
+static bool exposes(const struct exchange *x)
+{
+    const struct tenant *t = exchange_tenant(x);
+    return t && t->expose_decision;
+}
+
+// "pool=local-a; model=smollm2-135m; attempts=1; cost=0.000000123; why=least cost"
+void exchange_decision_line(struct exchange *x, struct buf *out)
+{
+    if (!exposes(x) || !x->n_sends)
+        return;
+    const struct portfolio *p = exchange_portfolio(x);
+    const struct route_decision *d = &x->decision;
+    // The cost in the head is the one it was chosen by; what it came to is in the receipt.
+    buf_printf(out,
+               "x-caudal-decision: pool=" STR_FMT "; model=" STR_FMT
+               "; attempts=%d; candidates=%d; "
+               "expected_cost_usd=%.9f; expected_ttft_ms=%.1f; why=%s\r\n",
+               STR_ARG(p->pools[d->pool].name), STR_ARG(p->models[d->model].name), x->n_sends,
+               d->usable, d->terms.total / 1e9, (double)d->terms.ttft_us / 1e3, d->why);
+}
+
+static void write_sends(const struct exchange *x, struct buf *out)
+{
+    const struct portfolio *p = exchange_portfolio(x);
+    buf_lit(out, "[");
+    int32_t n = x->n_sends < EXCHANGE_SENDS_MAX ? x->n_sends : EXCHANGE_SENDS_MAX;
+    for (int32_t i = 0; i < n; i++) {
+        const struct sent *s = &x->sends[i];
+        int64_t end = s->ended_us ? s->ended_us : x->ended_us;
+        buf_printf(out, "%s{\"pool\":", i ? "," : "");
+        buf_add_json(out, p->pools[s->pool].name);
+        buf_printf(out, ",\"outcome\":\"%s\",\"ms\":%.1f}",
+                   s->stale   ? "stale connection"
+                   : s->fault ? fault_name(s->fault)
+                              : "answered",
+                   (double)(end - s->at_us) / 1e3);
+    }
+    buf_lit(out, "]");
+}
+
+struct str exchange_receipt(struct exchange *x, struct buf *out)
+{
+    const struct portfolio *p = exchange_portfolio(x);
+    const struct route_decision *d = &x->decision;
+    const struct pool *pool = &p->pools[d->pool];
+    const struct serving *s = pool_serving(pool, d->model);
+    const struct supplier *supplier = &p->suppliers[pool->supplier];
+    buf_lit(out, "{\"request\":");
+    buf_add_json(out, str_of(x->id));
+    buf_lit(out, ",\"pool\":");
+    buf_add_json(out, pool->name);
+    buf_lit(out, ",\"supplier\":");
+    buf_add_json(out, supplier->name);
+    buf_lit(out, ",\"model\":");
+    buf_add_json(out, p->models[d->model].name);
+    buf_lit(out, ",\"why\":");
+    buf_add_json(out, str_of(d->why));
+    buf_lit(out, ",\"attempts\":");
+    write_sends(x, out);
+    int64_t per_token = per_token_of(x);
+    buf_printf(out, ",\"ttft_ms\":%.1f,\"total_ms\":%.1f",
+               (double)(x->first_us - x->arrived_us) / 1e3,
+               (double)(x->ended_us - x->arrived_us) / 1e3);
+    if (per_token)
+        buf_printf(out, ",\"tokens_per_s\":%.1f", 1e6 / (double)per_token);
+    buf_printf(out,
+               ",\"prompt_tokens\":%d,\"cached_tokens\":%d,\"completion_tokens\":%d,\"reasoning_"
+               "tokens\":%d,"
+               "\"tokens\":\"%s\"",
+               x->usage.prompt_tok, x->usage.cached_tok, x->usage.output_tok,
+               x->usage.reasoning_tok, x->tokens_estimated ? "estimated" : "reported");
+    if (s->price.said)
+        buf_printf(out, ",\"list_usd\":%" PRId64 ".%09" PRId64, x->list_nusd / 1000000000,
+                   x->list_nusd % 1000000000);
+    else
+        buf_lit(out, ",\"list_usd\":null");
+    if (x->joules > 0)
+        buf_printf(out, ",\"energy_j\":%.4g", x->joules);
+    else
+        buf_lit(out, ",\"energy_j\":null");
+    buf_printf(out, ",\"energy_basis\":\"%s\"}", x->energy_basis ? x->energy_basis : "");
+    return buf_str(out);
+}

@@ -1,0 +1,418 @@
+#include "gateway/exchange_parts.h"
+
+#include <inttypes.h>
+
+enum { ERROR_BYTES_MAX = 64 * 1024, EVENT_BYTES_MAX = 4 * 1024 * 1024 };
+
+// --- sending ----------------------------------------------------------------------------------
+
+static const struct {
+    enum surface surface;
+    const char *path;
+} supplier_paths[] = {
+    {SURFACE_CHAT, "/chat/completions"}, {SURFACE_COMPLETIONS, "/completions"},
+    {SURFACE_EMBEDDINGS, "/embeddings"}, {SURFACE_RESPONSES, "/responses"},
+    {SURFACE_MESSAGES, "/messages"},
+};
+
+static const char *supplier_path(enum surface s)
+{
+    for (size_t i = 0; i < COUNTOF(supplier_paths); i++)
+        if (supplier_paths[i].surface == s)
+            return supplier_paths[i].path;
+    CHECK(!"a surface has a path");
+}
+
+static bool build_wire(struct exchange *x, struct endpoint *ep, const struct serving *s)
+{
+    buf_clear(&x->wire_head);
+    buf_clear(&x->wire_body);
+    if (openai_write(&x->wire_body, x->rq, x->surface, s->as))
+        return false;
+    struct buf *h = &x->wire_head;
+    buf_lit(h, "POST ");
+    if (ep->proxy_host.n && !ep->tls)  // a plain proxy is told the whole address
+        buf_printf(h, "http://" STR_FMT, STR_ARG(ep->host_header));
+    buf_printf(h, STR_FMT "%s HTTP/1.1\r\nHost: " STR_FMT, STR_ARG(ep->base),
+               supplier_path(x->surface), STR_ARG(ep->host_header));
+    if (!ep->base.n)
+        return false;
+    if (exchange_portfolio(x)->suppliers[ep->supplier].run.n_argv)
+        buf_printf(h, ":%d", atomic_load(&ep->port));
+    buf_lit(h, "\r\n");
+    if (ep->authorization.n)
+        buf_printf(h, "Authorization: " STR_FMT "\r\n", STR_ARG(ep->authorization));
+    buf_printf(h,
+               "Content-Type: application/json\r\nContent-Length: %zu\r\nAccept: %s\r\n"
+               "Accept-Encoding: identity\r\nUser-Agent: caudal/" CAUDAL_VERSION "\r\n"
+               "x-client-request-id: %s\r\n",
+               buf_len(&x->wire_body), x->stream ? "text/event-stream" : "application/json", x->id);
+    buf_add_str(h, x->passed_headers);
+    return buf_lit(h, "\r\n") && !h->overflow;
+}
+
+static const struct attempt_calls attempt_calls;
+
+static void start_attempt(struct exchange *x, bool fresh)
+{
+    int64_t now = exchange_now(x);
+    struct endpoint *ep = generation_pool(x->generation, x->decision.pool);
+    if (x->n_sends < EXCHANGE_SENDS_MAX)
+        x->sends[x->n_sends] = (struct sent){.pool = x->decision.pool, .at_us = now};
+    x->n_sends++;
+    x->state = EXCHANGE_TRYING;
+    x->sent_us = x->last_us = now;
+    x->answer_status = 0;
+    x->retry_after_us = -1;
+    buf_clear(&x->answer);
+    buf_clear(&x->out);
+    relay_release(&x->relay);
+    relay_init(&x->relay, x->surface, exchange_portfolio(x)->models[x->decision.model].name,
+               !x->usage_wanted, EVENT_BYTES_MAX);
+    attempt_start(&x->attempt, x->worker->upstream, ep, fresh, buf_str(&x->wire_head),
+                  buf_str(&x->wire_body), &attempt_calls, x);
+}
+
+static void send_to(struct exchange *x, const struct route_decision *d)
+{
+    x->decision = *d;
+    x->taken = true;
+    struct endpoint *ep = generation_pool(x->generation, d->pool);
+    const struct serving *s = pool_serving(&exchange_portfolio(x)->pools[d->pool], d->model);
+    failover_sent(&x->failover, d->pool);
+    if (!atomic_load(&ep->port)) {  // an engine that stopped this very moment
+        exchange_attempt_failed(x, FAULT_CONNECT, "the engine is not running");
+        return;
+    }
+    if (!build_wire(x, ep, s)) {
+        exchange_stop(x, FAULT_CLIENT);
+        struct answer a = {.status = 413,
+                           .type = "invalid_request_error",
+                           .code = "request_too_large",
+                           .message = "The request does not fit serve.limits.body.",
+                           .retry_after_us = -1};
+        exchange_fail(x, &a);
+        return;
+    }
+    start_attempt(x, false);
+    exchange_arm(x);
+}
+
+static void on_woken(void *ctx, const struct route_decision *d)
+{
+    struct exchange *x = ctx;
+    x->waiter = NULL;  // it frees itself
+    if (d->verdict == ROUTE_SEND) {
+        send_to(x, d);
+        return;
+    }
+    x->decision = *d;
+    exchange_give_up(x);
+}
+
+static void wait_until(struct exchange *x, int64_t at_us)
+{
+    x->state = EXCHANGE_WAITING;
+    x->retry_at_us = at_us;
+    exchange_arm(x);
+}
+
+void exchange_try(struct exchange *x)
+{
+    for (;;) {
+        int64_t now = exchange_now(x);
+        x->retry_at_us = NEVER;
+        struct route_decision d = core_pick(x->worker->core, x->generation, &x->ask, now);
+        if (d.verdict == ROUTE_SEND) {
+            send_to(x, &d);
+            return;
+        }
+        struct failover_decision f = failover_stuck(&x->failover, &x->ask, &d, now);
+        if (f.step == FAILOVER_AGAIN)
+            continue;
+        if (f.step == FAILOVER_GIVE_UP) {
+            x->decision.bar = d.bar;
+            x->decision.until_us = d.until_us;
+            exchange_give_up(x);
+            return;
+        }
+        if (d.verdict == ROUTE_WAIT) {
+            x->waiter = core_wait(x->worker->core, x->generation, &x->ask, x->worker->loop,
+                                  on_woken, x, now);
+            if (!x->waiter) {
+                x->decision.bar = ROUTE_BAR_WAIT;
+                x->decision.until_us = now + S(1);
+                exchange_give_up(x);
+                return;
+            }
+        }
+        // Not only when a slot is given back: also when a bucket has filled or a cooling has
+        // passed.
+        wait_until(x, max_i64(now + MS(5), min_i64(f.at_us, d.until_us)));
+        return;
+    }
+}
+
+// --- the end of an attempt ----------------------------------------------------------------------
+
+static void note_sent(struct exchange *x, enum fault fault, bool stale)
+{
+    int32_t last = x->n_sends - 1;
+    if (last >= 0 && last < EXCHANGE_SENDS_MAX && !x->sends[last].ended_us) {
+        x->sends[last].fault = fault;
+        x->sends[last].stale = stale;
+        x->sends[last].ended_us = exchange_now(x);
+    }
+}
+
+static void tell_core(struct exchange *x, struct route_seen seen)
+{
+    if (!x->taken)
+        return;
+    x->taken = false;
+    core_done(x->worker->core, x->generation, &x->ask, &x->decision, &seen, exchange_now(x));
+}
+
+void exchange_stop(struct exchange *x, enum fault fault)
+{
+    int64_t now = exchange_now(x);
+    attempt_cancel(&x->attempt);
+    if (x->waiter) {
+        core_wait_cancel(x->worker->core, x->waiter, now);
+        x->waiter = NULL;
+    }
+    if (x->taken) {
+        note_sent(x, fault, false);
+        metrics_attempt(x->worker->metrics, x->worker->index, x->decision.pool, fault,
+                        x->first_us ? x->first_us - x->sent_us : -1);
+    }
+    tell_core(x, (struct route_seen){.outcome = fault_outcome(fault),
+                                     .cool_us = fault_cool_us(fault, -1)});
+}
+
+void exchange_attempt_failed(struct exchange *x, enum fault fault, const char *why)
+{
+    int64_t now = exchange_now(x);
+    int64_t retry_after = x->retry_after_us;
+    if (x->state == EXCHANGE_RELAYING) {
+        exchange_stop(x, fault);
+        exchange_stream_cut(x, why);
+        return;
+    }
+    note_sent(x, fault, false);
+    metrics_attempt(x->worker->metrics, x->worker->index, x->decision.pool, fault, -1);
+    tell_core(x, (struct route_seen){.outcome = fault_outcome(fault),
+                                     .cool_us = fault_cool_us(fault, retry_after)});
+    log_line(x->worker->log, LOG_INFO, "attempt", log_str("id", str_of(x->id)),
+             log_str("pool", exchange_portfolio(x)->pools[x->decision.pool].name),
+             log_str("fault", str_of(fault_name(fault))), log_int("status", x->answer_status),
+             log_str("why", str_of(why)));
+    x->last_fault = fault;
+    struct failover_decision f =
+        core_failover(x->worker->core, &x->failover, &x->ask, fault, retry_after, now);
+    switch (f.step) {
+    case FAILOVER_AGAIN: exchange_try(x); break;
+    case FAILOVER_LATER: wait_until(x, max_i64(now, f.at_us)); break;
+    case FAILOVER_GIVE_UP: exchange_give_up(x); break;
+    }
+}
+
+// --- hearing the supplier -----------------------------------------------------------------------
+
+// Retry-After: seconds, or a date (then a short wait is as good as any).
+static int64_t retry_after_of(const struct http1_head *h)
+{
+    double v;
+    const struct str *ms = http1_get(h, STR("retry-after-ms"));
+    if (ms && str_to_double(*ms, &v) && v >= 0 && v < 1e9)
+        return (int64_t)(v * 1000);
+    const struct str *s = http1_get(h, STR("retry-after"));
+    if (s && str_to_double(*s, &v) && v >= 0 && v < 1e7)
+        return (int64_t)(v * 1e6);
+    return s ? S(10) : -1;
+}
+
+static void on_head(void *ctx, const struct http1_head *h)
+{
+    struct exchange *x = ctx;
+    const struct str *type = http1_get(h, STR("content-type"));
+    x->answer_status = h->status;
+    x->answer_stream =
+        x->stream && h->status < 300 && type && str_starts(*type, STR("text/event-stream"));
+    x->retry_after_us = retry_after_of(h);
+    x->last_us = exchange_now(x);
+    attempt_forget_head(&x->attempt);
+}
+
+// The first content: from here on there is no other attempt, so all that one would need goes.
+static void on_first(struct exchange *x)
+{
+    int64_t now = exchange_now(x);
+    x->first_us = now;
+    x->state = EXCHANGE_RELAYING;
+    core_first(x->worker->core, x->generation, &x->decision, now - x->sent_us, now);
+    if (!x->head_sent)
+        exchange_stream_begin(x);
+    buf_release(&x->body);
+    buf_release(&x->wire_head);
+    buf_release(&x->wire_body);
+    x->rq = NULL;
+    x->last_error = NULL;
+    x->passed_headers = x->path = x->class_said = (struct str){0};
+    arena_reset(&x->arena);
+}
+
+static void stream_error(struct exchange *x)
+{
+    struct str error = buf_str(&x->relay.error);
+    if (x->state == EXCHANGE_RELAYING) {
+        struct openai_fault f;
+        openai_fault_read(&f, 200, error);
+        exchange_flush(x);
+        exchange_stop(x, f.fault);
+        exchange_stream_cut(x, f.message[0] ? f.message : "the supplier sent an error");
+        return;
+    }
+    openai_fault_read(x->last_error, 200, error);
+    x->last_status = 200;
+    attempt_cancel(&x->attempt);
+    exchange_attempt_failed(x, x->last_error->fault, x->last_error->message);
+}
+
+static void stream_bytes(struct exchange *x, struct str bytes)
+{
+    enum err e = relay_stream(&x->relay, bytes, &x->out);
+    if (e) {
+        attempt_cancel(&x->attempt);
+        exchange_attempt_failed(x, FAULT_GARBAGE, "an event is longer than its limit");
+        return;
+    }
+    const struct relay_said *said = &x->relay.said;
+    if (said->error) {
+        stream_error(x);
+        return;
+    }
+    if (x->state == EXCHANGE_TRYING && (said->content || said->finish))
+        on_first(x);
+    if (x->state != EXCHANGE_RELAYING)
+        return;
+    exchange_flush(x);
+    if (said->done)
+        exchange_stream_end(x);
+}
+
+static void on_body(void *ctx, struct str bytes)
+{
+    struct exchange *x = ctx;
+    if (x->state == EXCHANGE_CLOSING)
+        return;
+    x->last_us = exchange_now(x);
+    if (x->answer_stream) {
+        stream_bytes(x, bytes);
+    } else if (x->answer_status >= 300 && buf_len(&x->answer) + bytes.n > ERROR_BYTES_MAX) {
+        return;  // enough of an error page
+    } else if (!buf_add_str(&x->answer, bytes)) {
+        attempt_cancel(&x->attempt);
+        exchange_attempt_failed(x, FAULT_GARBAGE, "the answer is longer than serve.limits.answer");
+    }
+}
+
+// What was learnt of the pool from an answer that is whole.
+static struct route_seen seen_of(const struct exchange *x)
+{
+    int64_t now = exchange_now(x), total = now - x->sent_us;
+    struct route_seen seen = {.outcome = ROUTE_OK,
+                              .prompt_tok = x->usage.prompt_tok,
+                              .cached_tok = x->usage.cached_tok,
+                              .output_tok = x->usage.output_tok};
+    int32_t n = x->usage.output_tok;
+    if (x->answer_stream) {
+        seen.ttft_us = x->first_us - x->sent_us;
+        seen.per_token_us = n > 1 ? (x->last_us - x->first_us) / (n - 1) : 0;
+        return seen;
+    }
+    // A whole answer shows only its total: it is split as the model of the pool would split it.
+    const struct route_terms *t = &x->decision.terms;
+    double expected = (double)t->ttft_us + (double)t->per_token_us * n;
+    if (expected > 0) {
+        seen.ttft_us = (int64_t)((double)total * (double)t->ttft_us / expected);
+        seen.per_token_us = (int64_t)((double)total * (double)t->per_token_us / expected);
+    }
+    return seen;
+}
+
+void exchange_attempt_done(struct exchange *x)
+{
+    note_sent(x, FAULT_NONE, false);
+    metrics_attempt(x->worker->metrics, x->worker->index, x->decision.pool, FAULT_NONE,
+                    x->first_us ? x->first_us - x->sent_us : -1);
+    tell_core(x, seen_of(x));
+}
+
+static void whole_end(struct exchange *x)
+{
+    buf_clear(&x->out);
+    enum err e = relay_whole(&x->relay, buf_str(&x->answer), &x->out);
+    if (e) {
+        exchange_attempt_failed(
+            x, FAULT_GARBAGE, e == ERR_LIMIT ? "the answer is too long" : "the answer is not JSON");
+        return;
+    }
+    if (x->relay.said.error) {
+        openai_fault_read(x->last_error, x->answer_status, buf_str(&x->relay.error));
+        x->last_status = x->answer_status;
+        exchange_attempt_failed(x, x->last_error->fault, x->last_error->message);
+        return;
+    }
+    x->first_us = exchange_now(x);
+    exchange_whole(x);
+}
+
+static void on_end(void *ctx)
+{
+    struct exchange *x = ctx;
+    if (x->state == EXCHANGE_CLOSING) {
+        exchange_end(x);
+        return;
+    }
+    if (x->answer_status >= 300) {
+        openai_fault_read(x->last_error, x->answer_status, buf_str(&x->answer));
+        x->last_status = x->answer_status;
+        exchange_attempt_failed(x, x->last_error->fault, x->last_error->message);
+    } else if (!x->answer_stream) {
+        whole_end(x);
+    } else if (relay_stream_end(&x->relay, &x->out)) {
+        if (x->state == EXCHANGE_TRYING)
+            on_first(x);
+        exchange_flush(x);
+        exchange_stream_end(x);
+    } else if (x->relay.said.error) {
+        stream_error(x);
+    } else {
+        exchange_attempt_failed(x, x->relay.said.events ? FAULT_RESET : FAULT_GARBAGE,
+                                "the stream ended before its answer did");
+    }
+}
+
+static void on_failed(void *ctx, enum fault fault, bool stale, const char *why)
+{
+    struct exchange *x = ctx;
+    if (x->state == EXCHANGE_CLOSING) {
+        exchange_end(x);
+        return;
+    }
+    if (stale && x->state == EXCHANGE_TRYING) {
+        note_sent(x, fault, true);
+        start_attempt(x, true);
+        return;
+    }
+    exchange_attempt_failed(x, fault, why);
+}
+
+static void on_drain(void *ctx)
+{
+    (void)ctx;  // the request went out in one piece
+}
+
+static const struct attempt_calls attempt_calls = {
+    .head = on_head, .body = on_body, .end = on_end, .failed = on_failed, .drain = on_drain};

@@ -1,0 +1,314 @@
+#include "gateway/gateway.h"
+#include "gateway/client.h"
+#include "io/engine.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { WORKERS_MAX = 256, DESCRIPTORS_SPARE = 64 };
+static const int64_t engine_grace_us = S(5);
+
+struct gateway {
+    const struct gateway_config *config;
+    const struct portfolio *portfolio;
+    struct core *core;
+    struct metrics *metrics;
+    struct generation *generation;
+    struct worker *workers;  // [n_workers]; the first runs on the main thread
+    pthread_t *threads;      // [n_workers]; the first is not used
+    int32_t n_workers, n_threads;
+    struct engine **engines;  // [n_suppliers], NULL where none is run
+    int32_t engines_running;
+    struct timer drain_timer;
+    int32_t busy_workers;  // while draining: those that still have clients
+    bool draining, cutting, engines_stopping;
+};
+
+static struct worker *first_worker(struct gateway *g)
+{
+    return &g->workers[0];
+}
+
+// --- engines ----------------------------------------------------------------------------------
+
+static void set_engine_port(struct gateway *g, int32_t supplier, int32_t port)
+{
+    const struct portfolio *p = g->portfolio;
+    atomic_store(&generation_supplier(g->generation, supplier)->port, port);
+    for (int32_t i = 0; i < p->n_pools; i++) {
+        if (p->pools[i].supplier != supplier)
+            continue;
+        atomic_store(&generation_pool(g->generation, i)->port, port);
+        core_ready(g->core, g->generation, i, port != 0);
+    }
+    core_poke(g->core, g->generation, loop_now_us(first_worker(g)->loop));
+}
+
+static void maybe_finish(struct gateway *g);
+
+static void on_engine(void *ctx, struct engine *e, enum engine_state state, struct str why)
+{
+    static const char *const names[] = {"starting", "ready", "failed", "stopped"};
+    struct gateway *g = ctx;
+    const struct supplier *s = engine_supplier(e);
+    int32_t supplier = (int32_t)(s - g->portfolio->suppliers);
+    log_line(g->config->log, state == ENGINE_FAILED ? LOG_WARN : LOG_INFO, "engine",
+             log_str("supplier", s->name), log_str("state", str_of(names[state])),
+             log_str("why", why), log_int("pid", engine_pid(e)), log_int("port", engine_port(e)));
+    set_engine_port(g, supplier, state == ENGINE_READY ? engine_port(e) : 0);
+    if (state == ENGINE_STOPPED) {
+        g->engines_running--;
+        maybe_finish(g);
+    }
+}
+
+static enum err start_engines(struct gateway *g, struct diag *diag)
+{
+    static const struct engine_calls calls = {.state = on_engine};
+    const struct portfolio *p = g->portfolio;
+    g->engines = take_n(sizeof *g->engines, (size_t)p->n_suppliers);
+    struct loop *l = first_worker(g)->loop;
+    for (int32_t i = 0; i < p->n_suppliers; i++) {
+        if (!p->suppliers[i].run.n_argv)
+            continue;
+        for (int32_t k = 0; k < p->n_pools; k++)
+            if (p->pools[k].supplier == i)
+                core_ready(g->core, g->generation, k, false);
+        enum err e =
+            engine_new(&g->engines[i], l, &p->suppliers[i], p->serve.state, &calls, g, diag);
+        if (e)
+            return e;
+        g->engines_running++;
+    }
+    return ERR_NONE;
+}
+
+static void stop_engines(struct gateway *g)
+{
+    if (g->engines_stopping)
+        return;
+    g->engines_stopping = true;
+    for (int32_t i = 0; g->engines && i < g->portfolio->n_suppliers; i++)
+        if (g->engines[i])
+            engine_stop(g->engines[i], engine_grace_us);
+}
+
+// --- ending -----------------------------------------------------------------------------------
+
+static void stop_loop(void *arg)
+{
+    struct worker *w = arg;
+    upstream_free(w->upstream);
+    w->upstream = NULL;
+    loop_stop(w->loop);
+}
+
+static void maybe_finish(struct gateway *g)
+{
+    if (!g->draining || g->busy_workers)
+        return;
+    stop_engines(g);
+    if (g->engines_running == 0)
+        stop_loop(first_worker(g));
+}
+
+// On the first worker: a worker has no clients left.
+static void on_worker_idle(void *arg)
+{
+    struct worker *w = arg;
+    struct gateway *g = w->owner;
+    g->busy_workers--;
+    if (w != first_worker(g))
+        loop_post(w->loop, stop_loop, w);
+    maybe_finish(g);
+}
+
+static void worker_idle(struct worker *w)
+{
+    struct gateway *g = w->owner;
+    w->idle = NULL;
+    loop_post(first_worker(g)->loop, on_worker_idle, w);
+}
+
+static void drain_worker(void *arg)
+{
+    struct worker *w = arg;
+    listener_close(w->listener);
+    w->listener = NULL;
+    worker_drain(w);
+}
+
+static void cut_worker(void *arg)
+{
+    worker_cut(arg);
+}
+
+static void cut(struct gateway *g, const char *why)
+{
+    if (g->cutting)
+        return;
+    g->cutting = true;
+    log_line(g->config->log, LOG_WARN, "cut", log_str("why", str_of(why)));
+    for (int32_t i = 0; i < g->n_workers; i++)
+        loop_post(g->workers[i].loop, cut_worker, &g->workers[i]);
+}
+
+static void on_drain_over(struct timer *t)
+{
+    cut(CONTAINER_OF(t, struct gateway, drain_timer), "serve.drain has passed");
+}
+
+static void on_signal(void *arg)
+{
+    struct gateway *g = arg;
+    if (g->draining) {
+        cut(g, "a second signal");
+        return;
+    }
+    g->draining = true;
+    struct loop *l = first_worker(g)->loop;
+    log_line(g->config->log, LOG_INFO, "drain",
+             log_int("requests", metrics_value(g->metrics, METRICS_REQUESTS)));
+    g->busy_workers = g->n_workers;
+    g->drain_timer.fire = on_drain_over;
+    timer_set(l, &g->drain_timer, loop_now_us(l) + g->portfolio->serve.drain_us);
+    for (int32_t i = 0; i < g->n_workers; i++)
+        loop_post(g->workers[i].loop, drain_worker, &g->workers[i]);
+}
+
+// --- starting ---------------------------------------------------------------------------------
+
+static void on_accept(void *ctx, struct conn *c)
+{
+    client_new(ctx, c);
+}
+
+static enum err worker_init(struct gateway *g, struct worker *w, int32_t index, struct diag *diag)
+{
+    const struct serve_config *s = &g->portfolio->serve;
+    uint64_t seed = random_u64();
+    *w = (struct worker){.index = index,
+                         .core = g->core,
+                         .metrics = g->metrics,
+                         .log = g->config->log,
+                         .generation = g->generation,
+                         .owner = g,
+                         .idle = worker_idle,
+                         .clients_max = s->connections / g->n_workers + 1};
+    generation_hold(g->generation);
+    rng_seed(&w->rng, seed);
+    buf_init(&w->scratch, SIZE_MAX / 2);
+    enum err e = loop_new(&w->loop, diag);
+    if (e)
+        return e;
+    w->began_us = loop_now_us(w->loop);
+    w->upstream = upstream_new(w->loop, g->generation);
+    int32_t port = index ? listener_port(g->workers[0].listener) : s->port;
+    return listener_new(&w->listener, w->loop, s->host, port, index == 0, on_accept, w, diag);
+}
+
+static void worker_release(struct worker *w)
+{
+    if (w->listener)
+        listener_close(w->listener);
+    upstream_free(w->upstream);
+    if (w->loop)
+        loop_free(w->loop);
+    buf_release(&w->scratch);
+    if (w->generation)
+        generation_drop(w->generation);
+}
+
+static void *run_worker(void *arg)
+{
+    struct worker *w = arg;
+    loop_run(w->loop);
+    return NULL;
+}
+
+static enum err start(struct gateway *g, struct diag *diag)
+{
+    const struct gateway_config *c = g->config;
+    enum err e = core_new(&g->core, g->portfolio, diag);
+    if (e)
+        return e;
+    e = generation_new(&g->generation, g->portfolio, core_live(g->core), c->https_proxy,
+                       c->no_proxy, diag);
+    if (e)
+        return e;
+    g->metrics = metrics_new(g->portfolio, g->n_workers);
+    for (int32_t i = 0; i < g->n_workers; i++) {
+        e = worker_init(g, &g->workers[i], i, diag);
+        if (e)
+            return e;
+    }
+    loop_on_signal(first_worker(g)->loop, SIGTERM, on_signal, g);
+    loop_on_signal(first_worker(g)->loop, SIGINT, on_signal, g);
+    e = start_engines(g, diag);
+    if (e)
+        return e;
+    for (int32_t i = 1; i < g->n_workers; i++) {
+        int bad = pthread_create(&g->threads[i], NULL, run_worker, &g->workers[i]);
+        if (bad)
+            return diag_set(diag, ERR_SYSTEM, "a thread cannot be started: %s", strerror(bad));
+        g->n_threads++;
+    }
+    return ERR_NONE;
+}
+
+// Stops what a failed start has begun.
+static void abandon(struct gateway *g)
+{
+    for (int32_t i = 1; i <= g->n_threads; i++)
+        loop_post(g->workers[i].loop, stop_loop, &g->workers[i]);
+}
+
+static void announce(struct gateway *g)
+{
+    const struct serve_config *s = &g->portfolio->serve;
+    size_t colon;
+    bool v6 = str_find(s->host, STR(":"), &colon);
+    char url[320];
+    snprintf(url, sizeof url, "http://%s" STR_FMT "%s:%d/v1", v6 ? "[" : "", STR_ARG(s->host),
+             v6 ? "]" : "", listener_port(first_worker(g)->listener));
+    if (g->config->listening)
+        g->config->listening(g->config->ctx, str_of(url));
+}
+
+enum err gateway_run(const struct gateway_config *c, struct diag *diag)
+{
+    struct gateway *g = take(sizeof *g);
+    g->config = c;
+    g->portfolio = c->portfolio;
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    int32_t wanted = c->portfolio->serve.threads;
+    g->n_workers = wanted > 0 ? wanted : cores > 0 ? (int32_t)cores : 1;
+    g->n_workers = g->n_workers > WORKERS_MAX ? WORKERS_MAX : g->n_workers;
+    g->workers = take_n(sizeof *g->workers, (size_t)g->n_workers);
+    g->threads = take_n(sizeof *g->threads, (size_t)g->n_workers);
+    enum err e = start(g, diag);
+    if (e) {
+        abandon(g);
+    } else {
+        announce(g);
+        loop_run(first_worker(g)->loop);
+    }
+    for (int32_t i = 1; i <= g->n_threads; i++)
+        pthread_join(g->threads[i], NULL);
+    for (int32_t i = 0; g->engines && i < g->portfolio->n_suppliers; i++)
+        engine_free(g->engines[i]);
+    for (int32_t i = 0; i < g->n_workers; i++)
+        worker_release(&g->workers[i]);
+    metrics_free(g->metrics);
+    if (g->generation)
+        generation_drop(g->generation);
+    core_free(g->core);
+    free(g->engines);
+    free(g->threads);
+    free(g->workers);
+    free(g);
+    return e;
+}

@@ -1,0 +1,27 @@
+// gateway.h - `caudal serve`: one OpenAI-compatible endpoint over a portfolio.
+//
+//   accept -> authenticate -> read -> recognise -> pick -> attempt(s) -> relay -> settle
+//   client.c   auth.c      exchange.c             core.c   attempt.c     relay.c  receipt.c
+//
+// One worker (a loop on its own thread) per core around one shared core; the first runs on the
+// calling thread, which must be the main one, since engines are its children.
+
+#ifndef CAUDAL_GATEWAY_H
+#define CAUDAL_GATEWAY_H
+
+#include "base/err.h"
+#include "io/log.h"
+#include "portfolio/portfolio.h"
+
+struct gateway_config {
+    const struct portfolio *portfolio;  // sealed; borrowed until gateway_run() returns
+    struct log *log;
+    struct str https_proxy, no_proxy;              // of the environment
+    void (*listening)(void *ctx, struct str url);  // called once when requests are taken
+    void *ctx;
+};
+
+// Serves until SIGTERM or SIGINT has drained it. Returns what kept it from starting, or ERR_NONE.
+MUST_USE enum err gateway_run(const struct gateway_config *c, struct diag *diag);
+
+#endif

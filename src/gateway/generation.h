@@ -1,0 +1,70 @@
+// generation.h - one portfolio in use: the data, the router over it, and what is needed to call its
+// pools. A request holds the generation it began with, so that a reload changes nothing under it.
+
+#ifndef CAUDAL_GENERATION_H
+#define CAUDAL_GENERATION_H
+
+#include "io/tls.h"
+#include "portfolio/portfolio.h"
+#include "portfolio/service.h"
+#include "route/live.h"
+#include "route/route.h"
+
+#include <stdatomic.h>
+
+// Where and how a pool (or, for passthrough, a supplier) is called.
+struct endpoint {
+    int32_t index;  // in generation.endpoints, and of its idle connections
+    int32_t supplier;
+    struct str name;  // of the pool or supplier, for messages
+    struct str host;
+    _Atomic int32_t port;      // 0: an engine of ours that is not ready
+    struct str base;           // path before what follows /v1: "/v1", "/openai/v1"
+    struct str host_header;    // "api.openai.com", "127.0.0.1:8081"; engines: made when called
+    struct str authorization;  // value of the header; empty: none. A secret
+    struct tls_client *tls;    // NULL: plain
+    struct str proxy_host;
+    int32_t proxy_port;
+    struct str proxy_auth;
+    int64_t connect_us, first_byte_us, idle_us;
+};
+
+struct generation {
+    struct arena arena;
+    const struct portfolio *portfolio;  // not owned: as long as the gateway
+    struct route *route;
+    struct endpoint *endpoints;  // [n_pools + n_suppliers]: pools first
+    int32_t n_endpoints;
+    struct service **services;  // [n_pools][n_serves of the pool]
+    struct tls_client **tls;    // [n_tls], owned
+    int32_t n_tls;
+    struct auth_slot *auth;  // keys by digest, see auth.h
+    int32_t n_auth;
+    struct str *tenant_regions;
+    _Atomic int32_t users;  // requests and workers that hold it
+};
+
+// Builds it over a sealed portfolio. `getenv_proxy` style settings are read by the caller and
+// given.
+//   Errors  ERR_INVALID  a URL or a policy that cannot be used; ERR_MISSING a CA file; `diag` says
+MUST_USE enum err generation_new(struct generation **out, const struct portfolio *p,
+                                 struct live *live, struct str https_proxy, struct str no_proxy,
+                                 struct diag *diag);
+void generation_hold(struct generation *g);
+void generation_drop(struct generation *g);  // frees it with its last user
+
+struct endpoint *generation_pool(struct generation *g, int32_t pool);
+struct endpoint *generation_supplier(struct generation *g, int32_t supplier);
+const struct service *generation_service(const struct generation *g, int32_t pool, int32_t model);
+
+// Splits "https://user:pw@host:8443/openai/v1" into its parts. ERR_INVALID says what is wrong.
+struct url {
+    bool tls;
+    struct str userinfo, host;  // host without brackets
+    bool bracketed;
+    int32_t port;
+    struct str path;  // without a trailing '/'; may be empty
+};
+MUST_USE enum err url_parse(struct url *out, struct str text, struct diag *diag);
+
+#endif

@@ -1,0 +1,14 @@
+// pages.h - what the gateway answers by itself: models, health, metrics.
+
+#ifndef CAUDAL_PAGES_H
+#define CAUDAL_PAGES_H
+
+#include "gateway/dispatch.h"
+
+enum page { PAGE_NONE, PAGE_HEALTHZ, PAGE_READYZ, PAGE_METRICS, PAGE_MODELS, PAGE_MODEL };
+enum page page_of(struct str path);
+bool page_is_open(enum page page);  // answered without a key
+void page_send(struct worker *w, struct client *c, enum page page, const struct asked *q);
+bool tenant_may_model(const struct portfolio *p, int32_t tenant, int32_t model);
+
+#endif

@@ -1,0 +1,387 @@
+#include "gateway/passthrough.h"
+#include "gateway/answer.h"
+#include "gateway/attempt.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+enum { HEAD_BYTES_MAX = 64 * 1024 };
+
+// A request that goes to one supplier as it is. Lives as long as the request; frees itself.
+struct pass {
+    struct worker *worker;
+    struct client *client;  // NULL: gone, or answered
+    struct generation *generation;
+    struct attempt attempt;
+    struct buf head;   // to the supplier
+    struct buf early;  // body bytes that came before the connection stood
+    struct timer timer;
+    int64_t arrived_us, last_us;
+    int32_t tenant, status;
+    int64_t bytes_in, bytes_out;
+    char id[REQUEST_ID_BYTES];
+    struct buf origin;
+    bool chunked_up, body_done, head_sent, chunked_down, paused, over;
+};
+
+static const struct str *const allowed[] = {
+    &(const struct str){"content-type", 12},   &(const struct str){"accept", 6},
+    &(const struct str){"openai-beta", 11},    &(const struct str){"anthropic-version", 17},
+    &(const struct str){"anthropic-beta", 14}, &(const struct str){"idempotency-key", 15},
+    &(const struct str){"traceparent", 11},    &(const struct str){"tracestate", 10},
+};
+
+static bool is_passed(struct str name)
+{
+    for (size_t i = 0; i < COUNTOF(allowed); i++)
+        if (str_eq_nocase(*allowed[i], name))
+            return true;
+    return false;
+}
+
+void passthrough_headers(const struct http1_head *head, struct buf *out)
+{
+    for (int32_t i = 0; i < head->n_headers; i++) {
+        const struct http1_header *h = &head->headers[i];
+        // A model's call says its own type and what it accepts (exchange_try.c).
+        if (!is_passed(h->name) || str_eq_nocase(h->name, STR("content-type")) ||
+            str_eq_nocase(h->name, STR("accept")) || http1_is_hop(head, h->name))
+            continue;
+        buf_printf(out, STR_FMT ": " STR_FMT "\r\n", STR_ARG(h->name), STR_ARG(h->value));
+    }
+}
+
+static void release(void *arg)
+{
+    struct pass *p = arg;
+    buf_release(&p->head);
+    buf_release(&p->early);
+    buf_release(&p->origin);
+    generation_drop(p->generation);
+    free(p);
+}
+
+static void end(struct pass *p)
+{
+    if (p->over)
+        return;
+    p->over = true;
+    timer_stop(p->worker->loop, &p->timer);
+    int64_t now = loop_now_us(p->worker->loop);
+    struct metrics_request m = {.tenant = p->tenant,
+                                .model = -1,
+                                .class = -1,
+                                .pool = -1,
+                                .status = p->status,
+                                .ttft_us = -1,
+                                .total_us = now - p->arrived_us,
+                                .attempts = 1};
+    metrics_request(p->worker->metrics, p->worker->index, &m);
+    metrics_add(p->worker->metrics, p->worker->index, METRICS_REQUESTS, -1);
+    log_line(p->worker->log, LOG_INFO, "passthrough", log_str("id", str_of(p->id)),
+             log_str("supplier", p->attempt.ep ? p->attempt.ep->name : (struct str){0}),
+             log_int("status", p->status), log_int("bytes_in", p->bytes_in),
+             log_int("bytes_out", p->bytes_out), log_int("total_us", now - p->arrived_us));
+    loop_after_turn(p->worker->loop, release, p);
+}
+
+static void finish(struct pass *p, bool keep)
+{
+    struct client *c = p->client;
+    p->client = NULL;
+    end(p);
+    if (c)
+        client_done(c, keep);
+}
+
+static void fail(struct pass *p, int32_t status, const char *code, const char *message)
+{
+    p->status = p->status ? p->status : status;
+    attempt_cancel(&p->attempt);
+    if (p->client && p->head_sent) {
+        client_abort(p->client);  // a cut body must not look whole
+        return;
+    }
+    if (p->client) {
+        struct answer a = {.status = status,
+                           .message = message,
+                           .type = "server_error",
+                           .code = code,
+                           .request_id = str_of(p->id),
+                           .origin = buf_str(&p->origin),
+                           .retry_after_us = -1,
+                           .keep = p->body_done && client_keep_alive(p->client)};
+        answer_error(p->worker, p->client, &a);
+    }
+    finish(p, p->body_done);
+}
+
+static void on_timer(struct timer *t)
+{
+    struct pass *p = CONTAINER_OF(t, struct pass, timer);
+    int64_t now = loop_now_us(p->worker->loop);
+    int64_t limit =
+        p->head_sent ? p->attempt.ep->idle_us : max_i64(p->attempt.ep->first_byte_us, S(600));
+    if (!p->paused && p->last_us + limit <= now)
+        fail(p, 504, "timeout", "The supplier did not answer in time.");
+    else
+        timer_set(p->worker->loop, &p->timer, now + min_i64(limit, S(5)));
+}
+
+// --- the request ------------------------------------------------------------------------------
+
+static void send_up(struct pass *p, struct str wire)
+{
+    if (attempt_more(&p->attempt, wire) && p->client && !p->body_done)
+        client_pause_body(p->client);
+}
+
+static void send_body(struct pass *p, struct str bytes)
+{
+    if (!attempt_connected(&p->attempt)) {
+        if (!buf_add_str(&p->early, bytes))
+            fail(p, 503, "no_supplier_answered", "The supplier cannot be reached.");
+        else if (p->client && !p->body_done && buf_len(&p->early) > HEAD_BYTES_MAX)
+            client_pause_body(p->client);
+        return;
+    }
+    send_up(p, bytes);
+}
+
+static void on_body(void *ctx, struct str bytes)
+{
+    struct pass *p = ctx;
+    p->bytes_in += (int64_t)bytes.n;
+    p->last_us = loop_now_us(p->worker->loop);
+    if (!p->chunked_up) {
+        send_body(p, bytes);
+        return;
+    }
+    struct buf head;
+    buf_init(&head, 64);
+    http1_write_chunk_head(&head, bytes.n);
+    send_body(p, buf_str(&head));
+    send_body(p, bytes);
+    send_body(p, STR("\r\n"));
+    buf_release(&head);
+}
+
+static void on_body_end(void *ctx)
+{
+    struct pass *p = ctx;
+    p->body_done = true;
+    if (p->chunked_up)
+        send_body(p, STR("0\r\n\r\n"));
+    if (attempt_connected(&p->attempt))
+        p->attempt.whole_sent = true;
+}
+
+static void on_up_drain(void *ctx)
+{
+    struct pass *p = ctx;
+    if (buf_len(&p->early)) {
+        send_up(p, buf_str(&p->early));
+        buf_release(&p->early);
+    }
+    if (p->body_done)
+        p->attempt.whole_sent = true;
+    else if (p->client)
+        client_resume_body(p->client);
+}
+
+static void on_gone(void *ctx)
+{
+    struct pass *p = ctx;
+    p->client = NULL;
+    p->status = p->status ? p->status : 499;
+    attempt_cancel(&p->attempt);
+    end(p);
+}
+
+// --- the answer -------------------------------------------------------------------------------
+
+static bool is_answer_header(const struct http1_head *h, struct str name)
+{
+    static const char *const ours[] = {"content-length",
+                                       "transfer-encoding",
+                                       "connection",
+                                       "date",
+                                       "server",
+                                       "set-cookie",
+                                       "x-request-id",
+                                       "access-control-allow-origin",
+                                       "access-control-expose-headers",
+                                       "vary",
+                                       "alt-svc",
+                                       "strict-transport-security"};
+    for (size_t i = 0; i < COUNTOF(ours); i++)
+        if (str_eq_nocase(name, str_of(ours[i])))
+            return false;
+    return !http1_is_hop(h, name);
+}
+
+static void on_head(void *ctx, const struct http1_head *h)
+{
+    struct pass *p = ctx;
+    struct buf extra;
+    p->last_us = loop_now_us(p->worker->loop);
+    p->status = h->status;
+    if (!p->client)
+        return;
+    buf_init(&extra, HEAD_BYTES_MAX);
+    for (int32_t i = 0; i < h->n_headers; i++)
+        if (is_answer_header(h, h->headers[i].name) && http1_value_ok(h->headers[i].value))
+            buf_printf(&extra, STR_FMT ": " STR_FMT "\r\n", STR_ARG(h->headers[i].name),
+                       STR_ARG(h->headers[i].value));
+    int64_t length = h->status == 204 || h->status == 304 ? 0 : h->content_length;
+    p->chunked_down = length < 0 && client_version_minor(p->client) >= 1;
+    struct answer a = {.status = h->status,
+                       .request_id = str_of(p->id),
+                       .origin = buf_str(&p->origin),
+                       .extra = buf_str(&extra),
+                       .keep = client_keep_alive(p->client) && (length >= 0 || p->chunked_down)};
+    buf_clear(&p->worker->scratch);
+    answer_head(p->worker, p->client, &a, length, &p->worker->scratch);
+    client_send(p->client, buf_str(&p->worker->scratch));
+    buf_clear(&p->worker->scratch);
+    buf_release(&extra);
+    p->head_sent = true;
+}
+
+static void on_answer(void *ctx, struct str bytes)
+{
+    struct pass *p = ctx;
+    p->last_us = loop_now_us(p->worker->loop);
+    p->bytes_out += (int64_t)bytes.n;
+    if (!p->client)
+        return;
+    if (p->chunked_down) {
+        struct buf head;
+        buf_init(&head, 64);
+        http1_write_chunk_head(&head, bytes.n);
+        client_send2(p->client, buf_str(&head), bytes);
+        client_send(p->client, STR("\r\n"));
+        buf_release(&head);
+    } else {
+        client_send(p->client, bytes);
+    }
+    if (client_full(p->client)) {
+        p->paused = true;
+        attempt_pause(&p->attempt);
+    }
+}
+
+static void on_answer_end(void *ctx)
+{
+    struct pass *p = ctx;
+    bool keep = p->client && (p->chunked_down || client_version_minor(p->client) >= 1);
+    if (p->client && p->chunked_down)
+        client_send(p->client, STR("0\r\n\r\n"));
+    finish(p, keep);
+}
+
+static void on_failed(void *ctx, enum fault fault, bool stale, const char *why)
+{
+    struct pass *p = ctx;
+    (void)stale;
+    fail(p, fault == FAULT_TIMEOUT ? 504 : 502, "no_supplier_answered", why);
+}
+
+static void on_down_drain(void *ctx)
+{
+    struct pass *p = ctx;
+    if (!p->paused)
+        return;
+    p->paused = false;
+    p->last_us = loop_now_us(p->worker->loop);
+    attempt_resume(&p->attempt);
+}
+
+static const struct handler_calls pass_calls = {
+    .body = on_body, .body_end = on_body_end, .drain = on_down_drain, .gone = on_gone};
+static const struct attempt_calls pass_attempt_calls = {.head = on_head,
+                                                        .body = on_answer,
+                                                        .end = on_answer_end,
+                                                        .failed = on_failed,
+                                                        .drain = on_up_drain};
+
+static void build_head(struct pass *p, const struct asked *q, struct endpoint *ep, int64_t length)
+{
+    struct str after_v1 = str_skip(q->head->target, 3);  // "/v1/files?x=y" without "/v1"
+    size_t at;
+    if (!str_starts(q->head->target, STR("/v1")) && str_find(q->head->target, STR("/v1/"), &at))
+        after_v1 = str_skip(q->head->target, at + 3);
+    struct buf *h = &p->head;
+    buf_printf(h, STR_FMT " " STR_FMT STR_FMT " HTTP/1.1\r\nHost: " STR_FMT,
+               STR_ARG(q->head->method), STR_ARG(ep->base), STR_ARG(after_v1),
+               STR_ARG(ep->host_header));
+    if (p->generation->portfolio->suppliers[ep->supplier].run.n_argv)
+        buf_printf(h, ":%d", atomic_load(&ep->port));
+    buf_lit(h, "\r\n");
+    if (ep->authorization.n)
+        buf_printf(h, "Authorization: " STR_FMT "\r\n", STR_ARG(ep->authorization));
+    for (int32_t i = 0; i < q->head->n_headers; i++)
+        if (is_passed(q->head->headers[i].name))
+            buf_printf(h, STR_FMT ": " STR_FMT "\r\n", STR_ARG(q->head->headers[i].name),
+                       STR_ARG(q->head->headers[i].value));
+    if (p->chunked_up)
+        buf_lit(h, "Transfer-Encoding: chunked\r\n");
+    else if (length >= 0)
+        buf_printf(h, "Content-Length: %" PRId64 "\r\n", length);
+    buf_printf(h,
+               "Accept-Encoding: identity\r\nUser-Agent: caudal/" CAUDAL_VERSION
+               "\r\nx-client-request-id: %s\r\n\r\n",
+               p->id);
+}
+
+static struct pass *begin(struct worker *w, struct client *c, const struct asked *q,
+                          int32_t supplier, int64_t length)
+{
+    struct pass *p = take(sizeof *p);
+    p->worker = w;
+    p->client = c;
+    p->generation = w->generation;
+    generation_hold(p->generation);
+    p->tenant = q->tenant;
+    p->arrived_us = p->last_us = loop_now_us(w->loop);
+    p->timer.fire = on_timer;
+    p->chunked_up = q->head->chunked;
+    answer_new_id(w, p->id);
+    buf_init(&p->head, HEAD_BYTES_MAX * 2);
+    buf_init(&p->early, (size_t)w->generation->portfolio->serve.body_bytes + HEAD_BYTES_MAX);
+    buf_init(&p->origin, 1024);
+    buf_add_str(&p->origin, q->origin);
+    metrics_add(w->metrics, w->index, METRICS_REQUESTS, 1);
+    client_handle(c, &pass_calls, p);
+    struct endpoint *ep = generation_supplier(p->generation, supplier);
+    if (!atomic_load(&ep->port)) {
+        p->body_done = length <= 0 && !p->chunked_up;
+        fail(p, 503, "no_supplier_answered",
+             "The tenant's passthrough supplier cannot be called now.");
+        return NULL;
+    }
+    build_head(p, q, ep, length);
+    client_stream_body(c);
+    attempt_start(&p->attempt, w->upstream, ep, true, buf_str(&p->head), (struct str){0},
+                  &pass_attempt_calls, p);
+    p->attempt.whole_sent = false;
+    if (str_eq(q->head->method, STR("HEAD")))
+        attempt_no_body(&p->attempt);
+    timer_set(w->loop, &p->timer, p->arrived_us + S(5));
+    return p;
+}
+
+void passthrough_begin(struct worker *w, struct client *c, const struct asked *q, int32_t supplier)
+{
+    begin(w, c, q, supplier, q->head->content_length);
+}
+
+void passthrough_whole(struct worker *w, struct client *c, const struct asked *q, int32_t supplier,
+                       struct str body)
+{
+    struct pass *p = begin(w, c, q, supplier, (int64_t)body.n);
+    if (!p)
+        return;
+    on_body(p, body);
+    on_body_end(p);
+}

@@ -1,0 +1,42 @@
+// worker.h - one loop of the gateway on its own thread, and what its requests share.
+
+#ifndef CAUDAL_WORKER_H
+#define CAUDAL_WORKER_H
+
+#include "base/rng.h"
+#include "gateway/core.h"
+#include "gateway/gateway.h"
+#include "gateway/metrics.h"
+#include "gateway/upstream.h"
+
+struct client;
+struct gateway;
+
+struct worker {
+    int32_t index;
+    struct loop *loop;
+    struct listener *listener;
+    struct core *core;              // shared
+    struct metrics *metrics;        // shared
+    struct log *log;                // shared
+    struct generation *generation;  // held; the one that new requests begin with
+    struct upstream *upstream;
+    struct rng rng;          // draws and request ids; seeded from the system
+    struct client *clients;  // all connections, newest first
+    int32_t n_clients;
+    int32_t clients_max;
+    bool draining;
+    int64_t began_us;    // when the gateway started
+    struct buf scratch;  // for building a head; empty between calls
+    int64_t date_s;      // what `date` says
+    char date[40];       // "Sun, 06 Nov 1994 08:49:37 GMT"
+    struct gateway *owner;
+    void (*idle)(struct worker *w);  // called while draining, when the last client has gone
+};
+
+const char *worker_date(struct worker *w);
+// Closes idle connections, lets the others end their request, takes no new ones.
+void worker_drain(struct worker *w);
+void worker_cut(struct worker *w);  // closes all connections at once
+
+#endif
