@@ -43,6 +43,8 @@ struct failover {        // of one request
     int64_t began_us, deadline_us, stand_in_after_us;
     int32_t last_pool;
     bool same_again_used;
+    bool same_again_may;   // the last fault was a 500 or a reset
+    int32_t context_tok;   // of the last pool, as the decision said; 0: not known
 };
 
 enum failover_step {
@@ -58,10 +60,13 @@ struct failover_decision {
 void failover_init(struct failover *f, const struct serve_config *c, int64_t now_us, int64_t deadline_us);
 // An attempt at `pool` was sent.
 void failover_sent(struct failover *f, int32_t pool);
-// It failed. Changes `ask` for the next pick. `larger_context_tok` is what the request needs if known.
+// It failed: call route_done() first, so that the next pick knows. Changes `ask` for that pick. Set
+// `context_tok` from the decision after failover_sent(), so that FAULT_CONTEXT knows what was too small.
 struct failover_decision failover_next(struct failover *f, struct route_ask *ask, enum fault fault,
                                        int64_t retry_after_us, struct retry_budget *budget, int64_t now_us);
-// No pool of the model may have it now (the pick said wait or refuse): wait, or let stand-ins in?
+// No pool may have it now (the pick said wait or refuse, at first or after a failure): wait for one,
+// try the last one once more after a 500 or a reset, let stand-ins in, or give up. FAILOVER_LATER
+// may be spent in the waiting line: then `at_us` is when to leave it and pick again.
 struct failover_decision failover_stuck(struct failover *f, struct route_ask *ask,
                                         const struct route_decision *d, int64_t now_us);
 

@@ -11,7 +11,8 @@
 
 struct live;
 
-// State for at most `max_pools` pool names and `max_pairs` (pool, model) pairs over its whole life.
+// State for at most `max_pools` pool names and `max_pairs` (pool, model) pairs over its whole life,
+// those that a reload has taken away included. About 160 bytes each.
 //   Errors  ERR_LIMIT  `a` is full
 MUST_USE enum err live_new(struct live **out, struct arena *a, int32_t max_pools, int32_t max_pairs);
 

@@ -11,13 +11,16 @@ struct policy_view {       // what a policy may look at
     int32_t index, n_pools;
     int32_t in_flight, slots;
     int32_t stand_in_rank;  // 0: the model asked for; else its place in the group
-    uint64_t turns;         // requests routed so far, for round-robin
+    uint64_t turns;         // requests routed so far
+    uint64_t last_turn;     // the one that this pool had last, for round-robin; 0: none yet
+    double fail_load;       // recent failures, which fade: a fast failure is not a fast server
     const struct route_terms *terms;
 };
 
 struct policy {
     const char *name;
     double (*score)(const struct policy_view *v, const struct route_ask *ask);
+    bool is_money;  // scores within `serve.band` of the least count as equal
 };
 
 const struct policy *policy_find(const char *name);  // NULL: no such policy

@@ -63,6 +63,7 @@ struct route_terms {       // what a candidate costs, in nano-dollars; the sum i
     double score;          // what the policy minimises; total for least-cost
     int64_t ttft_us;       // expected: queue, uncached prefill, round trip
     int64_t per_token_us;  // expected
+    double model_ttft_us, model_per_token_us;  // before observation: what route_done() compares with
     bool observed;         // the times are from live observation, not only from the model
 };
 
@@ -72,18 +73,21 @@ struct route_decision {
     int32_t model;      // the model that will answer: ask's, or a stand-in
     enum route_bar bar; // ROUTE_WAIT, ROUTE_REFUSE: why
     bool probe;         // ROUTE_SEND through a half-open breaker
+    uint32_t probe_number;  // which one; 0: none
     bool panic;         // every breaker of the model was open, so none counted
     int64_t until_us;   // ROUTE_WAIT: worth asking again no later; ROUTE_REFUSE: when it may pass,
                         // NEVER if it will not
     int32_t candidates; // pools that might have had it, and of these
     int32_t usable;     // those that could have it now
+    int32_t context_tok;  // of `pool` with `model`; 0: not said
     struct route_terms terms;  // of `pool`
     const char *why;    // static text, for the log line, the decision header and the report
 };
 
 enum route_outcome {
     ROUTE_OK,         // answered; its times are learnt
-    ROUTE_FAILED,     // refused, broken, timed out, 5xx: counts against the breaker
+    ROUTE_FAILED,     // refused, broken, timed out, 5xx: counts against the breaker; with `cool_us`
+                      // (a wrong key or model name) it opens at once, for that long
     ROUTE_BUSY,       // 429 and the like: cools until `cool_us` passes, not a health failure
     ROUTE_EMPTY,      // money or quota: out for `cool_us` (minutes)
     ROUTE_NO_SAY,     // the client's mistake, or the client went away
@@ -91,7 +95,7 @@ enum route_outcome {
 
 struct route_seen {   // what was observed of one attempt
     enum route_outcome outcome;
-    int64_t cool_us;        // ROUTE_BUSY, ROUTE_EMPTY; 0: not said
+    int64_t cool_us;        // fault_cool_us(); 0: not said
     int64_t ttft_us;        // 0: nothing came
     int64_t per_token_us;   // 0: not known (fewer than two tokens)
     int32_t prompt_tok, cached_tok, output_tok;  // 0: not known
@@ -99,7 +103,8 @@ struct route_seen {   // what was observed of one attempt
 
 // Builds a router over `p`, which it borrows and which must outlive it. `policy` is a name of
 // policy.h. Binds each pool to its state in `live`, by name.
-//   Memory  all from `a`; about 300 bytes a pool and 64 bytes a place in the waiting line
+//   Memory  all from `a`: about 400 bytes for each (pool, model), 1 byte for each (tenant, region),
+//           and 5 MiB for the waiting line, of which the system backs what is used
 //   Errors  ERR_LIMIT    `a` or `live` is full
 //           ERR_INVALID  no such policy; `diag` names it and the known ones
 MUST_USE enum err route_new(struct route **out, struct arena *a, const struct portfolio *p,
@@ -119,15 +124,16 @@ void route_first(struct route *r, const struct route_decision *d, int64_t ttft_u
 
 // Puts `ask` (copied) into the waiting line: earliest deadline first within a class, classes by the
 // worth of their waiting, and nobody starves. `user` comes back from route_next(). Returns a ticket,
-// or -1 when the line is full.
+// or -1 when the line is full, or full enough of this tenant's while others come.
 int32_t route_wait(struct route *r, const struct route_ask *ask, uint64_t user, int64_t now_us);
 struct route_woken {
     uint64_t user;
     struct route_decision decision;  // ROUTE_SEND: already taken, route_done() is owed.
-                                     // ROUTE_REFUSE: its time is over
+                                     // ROUTE_REFUSE: its time is over, or nothing it waits for
+                                     // can come any more (the bar says what)
 };
 // Which waiting request should go now; false when none can. Call until false after route_done() and
-// when route_due() has come.
+// when route_due() has come. A ticket ends when its request comes out here.
 bool route_next(struct route *r, struct route_woken *out, int64_t now_us);
 void route_cancel(struct route *r, int32_t ticket);  // its ticket is free; `user` never comes back
 int64_t route_due(const struct route *r);   // when route_next() may have something; NEVER: not by time
@@ -143,10 +149,14 @@ struct route_candidate {
 int32_t route_explain(const struct route *r, const struct route_ask *ask, int64_t now_us,
                       struct route_candidate *out, int32_t max);
 
+// A pool that is being started (an engine of ours) or is known to be gone is not a candidate until it is
+// ready: bar ROUTE_BAR_INACTIVE. Pools are ready when the router is made.
+void route_set_ready(struct route *r, int32_t pool, bool ready);
+
 // What the operator's page and /metrics show of a pool.
 struct route_pool_view {
     int32_t in_flight;
-    bool breaker_open, cooling;
+    bool breaker_open, cooling, ready;
     int64_t ttft_us, per_token_us;  // learnt; 0: nothing seen yet
     uint64_t took, ok, failed, busy;
 };

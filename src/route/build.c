@@ -1,0 +1,328 @@
+#include "route/route_internal.h"
+
+// From a portfolio to arrays that a decision can run through: no text is looked at after this.
+
+static const double WEIGHT_SPAN = 15;   // the class whose waiting costs most weighs 16
+static const int64_t WORTH_US = S(10);  // over the first seconds, where it is decided
+
+static bool is_bought_for(uint32_t purpose)
+{
+    return purpose == 0 || (purpose & PURPOSE_INFERENCE);
+}
+
+static enum route_bar fixed_bar(const struct portfolio *p, const struct pool *pool)
+{
+    bool may = pool->enabled && is_bought_for(pool->purpose);
+    if (pool->contract >= 0)
+        may = may && is_bought_for(p->contracts[pool->contract].purpose);
+    return may ? ROUTE_MAY : ROUTE_BAR_INACTIVE;
+}
+
+static void offer_fill(struct offer *o, const struct portfolio *p, int32_t pool,
+                       const struct serving *s)
+{
+    const struct pool *pl = &p->pools[pool];
+    o->pool = pool;
+    o->model = s->model;
+    o->context_tok = serving_context(p, s);
+    o->output_tok_max = s->output_tok_max;
+    o->surfaces = serving_surfaces(p, pl, s);
+    o->fixed = fixed_bar(p, pl);
+    if (s->price.said) {
+        o->input_nusd = (double)s->price.input / 1e6;
+        o->output_nusd = (double)s->price.output / 1e6;
+    }
+    if (pl->site >= 0)
+        o->energy_nusd_per_joule = p->sites[pl->site].energy_nusd_per_joule;
+    service_of(&o->service, p, pl, s->model);
+}
+
+static enum err build_offers(struct route *r, struct arena *a, struct diag *diag)
+{
+    const struct portfolio *p = r->p;
+    for (int32_t i = 0; i < p->n_pools; i++)
+        r->n_offers += p->pools[i].n_serves;
+    r->offers = arena_new(a, struct offer, r->n_offers);
+    r->pool_offers = arena_new(a, int32_t, p->n_pools + 1);
+    if (!r->offers || !r->pool_offers)
+        return ERR_LIMIT;
+    int32_t n = 0;
+    for (int32_t i = 0; i < p->n_pools; i++) {
+        r->pool_offers[i] = n;
+        int32_t place = live_pool_of(r->live, p->pools[i].name);
+        if (place < 0)
+            return diag_set(diag, ERR_LIMIT, "more than %d pools, over all reloads",
+                            r->live->max_pools);
+        for (int32_t j = 0; j < p->pools[i].n_serves; j++) {
+            struct offer *o = &r->offers[n++];
+            offer_fill(o, p, i, &p->pools[i].serves[j]);
+            o->place = place;
+            o->pair = live_pair_of(r->live, place, p->models[o->model].name);
+            if (o->pair < 0)
+                return diag_set(diag, ERR_LIMIT, "more than %d models of pools, over all reloads",
+                                r->live->max_pairs);
+        }
+    }
+    r->pool_offers[p->n_pools] = n;
+    return ERR_NONE;
+}
+
+static bool answers(const struct offer *o, int kind)
+{
+    return kind == LIST_ANY || (o->surfaces & (1u << kind));
+}
+
+// The lists of all models, written to `entries` unless it is NULL. Returns how many entries.
+struct lister {
+    struct route *r;
+    struct entry *entries;
+    int32_t n;
+    int32_t *by_model, *from;  // offers sorted by model: by_model[from[m], from[m + 1])
+    int32_t *stamp, stamps;    // [n_models]: already in this list
+};
+
+static void list_model(struct lister *b, int32_t model, int32_t rank, int kind)
+{
+    if (b->stamp[model] == b->stamps)
+        return;
+    b->stamp[model] = b->stamps;
+    for (int32_t i = b->from[model]; i < b->from[model + 1]; i++) {
+        if (!answers(&b->r->offers[b->by_model[i]], kind))
+            continue;
+        if (b->entries)
+            b->entries[b->n] = (struct entry){b->by_model[i], rank};
+        b->n++;
+    }
+}
+
+static void list_stand_ins(struct lister *b, int32_t model, int kind)
+{
+    const struct portfolio *p = b->r->p;
+    for (int32_t g = 0; g < p->n_groups; g++) {
+        const struct group *gr = &p->groups[g];
+        bool in = false;
+        for (int32_t i = 0; i < gr->n_models && !in; i++)
+            in = gr->models[i] == model;
+        for (int32_t i = 0; i < gr->n_models && in; i++)
+            list_model(b, gr->models[i], i + 1, kind);
+    }
+}
+
+static int32_t list_all(struct lister *b, struct entry *entries)
+{
+    struct route *r = b->r;
+    int32_t longest = 0;
+    b->entries = entries;
+    b->n = 0;
+    for (int32_t m = 0; m < r->p->n_models; m++) {
+        for (int kind = 0; kind < LIST_KINDS; kind++) {
+            struct list *list = &r->lists[m * LIST_KINDS + kind];
+            b->stamps++;
+            list->from = b->n;
+            list_model(b, m, 0, kind);
+            list->own = b->n - list->from;
+            list_stand_ins(b, m, kind);
+            list->all = b->n - list->from;
+            longest = list->all > longest ? list->all : longest;
+        }
+    }
+    return longest;
+}
+
+static enum err build_lists(struct route *r, struct arena *a)
+{
+    int32_t n_models = r->p->n_models;
+    struct lister b = {.r = r};
+    r->lists = arena_new(a, struct list, n_models * LIST_KINDS);
+    b.by_model = arena_new(a, int32_t, r->n_offers);
+    b.from = arena_new(a, int32_t, n_models + 2);
+    b.stamp = arena_new(a, int32_t, n_models);
+    if (!r->lists || !b.by_model || !b.from || !b.stamp)
+        return ERR_LIMIT;
+    // A counting sort, with `from` one ahead while it fills.
+    for (int32_t i = 0; i < r->n_offers; i++)
+        b.from[r->offers[i].model + 2]++;
+    for (int32_t m = 1; m <= n_models; m++)
+        b.from[m + 1] += b.from[m];
+    for (int32_t i = 0; i < r->n_offers; i++)
+        b.by_model[b.from[r->offers[i].model + 1]++] = i;
+    int32_t longest = list_all(&b, NULL);
+    r->entries = arena_new(a, struct entry, b.n);
+    r->usable = arena_new(a, struct usable, longest);
+    if (!r->entries || !r->usable)
+        return ERR_LIMIT;
+    list_all(&b, r->entries);
+    return ERR_NONE;
+}
+
+static int32_t share_of(int32_t n, double derate)
+{
+    double v = derate > 0 && derate < 1 ? n * derate : n;
+    return v < 1 ? 1 : (int32_t)v;
+}
+
+static void limits_fill(struct route_limits *out, const struct pool *pool)
+{
+    const struct pool_limits *lim = &pool->limits;
+    double derate = pool->derate > 0 && pool->derate < 1 ? pool->derate : 1;
+    out->in_flight = lim->in_flight > 0 ? share_of(lim->in_flight, derate) : INT32_MAX;
+    out->tokens_most = INT32_MAX;
+    if (lim->requests_per_s > 0)
+        out->request_us = 1e6 / (lim->requests_per_s * derate);
+    if (lim->tokens_per_s > 0) {
+        double most = lim->tokens_per_s * derate * 60;
+        out->token_us = 1e6 / (lim->tokens_per_s * derate);
+        out->tokens_most = most < 1 ? 1 : most < INT32_MAX ? (int32_t)most : INT32_MAX;
+    }
+}
+
+// The place of `text` among the distinct ones, which it joins when new.
+static int32_t distinct(struct str *all, int32_t *n, struct str text)
+{
+    for (int32_t i = 0; i < *n; i++) {
+        if (str_eq(all[i], text))
+            return i;
+    }
+    all[*n] = text;
+    return (*n)++;
+}
+
+static bool tenant_may_be_in(const struct tenant *t, struct str region)
+{
+    if (t->n_regions < 0)
+        return true;
+    for (int32_t i = 0; i < t->n_regions; i++) {
+        if (region.n && str_eq(t->regions[i], region))
+            return true;
+    }
+    return false;
+}
+
+static enum err build_regions(struct route *r, struct arena *a)
+{
+    const struct portfolio *p = r->p;
+    struct str *regions = arena_new(a, struct str, p->n_sites + 1);
+    r->limits = arena_new(a, struct route_limits, p->n_pools);
+    if (!regions || !r->limits)
+        return ERR_LIMIT;
+    r->n_regions = 1;  // the first is "not said"
+    for (int32_t i = 0; i < p->n_pools; i++) {
+        int32_t site = p->pools[i].site;
+        limits_fill(&r->limits[i], &p->pools[i]);
+        if (site >= 0)
+            r->limits[i].region = distinct(regions, &r->n_regions, p->sites[site].region);
+    }
+    r->tenant_region = arena_new(a, bool, (size_t)p->n_tenants *(size_t)r->n_regions);
+    if (!r->tenant_region)
+        return ERR_LIMIT;
+    for (int32_t t = 0; t < p->n_tenants; t++) {
+        for (int32_t i = 0; i < r->n_regions; i++)
+            r->tenant_region[t * r->n_regions + i] = tenant_may_be_in(&p->tenants[t], regions[i]);
+    }
+    return ERR_NONE;
+}
+
+static enum err build_tenants(struct route *r, struct arena *a)
+{
+    const struct portfolio *p = r->p;
+    r->model_words = p->n_models / 64 + 1;
+    r->tenant_models = arena_new(a, uint64_t, (size_t)p->n_tenants * (size_t)r->model_words);
+    r->tenant_users = arena_new(a, int32_t, p->n_tenants + 1);
+    struct str *users = arena_new(a, struct str, p->n_tenants + 1);
+    if (!r->tenant_models || !r->tenant_users || !users)
+        return ERR_LIMIT;
+    r->tenant_users[p->n_tenants] = distinct(users, &r->n_user_regions, p->serve.region);
+    for (int32_t t = 0; t < p->n_tenants; t++) {
+        const struct tenant *te = &p->tenants[t];
+        uint64_t *bits = &r->tenant_models[t * r->model_words];
+        for (int32_t i = 0; i < te->n_models; i++)
+            bits[te->models[i] / 64] |= UINT64_C(1) << ((uint32_t)te->models[i] % 64);
+        if (te->n_models < 0)
+            memset(bits, 0xff, (size_t)r->model_words * sizeof *bits);
+        struct str region = te->region.n ? te->region : p->serve.region;
+        r->tenant_users[t] = distinct(users, &r->n_user_regions, region);
+    }
+    r->round_trip_us = arena_new(a, double, (size_t)r->n_user_regions *(size_t)p->n_pools);
+    if (!r->round_trip_us)
+        return ERR_LIMIT;
+    for (int32_t u = 0; u < r->n_user_regions; u++) {
+        for (int32_t i = 0; i < p->n_pools; i++)
+            r->round_trip_us[u * p->n_pools + i] =
+                (double)pool_round_trip_us(p, &p->pools[i], users[u]);
+    }
+    return ERR_NONE;
+}
+
+static void weigh_classes(struct route *r)
+{
+    const struct portfolio *p = r->p;
+    double most = 0;
+    for (int32_t i = 0; i < p->n_classes; i++) {
+        double worth = value_curve_cost(&p->classes[i].ttft_value, WORTH_US);
+        r->class_weight[i] = worth;
+        most = worth > most ? worth : most;
+    }
+    r->class_weight[p->n_classes] = 0;
+    for (int32_t i = 0; i <= p->n_classes; i++)
+        r->class_weight[i] = 1 + (most > 0 ? WEIGHT_SPAN * r->class_weight[i] / most : 0);
+}
+
+enum err route_build(struct route *r, struct arena *a, struct diag *diag)
+{
+    enum err e = build_offers(r, a, diag);
+    if (!e)
+        e = build_lists(r, a);
+    if (!e)
+        e = build_regions(r, a);
+    if (!e)
+        e = build_tenants(r, a);
+    if (e)
+        return e;
+    r->active = arena_new(a, bool, r->p->n_pools);
+    r->claimed = arena_new(a, double, r->p->n_pools);
+    r->class_weight = arena_new(a, double, r->p->n_classes + 1);
+    if (!r->active || !r->claimed || !r->class_weight)
+        return ERR_LIMIT;
+    r->wall_from_us = NEVER;
+    r->wall_until_us = INT64_MIN;
+    weigh_classes(r);
+    return line_new(&r->line, a, r);
+}
+
+// Narrows the span of wall time around `at` in which nothing changes.
+static void boundary(struct route *r, int64_t at_us, int64_t change_us)
+{
+    if (change_us <= at_us)
+        r->wall_from_us = max_i64(r->wall_from_us, change_us);
+    else
+        r->wall_until_us = min_i64(r->wall_until_us, change_us);
+}
+
+void route_see_wall(struct route *r, int64_t wall_us)
+{
+    if (wall_us >= r->wall_from_us && wall_us < r->wall_until_us)
+        return;
+    const struct portfolio *p = r->p;
+    r->wall_from_us = INT64_MIN;
+    r->wall_until_us = NEVER;
+    for (int32_t i = 0; i < p->n_contracts; i++) {
+        const struct contract *c = &p->contracts[i];
+        boundary(r, wall_us, c->from_us);
+        boundary(r, wall_us, c->until_us);
+        for (int32_t j = 0; j < c->n_phases; j++) {
+            boundary(r, wall_us, c->phases[j].from_us);
+            boundary(r, wall_us, c->phases[j].until_us);
+        }
+    }
+    for (int32_t i = 0; i < p->n_pools; i++) {
+        const struct pool *pool = &p->pools[i];
+        r->active[i] = pool_active(p, pool, wall_us);
+        for (int32_t j = 0; j < pool->n_maintenance; j++) {
+            const struct maintenance *m = &pool->maintenance[j];
+            boundary(r, wall_us, m->from_us);
+            boundary(r, wall_us, m->until_us);
+            if (wall_us >= m->from_us && wall_us < m->until_us)
+                r->active[i] = false;
+        }
+    }
+}

@@ -1,0 +1,137 @@
+#include "route/forecast.h"
+
+#include "base/rng.h"
+
+enum { CELLS_MAX = 65536, WARM = 16, OUTPUT_FIRST = 256 };
+static const double BYTES_PER_TOK_FIRST = 4, TOKENS_FIRST = 64;  // what is believed, and how firmly
+static const double BYTES_PER_TOK_MIN = 0.5, BYTES_PER_TOK_MAX = 64;
+static const double OUTPUT_KEEP = 1 - 1.0 / WARM;
+static const double BYTES_KEEP = 1 - 1.0 / 64;
+
+// A mean that starts as the plain one and forgets after WARM samples.
+struct mean {
+    double value;
+    int32_t n;
+};
+
+// One (tenant, model). With more of them than CELLS_MAX, two may share a cell: the newer has it,
+// the other falls back to the mean of its model.
+struct cell {
+    int32_t tenant, model;
+    struct mean output;
+};
+
+struct forecast {
+    int32_t n_tenants, n_models, n_cells;
+    struct cell *cells;
+    struct mean *model_output;  // [n_models]
+    double *bytes, *tokens;     // [n_models], sums that fade
+};
+
+enum err forecast_new(struct forecast **out, struct arena *a, int32_t n_tenants, int32_t n_models)
+{
+    CHECK(n_tenants >= 0 && n_models >= 0);
+    int64_t cells = ((int64_t)n_tenants + 1) * n_models;
+    struct forecast *f = arena_new(a, struct forecast, 1);
+    if (!f)
+        return ERR_LIMIT;
+    f->n_tenants = n_tenants;
+    f->n_models = n_models;
+    f->n_cells = (int32_t)min_i64(cells, CELLS_MAX);
+    f->cells = arena_new(a, struct cell, f->n_cells);
+    f->model_output = arena_new(a, struct mean, n_models);
+    f->bytes = arena_new(a, double, n_models);
+    f->tokens = arena_new(a, double, n_models);
+    if (!f->cells || !f->model_output || !f->bytes || !f->tokens)
+        return ERR_LIMIT;
+    for (int32_t m = 0; m < n_models; m++) {
+        f->tokens[m] = TOKENS_FIRST;
+        f->bytes[m] = TOKENS_FIRST * BYTES_PER_TOK_FIRST;
+    }
+    *out = f;
+    return ERR_NONE;
+}
+
+static bool is_known(const struct forecast *f, int32_t model)
+{
+    return model >= 0 && model < f->n_models;
+}
+
+static struct cell *cell_of(const struct forecast *f, int32_t tenant, int32_t model)
+{
+    if (tenant < 0 || tenant >= f->n_tenants)
+        tenant = -1;
+    uint64_t place = (uint64_t)(tenant + 1) * (uint64_t)f->n_models + (uint64_t)model;
+    if (((int64_t)f->n_tenants + 1) * f->n_models > f->n_cells)
+        place = mix64(place);
+    return &f->cells[place % (uint64_t)f->n_cells];
+}
+
+static bool is_of(const struct cell *c, int32_t tenant, int32_t model)
+{
+    return c->output.n > 0 && c->tenant == tenant && c->model == model;
+}
+
+int32_t forecast_output_tok(const struct forecast *f, int32_t tenant, int32_t model,
+                            int32_t max_tok)
+{
+    double tok = OUTPUT_FIRST;
+    if (is_known(f, model)) {
+        const struct cell *c = cell_of(f, tenant, model);
+        if (is_of(c, tenant, model))
+            tok = c->output.value;
+        else if (f->model_output[model].n > 0)
+            tok = f->model_output[model].value;
+    }
+    if (max_tok > 0 && tok > max_tok)
+        tok = max_tok;
+    return tok < 1 ? 1 : (int32_t)(tok + 0.5);
+}
+
+double forecast_bytes_per_tok(const struct forecast *f, int32_t model)
+{
+    if (!is_known(f, model))
+        return BYTES_PER_TOK_FIRST;
+    double ratio = f->bytes[model] / f->tokens[model];
+    if (ratio < BYTES_PER_TOK_MIN)
+        return BYTES_PER_TOK_MIN;
+    return ratio > BYTES_PER_TOK_MAX ? BYTES_PER_TOK_MAX : ratio;
+}
+
+int32_t forecast_prompt_tok(const struct forecast *f, int32_t model, int64_t prompt_bytes)
+{
+    if (prompt_bytes <= 0)
+        return 1;
+    double tok = (double)prompt_bytes / forecast_bytes_per_tok(f, model) + 0.5;
+    if (tok < 1)
+        return 1;
+    return tok > INT32_MAX / 2 ? INT32_MAX / 2 : (int32_t)tok;
+}
+
+static void mean_learn(struct mean *m, double value)
+{
+    if (m->n < WARM) {
+        m->value += (value - m->value) / (m->n + 1);
+        m->n++;
+    } else {
+        m->value = OUTPUT_KEEP * m->value + (1 - OUTPUT_KEEP) * value;
+    }
+}
+
+void forecast_learn(struct forecast *f, int32_t tenant, int32_t model, int64_t prompt_bytes,
+                    int32_t prompt_tok, int32_t output_tok)
+{
+    if (!is_known(f, model))
+        return;
+    if (output_tok > 0) {
+        struct cell *c = cell_of(f, tenant, model);
+        if (!is_of(c, tenant, model))
+            *c = (struct cell){.tenant = tenant, .model = model};
+        mean_learn(&c->output, output_tok);
+        mean_learn(&f->model_output[model], output_tok);
+    }
+    if (prompt_bytes > 0 && prompt_tok > 0) {
+        f->bytes[model] = f->bytes[model] * BYTES_KEEP + (double)prompt_bytes;
+        f->tokens[model] = f->tokens[model] * BYTES_KEEP + (double)prompt_tok;
+    }
+}

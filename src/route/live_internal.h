@@ -1,0 +1,60 @@
+// live_internal.h - the inside of live.h, for route's own files.
+
+#ifndef CAUDAL_LIVE_INTERNAL_H
+#define CAUDAL_LIVE_INTERNAL_H
+
+#include "base/str.h"
+#include "route/breaker.h"
+#include "route/live.h"
+
+// Two hashes instead of the text: names have no bound, the state does.
+struct live_key {
+    uint64_t a, b;
+};
+
+// A leaky bucket of one minute. All it remembers is the time at which it will be full again, in
+// 1/1024 us, so looking at it changes nothing and nothing is lost to rounding.
+struct bucket {
+    int64_t full_at;
+};
+
+struct live_pool {
+    struct live_key key;
+    int32_t in_flight;
+    int64_t context_tok;  // of those in flight: prompt and forecast answer
+    struct bucket requests, tokens;
+    int64_t empty_until_us;        // money or quota
+    double ttft_us, per_token_us;  // learnt over all its models, to be shown
+    uint64_t took, ok, failed, busy;
+    bool absent;         // being started, or known to be gone: route_set_ready()
+    int32_t first_pair;  // of its pairs, linked by `next`; -1: none
+};
+
+struct live_pair {
+    struct live_key key;  // of the model
+    int32_t pool, next;
+    struct breaker breaker;
+    int64_t cool_until_us;
+    // Observed over expected, so that what was seen at one load and length holds at another.
+    double ttft_ratio, per_token_ratio;
+    int64_t ttft_seen_us, per_token_seen_us;  // when; 0 with ratio 0: never
+    double fail_load;                         // recent failures, as requests in flight
+    int64_t fail_us;
+    uint64_t last_turn;  // when it was chosen, in turns; 0: never
+};
+
+struct live {
+    struct live_pool *pools;
+    struct live_pair *pairs;
+    int32_t n_pools, n_pairs, max_pools, max_pairs;
+    int32_t *index;       // [index_size] of pools by key, open addressing; 0: empty, else place + 1
+    uint32_t index_size;  // a power of two, at least twice max_pools
+    uint64_t turns;       // requests sent so far
+    uint64_t version;     // changes whenever a waiting request might go that could not before
+};
+
+// The place of this name's state, made when it is new; -1: no room.
+int32_t live_pool_of(struct live *l, struct str pool);
+int32_t live_pair_of(struct live *l, int32_t pool, struct str model);
+
+#endif

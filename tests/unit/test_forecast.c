@@ -1,0 +1,107 @@
+#include "base/rng.h"
+#include "lib/test.h"
+#include "route/forecast.h"
+
+#include <inttypes.h>
+
+static struct arena arena;
+
+static struct forecast *make(int32_t tenants, int32_t models)
+{
+    struct forecast *f = NULL;
+    arena_release(&arena);
+    arena_init(&arena, 16 << 20);
+    NEED(!forecast_new(&f, &arena, tenants, models));
+    return f;
+}
+
+static void before_anything_was_seen_it_guesses(void)
+{
+    struct forecast *f = make(2, 3);
+    EXPECT(forecast_output_tok(f, 0, 0, 0) == 256, "%d", forecast_output_tok(f, 0, 0, 0));
+    EXPECT(forecast_output_tok(f, -1, 2, 100) == 100, "capped");
+    EXPECT(forecast_prompt_tok(f, 1, 4000) == 1000, "%d", forecast_prompt_tok(f, 1, 4000));
+    EXPECT(forecast_prompt_tok(f, 1, 0) == 1 && forecast_prompt_tok(f, 1, 1) == 1, "at least 1");
+    EXPECT(forecast_prompt_tok(f, 1, INT64_MAX) > 0, "no overflow");
+    EXPECT(forecast_output_tok(f, 5, -1, 0) == 256, "strangers");
+}
+
+static void it_learns_lengths_for_each_tenant_and_model(void)
+{
+    struct forecast *f = make(2, 2);
+    struct rng r;
+    rng_seed(&r, 1);
+    for (int32_t i = 0; i < 500; i++) {
+        forecast_learn(f, 0, 0, 0, 0, 900 + (int32_t)rng_below(&r, 201));
+        forecast_learn(f, 1, 0, 0, 0, 90 + (int32_t)rng_below(&r, 21));
+    }
+    int32_t a = forecast_output_tok(f, 0, 0, 0), b = forecast_output_tok(f, 1, 0, 0);
+    EXPECT(a > 950 && a < 1050, "tenant 0: %d", a);
+    EXPECT(b > 95 && b < 105, "tenant 1: %d", b);
+    EXPECT(forecast_output_tok(f, 0, 0, 200) == 200, "capped by max_tokens");
+    int32_t other = forecast_output_tok(f, -1, 0, 0);
+    EXPECT(other > 90 && other < 1050, "a newcomer gets the model's mean: %d", other);
+    EXPECT(forecast_output_tok(f, 0, 1, 0) == 256, "another model");
+    for (int32_t i = 0; i < 100; i++)
+        forecast_learn(f, 0, 0, 0, 0, 10);
+    EXPECT(forecast_output_tok(f, 0, 0, 0) < 20, "it follows: %d", forecast_output_tok(f, 0, 0, 0));
+}
+
+static void it_learns_bytes_per_token(void)
+{
+    struct forecast *f = make(0, 1);
+    forecast_learn(f, -1, 0, 10, 40, 0);  // a tiny prompt inside a long template
+    double first = forecast_bytes_per_tok(f, 0);
+    EXPECT(first > 2, "one small sample moves it little: %g", first);
+    for (int32_t i = 0; i < 500; i++)
+        forecast_learn(f, -1, 0, 3000, 1000, 0);
+    EXPECT(forecast_prompt_tok(f, 0, 30000) > 9900 && forecast_prompt_tok(f, 0, 30000) < 10100,
+           "%d", forecast_prompt_tok(f, 0, 30000));
+    for (int32_t i = 0; i < 500; i++)
+        forecast_learn(f, -1, 0, 1 << 30, 1, 0);
+    EXPECT(forecast_bytes_per_tok(f, 0) <= 64, "bounded: %g", forecast_bytes_per_tok(f, 0));
+}
+
+// A million (tenant, model): memory stays bounded, and who lost a shared cell gets the model's
+// mean.
+static void many_tenants_share_bounded_memory(void)
+{
+    struct forecast *f = make(100000, 50);
+    size_t used = arena.used;
+    EXPECT(used < 4 << 20, "%zu bytes", used);
+    struct rng r;
+    rng_seed(&r, 2);
+    for (int32_t i = 0; i < 200000; i++)
+        forecast_learn(f, (int32_t)rng_below(&r, 100000), (int32_t)rng_below(&r, 50), 400, 100,
+                       500);
+    int32_t wrong = 0;
+    for (int32_t t = 0; t < 100000; t++)
+        wrong += forecast_output_tok(f, t, t % 50, 0) != 500;
+    EXPECT(wrong == 0 && arena.used == used, "%d wrong, %zu bytes", wrong, arena.used);
+}
+
+static void without_memory_it_says_so(void)
+{
+    for (size_t limit = 0;; limit += 64) {
+        struct arena a;
+        struct forecast *f = NULL;
+        arena_init(&a, limit);
+        enum err e = forecast_new(&f, &a, 10, 10);
+        EXPECT(!e || (e == ERR_LIMIT && !f), "limit %zu", limit);
+        arena_release(&a);
+        if (!e)
+            break;
+        NEED(limit < 1 << 20);
+    }
+}
+
+int main(void)
+{
+    TEST(before_anything_was_seen_it_guesses);
+    TEST(it_learns_lengths_for_each_tenant_and_model);
+    TEST(it_learns_bytes_per_token);
+    TEST(many_tenants_share_bounded_memory);
+    TEST(without_memory_it_says_so);
+    arena_release(&arena);
+    return test_end();
+}
