@@ -31,9 +31,8 @@ static int read_options(struct check_options *o, int argc, char **argv)
     clock_gettime(CLOCK_REALTIME, &now);
     *o = (struct check_options){.now_us = S(now.tv_sec) + now.tv_nsec / 1000, .paths = argv + 1};
     const struct option_row rows[] = {
-        {"--json", OPTION_FLAG, &o->json, .help = "the same for programs, one JSON object"},
-        {"--at", OPTION_CUSTOM, &o->now_us, "DATE", .help = "as if it were that day",
-         .read = read_at},
+        option_flag("--json", &o->json, "the same for programs, one JSON object"),
+        option_custom("--at", "DATE", &o->now_us, read_at, "as if it were that day"),
     };
     const struct command command = {
         .name = "check",

@@ -30,9 +30,9 @@ void answer_head(struct worker *w, struct client *c, const struct answer *a, int
                worker_date(w));
     if (a->content_type)
         buf_printf(out, "Content-Type: %s\r\n", a->content_type);
-    if (length >= 0)
+    if (length >= 0 && a->status != 204)
         buf_printf(out, "Content-Length: %" PRId64 "\r\n", length);
-    else if (client_version_minor(c) >= 1)
+    else if (length < 0 && client_version_minor(c) >= 1)
         buf_lit(out, "Transfer-Encoding: chunked\r\n");
     if (a->request_id.n)
         buf_printf(out, "x-request-id: " STR_FMT "\r\n", STR_ARG(a->request_id));
@@ -55,7 +55,7 @@ void answer_whole(struct worker *w, struct client *c, const struct answer *a, st
 {
     buf_clear(&w->scratch);
     answer_head(w, c, a, (int64_t)body.n, &w->scratch);
-    client_send2(c, buf_str(&w->scratch), body);
+    client_send2(c, buf_str(&w->scratch), client_is_head(c) ? (struct str){0} : body);
     buf_clear(&w->scratch);
 }
 

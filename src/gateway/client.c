@@ -7,7 +7,8 @@
 #include <stdlib.h>
 
 enum {
-    AHEAD_BYTES_MAX = 64 * 1024,     // of pipelined requests, before the socket is read no more
+    AHEAD_BYTES = 32 * 1024,         // of pipelined requests, before the socket is read no more
+    AHEAD_BYTES_MAX = 256 * 1024,    // with what one more read may bring
     LINGER_BYTES_MAX = 1024 * 1024,  // of a refused body, read only so that the answer is not lost
 };
 
@@ -16,7 +17,6 @@ enum client_state {
     CLIENT_HEAD,    // part of a head has come
     CLIENT_BODY,    // a handler is there, its body is still coming
     CLIENT_ANSWER,  // the request is whole, its answer is not
-    CLIENT_LINGER,  // answered; the rest of the request is thrown away until the client closes
 };
 
 struct client {
@@ -34,6 +34,8 @@ struct client {
     int32_t version_minor;
     int32_t served;
     bool keep_alive, feeding, refused;
+    bool answering;  // bytes of an answer have gone out since the head was read
+    bool is_head;    // the method is HEAD: its answer has no body
     bool body_streamed, body_paused;  // its handler passes the body on as it comes
 };
 
@@ -62,7 +64,6 @@ static void set_state(struct client *c, enum client_state s)
     case CLIENT_HEAD: expect_by(c, config_of(c)->head_us); break;
     case CLIENT_BODY: expect_by(c, config_of(c)->body_us); break;
     case CLIENT_ANSWER: expect_by(c, NEVER); break;
-    case CLIENT_LINGER: expect_by(c, S(2)); break;
     }
 }
 
@@ -74,7 +75,23 @@ static void refuse(struct client *c, int32_t status, const char *message)
     metrics_bad_head(c->worker->metrics, c->worker->index);
     struct answer a = {.status = status, .message = message, .type = "invalid_request_error"};
     answer_refuse(c->worker, c, &a);
-    set_state(c, CLIENT_LINGER);
+    conn_close(c->conn);
+}
+
+// The request cannot be read to its end. Where its answer has begun (a passthrough), only the end
+// of the connection is left to tell it.
+static void give_up(struct client *c, int32_t status, const char *message)
+{
+    bool answering = c->answering;
+    if (c->calls) {
+        const struct handler_calls *calls = c->calls;
+        c->calls = NULL;
+        calls->gone(c->handler);
+    }
+    if (answering)
+        client_abort(c);
+    else
+        refuse(c, status, message);
 }
 
 static void on_timer(struct timer *t)
@@ -93,29 +110,41 @@ static void on_timer(struct timer *t)
         if (c->body_paused)
             expect_by(c, config_of(c)->body_us);  // it is we who are slow
         else
-            client_abort(c);
+            give_up(c, 408, "the body of the request took too long");
         break;
     case CLIENT_ANSWER: client_abort(c); break;  // a reader that is stuck
-    case CLIENT_IDLE:
-    case CLIENT_LINGER: conn_close(c->conn); break;
+    case CLIENT_IDLE: conn_close(c->conn); break;
     }
 }
 
-static void read_next(struct client *c)
+// What has come and cannot be read yet.
+static void keep_ahead(struct client *c, struct str in)
 {
-    set_state(c, CLIENT_IDLE);
-    if (c->worker->draining) {
-        conn_close(c->conn);
-        return;
-    }
+    if (!buf_add_str(&c->ahead, in))
+        client_abort(c);
+    else if (buf_len(&c->ahead) >= AHEAD_BYTES)
+        conn_pause(c->conn);
+}
+
+static void read_ahead(struct client *c)
+{
     if (buf_len(&c->ahead) == 0 || c->feeding)
         return;
     struct buf ahead = c->ahead;
     buf_init(&c->ahead, AHEAD_BYTES_MAX);
     feed(c, buf_str(&ahead));
     buf_release(&ahead);
-    if (!conn_closing(c->conn) && buf_len(&c->ahead) < AHEAD_BYTES_MAX / 2)
+    if (!conn_closing(c->conn) && buf_len(&c->ahead) < AHEAD_BYTES && !c->body_paused)
         conn_resume(c->conn);
+}
+
+static void read_next(struct client *c)
+{
+    set_state(c, CLIENT_IDLE);
+    if (c->worker->draining)
+        conn_close(c->conn);
+    else
+        read_ahead(c);
 }
 
 static void begin_request(struct client *c)
@@ -124,7 +153,8 @@ static void begin_request(struct client *c)
     c->keep_alive = head->keep_alive && !c->worker->draining;
     c->version_minor = head->version_minor;
     c->served++;
-    c->body_streamed = false;
+    c->body_streamed = c->answering = false;
+    c->is_head = str_eq(head->method, STR("HEAD"));
     set_state(c, CLIENT_BODY);
     dispatch(c->worker, c, head);
     if (c->calls && head->expect_continue && !conn_closing(c->conn))
@@ -158,23 +188,13 @@ static void feed(struct client *c, struct str in)
     struct http1_event ev;
     c->feeding = true;
     while (!c->refused && !conn_closing(c->conn)) {
-        if (c->state == CLIENT_ANSWER) {
-            if (!buf_add_str(&c->ahead, in) || buf_len(&c->ahead) >= AHEAD_BYTES_MAX / 2)
-                conn_pause(c->conn);
-            break;
-        }
-        if (c->state == CLIENT_LINGER) {
-            if ((c->lingered += in.n) > LINGER_BYTES_MAX)
-                conn_close(c->conn);
+        // One that asks on and on and reads no answers is not asked what more it wants.
+        if (c->state == CLIENT_ANSWER || (c->state == CLIENT_IDLE && client_full(c))) {
+            keep_ahead(c, in);
             break;
         }
         if (http1_next(c->http, &in, &ev, &diag)) {
-            if (c->calls) {  // a body that is not what its head said: the answer can still be told
-                const struct handler_calls *calls = c->calls;
-                c->calls = NULL;
-                calls->gone(c->handler);
-            }
-            refuse(c, http1_status(c->http), diag.text);
+            give_up(c, http1_status(c->http), diag.text);
             break;
         }
         if (ev.kind == HTTP1_MORE) {
@@ -195,14 +215,10 @@ static void feed(struct client *c, struct str in)
 static void on_data(void *ctx, struct str bytes)
 {
     struct client *c = ctx;
-    if (c->state == CLIENT_ANSWER) {
-        if (!buf_add_str(&c->ahead, bytes))
-            client_abort(c);  // it sends on although it is not being read
-        else if (buf_len(&c->ahead) >= AHEAD_BYTES_MAX / 2)
-            conn_pause(c->conn);
-        return;
-    }
-    feed(c, bytes);
+    if (c->state == CLIENT_ANSWER || buf_len(&c->ahead))
+        keep_ahead(c, bytes);
+    else
+        feed(c, bytes);
 }
 
 static void on_eof(void *ctx)
@@ -210,7 +226,7 @@ static void on_eof(void *ctx)
     struct client *c = ctx;
     // A half-closed client of ours has never been seen to wait for its answer; treating the end as
     // gone frees the supplier at once.
-    if (c->state == CLIENT_IDLE || c->state == CLIENT_LINGER)
+    if (c->state == CLIENT_IDLE)
         conn_close(c->conn);
     else
         client_abort(c);
@@ -223,6 +239,8 @@ static void on_drain(void *ctx)
         expect_by(c, NEVER);
     if (c->calls)
         c->calls->drain(c->handler);
+    else if (c->state == CLIENT_IDLE)
+        read_ahead(c);
 }
 
 static void on_opened(void *ctx, enum err e, const struct diag *diag)
@@ -296,11 +314,13 @@ void client_handle(struct client *c, const struct handler_calls *calls, void *ct
 
 void client_send(struct client *c, struct str bytes)
 {
+    c->answering = true;
     conn_send(c->conn, bytes);
 }
 
 void client_send2(struct client *c, struct str head, struct str body)
 {
+    c->answering = true;
     conn_send2(c->conn, head, body);
 }
 
@@ -329,7 +349,7 @@ void client_done(struct client *c, bool keep)
         c->lingered =
             0;  // the body that is still coming is thrown away, then the next request is read
     } else {
-        set_state(c, CLIENT_LINGER);
+        conn_close(c->conn);
     }
 }
 
@@ -341,6 +361,11 @@ void client_abort(struct client *c)
 bool client_keep_alive(const struct client *c)
 {
     return c->keep_alive;
+}
+
+bool client_is_head(const struct client *c)
+{
+    return c->is_head;
 }
 
 bool client_body_read(const struct client *c)

@@ -29,6 +29,7 @@ bool client_full(const struct client *c);
 void client_done(struct client *c, bool keep);
 void client_abort(struct client *c);             // a cut answer that cannot be told otherwise
 bool client_keep_alive(const struct client *c);  // what the request allows
+bool client_is_head(const struct client *c);     // its method is HEAD: the answer has no body
 bool client_body_read(const struct client *c);   // the request's body has been read to its end
 int32_t client_version_minor(const struct client *c);
 bool client_is_loopback(const struct client *c);

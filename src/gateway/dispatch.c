@@ -162,17 +162,17 @@ void dispatch(struct worker *w, struct client *c, const struct http1_head *head)
     }
     q.tenant = auth.tenant;
     const struct tenant *t = q.tenant < 0 ? NULL : &w->generation->portfolio->tenants[q.tenant];
-    bool get = str_eq(head->method, STR("GET"));
+    bool get = str_eq(head->method, STR("GET")) || client_is_head(c);
     if (page && get)
         page_send(w, c, page, &q);
     else if (page && page != PAGE_MODEL)
-        bad_method(w, c, &q, "GET");
+        bad_method(w, c, &q, "GET, HEAD");
     else if (q.surface && str_eq(head->method, STR("POST")))
         model_call(w, c, &q);
     else if (t && t->passthrough >= 0 && str_starts(q.path, STR("/v1/")))
         passthrough_begin(w, c, &q, t->passthrough);
-    else if (q.surface)
-        bad_method(w, c, &q, "POST");
+    else if (page || q.surface)
+        bad_method(w, c, &q, page ? "GET, HEAD" : "POST");
     else
         not_found(w, c, &q);
 }

@@ -80,6 +80,7 @@ static void send_to(struct exchange *x, const struct route_decision *d)
     struct endpoint *ep = generation_pool(x->generation, d->pool);
     const struct serving *s = pool_serving(&exchange_portfolio(x)->pools[d->pool], d->model);
     failover_sent(&x->failover, d->pool);
+    x->failover.context_tok = d->context_tok;
     if (!atomic_load(&ep->port)) {  // an engine that stopped this very moment
         exchange_attempt_failed(x, FAULT_CONNECT, "the engine is not running");
         return;
@@ -98,15 +99,10 @@ static void send_to(struct exchange *x, const struct route_decision *d)
     exchange_arm(x);
 }
 
-static void on_woken(void *ctx, const struct route_decision *d)
+static void give_up_for(struct exchange *x, enum route_bar bar, int64_t until_us)
 {
-    struct exchange *x = ctx;
-    x->waiter = NULL;  // it frees itself
-    if (d->verdict == ROUTE_SEND) {
-        send_to(x, d);
-        return;
-    }
-    x->decision = *d;
+    x->decision.bar = bar;
+    x->decision.until_us = until_us;
     exchange_give_up(x);
 }
 
@@ -117,40 +113,51 @@ static void wait_until(struct exchange *x, int64_t at_us)
     exchange_arm(x);
 }
 
+static void on_woken(void *ctx, const struct route_decision *d);
+
+// What a pick comes to. True: the failover has changed the ask, pick again.
+static bool follow(struct exchange *x, const struct route_decision *d)
+{
+    int64_t now = exchange_now(x);
+    if (d->verdict == ROUTE_SEND) {
+        send_to(x, d);
+        return false;
+    }
+    struct failover_decision f = failover_stuck(&x->failover, &x->ask, d, now);
+    if (f.step == FAILOVER_AGAIN)
+        return true;
+    if (f.step == FAILOVER_GIVE_UP) {
+        give_up_for(x, d->bar, d->until_us);
+        return false;
+    }
+    if (d->verdict == ROUTE_WAIT) {
+        x->waiter = core_wait(x->worker->core, x->generation, &x->ask, x->worker->loop, on_woken, x, now);
+        if (!x->waiter) {
+            give_up_for(x, ROUTE_BAR_WAIT, now + S(1));
+            return false;
+        }
+    }
+    // Not only when a slot is given back: also when a bucket has filled or a cooling has passed.
+    wait_until(x, max_i64(now + MS(5), min_i64(f.at_us, d->until_us)));
+    return false;
+}
+
+static void on_woken(void *ctx, const struct route_decision *d)
+{
+    struct exchange *x = ctx;
+    x->waiter = NULL;  // it frees itself
+    x->retry_at_us = NEVER;
+    if (follow(x, d))
+        exchange_try(x);
+}
+
 void exchange_try(struct exchange *x)
 {
-    for (;;) {
-        int64_t now = exchange_now(x);
+    struct route_decision d;
+    do {
         x->retry_at_us = NEVER;
-        struct route_decision d = core_pick(x->worker->core, x->generation, &x->ask, now);
-        if (d.verdict == ROUTE_SEND) {
-            send_to(x, &d);
-            return;
-        }
-        struct failover_decision f = failover_stuck(&x->failover, &x->ask, &d, now);
-        if (f.step == FAILOVER_AGAIN)
-            continue;
-        if (f.step == FAILOVER_GIVE_UP) {
-            x->decision.bar = d.bar;
-            x->decision.until_us = d.until_us;
-            exchange_give_up(x);
-            return;
-        }
-        if (d.verdict == ROUTE_WAIT) {
-            x->waiter = core_wait(x->worker->core, x->generation, &x->ask, x->worker->loop,
-                                  on_woken, x, now);
-            if (!x->waiter) {
-                x->decision.bar = ROUTE_BAR_WAIT;
-                x->decision.until_us = now + S(1);
-                exchange_give_up(x);
-                return;
-            }
-        }
-        // Not only when a slot is given back: also when a bucket has filled or a cooling has
-        // passed.
-        wait_until(x, max_i64(now + MS(5), min_i64(f.at_us, d.until_us)));
-        return;
-    }
+        d = core_pick(x->worker->core, x->generation, &x->ask, exchange_now(x));
+    } while (follow(x, &d));
 }
 
 // --- the end of an attempt ----------------------------------------------------------------------

@@ -197,7 +197,7 @@ static enum err worker_init(struct gateway *g, struct worker *w, int32_t index, 
                          .generation = g->generation,
                          .owner = g,
                          .idle = worker_idle,
-                         .clients_max = s->connections / g->n_workers + 1};
+                         .clients_max = (s->connections + g->n_workers - 1) / g->n_workers};
     generation_hold(g->generation);
     rng_seed(&w->rng, seed);
     buf_init(&w->scratch, SIZE_MAX / 2);
