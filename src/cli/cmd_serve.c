@@ -268,7 +268,19 @@ static struct str env_either(const char *lower, const char *upper)
     return str_of(value && *value ? value : getenv(upper));
 }
 
-static enum err run(const struct portfolio *p, const struct serve_options *o,
+// Where things that outlive the process go when the portfolio does not say: as the XDG base directory
+// specification has it for a person, /var/lib for a service.
+static struct str state_folder(struct arena *a)
+{
+    const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+    if (state && *state)
+        return arena_printf(a, "%s/caudal", state);
+    if (home && *home && geteuid() != 0)
+        return arena_printf(a, "%s/.local/state/caudal", home);
+    return STR("/var/lib/caudal");
+}
+
+static enum err run(const struct portfolio *p, struct arena *a, const struct serve_options *o,
                     const struct problems *problems, struct diag *diag)
 {
     struct log *log;
@@ -283,6 +295,7 @@ static enum err run(const struct portfolio *p, const struct serve_options *o,
                                     .log = log,
                                     .https_proxy = env_either("https_proxy", "HTTPS_PROXY"),
                                     .no_proxy = env_either("no_proxy", "NO_PROXY"),
+                                    .state = state_folder(a),
                                     .listening = on_listening,
                                     .ctx = &now};
     e = gateway_run(&config, diag);
@@ -297,7 +310,7 @@ static int serve(const struct serve_options *o, struct arena *a)
     struct diag diag = {0};
     if (!load(&p, o, a, &problems))
         return EXIT_FAILED;
-    enum err e = run(&p, o, &problems, &diag);
+    enum err e = run(&p, a, o, &problems, &diag);
     if (!e)
         return EXIT_DONE;
     struct buf shown;

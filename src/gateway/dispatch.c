@@ -39,6 +39,11 @@ static void refuse(struct worker *w, struct client *c, const struct asked *q, st
     if (!a.type)
         a.type = "invalid_request_error";
     answer_error(w, c, &a);
+    struct metrics_request m = {.tenant = q->tenant, .model = -1, .class = -1, .pool = -1, .status = a.status,
+                                .surface = q->surface, .ttft_us = -1};
+    metrics_request(w->metrics, w->index, &m);
+    log_line(w->log, LOG_INFO, "refused", log_text("id", id), log_int("status", a.status),
+             log_text("code", a.code), log_str("peer", client_peer(c)));
     client_done(c, a.keep);
 }
 

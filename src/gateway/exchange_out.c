@@ -303,6 +303,9 @@ static struct answer bar_of(const struct exchange *x)
 void exchange_give_up(struct exchange *x)
 {
     struct answer a = x->last_fault ? verdict_of(x) : bar_of(x);
+    int64_t wait_us = x->decision.until_us - exchange_now(x);
+    if (a.status >= 502 && a.status <= 503 && a.retry_after_us < 0 && !a.no_retry)
+        a.retry_after_us = wait_us > 0 && x->decision.until_us != NEVER ? wait_us : S(1);
     // A wait longer than any SDK's patience is better told than slept through.
     if (a.retry_after_us > S(60))
         a.no_retry = true;

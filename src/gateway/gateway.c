@@ -71,6 +71,7 @@ static enum err start_engines(struct gateway *g, struct diag *diag)
     const struct portfolio *p = g->portfolio;
     g->engines = take_n(sizeof *g->engines, (size_t)p->n_suppliers);
     struct loop *l = first_worker(g)->loop;
+    struct str state = p->serve.state.n ? p->serve.state : g->config->state;
     for (int32_t i = 0; i < p->n_suppliers; i++) {
         if (!p->suppliers[i].run.n_argv)
             continue;
@@ -78,7 +79,7 @@ static enum err start_engines(struct gateway *g, struct diag *diag)
             if (p->pools[k].supplier == i)
                 core_ready(g->core, g->generation, k, false);
         enum err e =
-            engine_new(&g->engines[i], l, &p->suppliers[i], p->serve.state, &calls, g, diag);
+            engine_new(&g->engines[i], l, &p->suppliers[i], state, &calls, g, diag);
         if (e)
             return e;
         g->engines_running++;

@@ -17,6 +17,7 @@ struct gateway_config {
     const struct portfolio *portfolio;  // sealed; borrowed until gateway_run() returns
     struct log *log;
     struct str https_proxy, no_proxy;              // of the environment
+    struct str state;                  // folder for engine logs where serve.state says none
     void (*listening)(void *ctx, struct str url);  // called once when requests are taken
     void *ctx;
 };

@@ -116,7 +116,7 @@ static void write_histogram(const struct metrics *m, struct buf *out, const stru
     struct buf labels;
     buf_init(&labels, SIZE_MAX / 2);
     for (int32_t i = 0; i < g->n_series; i++) {
-        uint64_t row[STEPS_MAX + 2], any = 0;
+        uint64_t row[STEPS_MAX + 2] = {0}, any = 0;
         for (int32_t k = 0; k < g->width; k++) {
             row[k] = sum_of(m, g, (size_t)i * (size_t)g->width + (size_t)k);
             any |= row[k];

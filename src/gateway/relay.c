@@ -2,10 +2,17 @@
 
 enum { ERROR_BYTES_MAX = 16 * 1024 };
 
+static bool speaks_done(enum surface surface)
+{
+    return surface == SURFACE_CHAT || surface == SURFACE_COMPLETIONS;
+}
+
 void relay_init(struct relay *r, enum surface surface, struct str model, bool strip_usage,
                 size_t event_bytes_max)
 {
-    *r = (struct relay){.surface = surface, .model = model, .strip_usage = strip_usage};
+    *r = (struct relay){.surface = surface, .model = model};
+    // In the other dialects usage always belongs to the answer.
+    r->strip_usage = strip_usage && speaks_done(surface);
     sse_init(&r->sse, event_bytes_max);
     buf_init(&r->work, event_bytes_max + 1024);
     buf_init(&r->error, ERROR_BYTES_MAX);
@@ -16,11 +23,6 @@ void relay_release(struct relay *r)
     sse_release(&r->sse);
     buf_release(&r->work);
     buf_release(&r->error);
-}
-
-static bool speaks_done(enum surface surface)
-{
-    return surface == SURFACE_CHAT || surface == SURFACE_COMPLETIONS;
 }
 
 static void note(struct relay_said *said, const struct openai_event *ev)

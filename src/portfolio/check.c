@@ -162,7 +162,8 @@ static void check_listen(const struct check *c)
         say(c, SEVERITY_ERROR, p->serve.place, "serve", STR(""), "listen",
             "others can reach this address, but no tenant has a key: anyone could spend your "
             "money; expected tenants with keys, or a loopback address");
-    for (int32_t i = 0; i < p->n_tenants; i++)
+    // Without any key the first tenant is everybody; the others are nobody.
+    for (int32_t i = keys ? 0 : 1; i < p->n_tenants; i++)
         if (!p->tenants[i].n_keys)
             say(c, SEVERITY_WARNING, p->tenants[i].place, "tenants", p->tenants[i].name, "keys",
                 "has no key, so nobody can ask as this tenant");

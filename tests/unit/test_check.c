@@ -102,7 +102,9 @@ static void listening_for_all_without_keys_is_an_error(void)
     f.p.n_tenants = 1;
     EXPECT(!finds(&f, "serve.listen", ""), "with a key it is right");
     f.tenants[0].n_keys = 0;
-    EXPECT(finds(&f, "tenants.t.keys", "no key") && f.problems.errors == 1, "both");
+    EXPECT(finds(&f, "serve.listen", "no tenant has a key") && f.problems.errors == 1,
+           "a lone tenant");
+    EXPECT(!finds(&f, "tenants.t.keys", ""), "without keys the first tenant is everybody");
     f.p.serve.host = STR("::1");
     EXPECT(!finds(&f, "serve.listen", ""), "loopback");
     arena_release(&f.a);

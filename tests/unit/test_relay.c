@@ -145,6 +145,7 @@ static void named_events_keep_their_names_where_clients_need_them(void)
            STR_ARG(buf_str(&f.out)));
     EXPECT(str_find(buf_str(&f.out), STR("\"model\":\"ours\""), &at), "the model is renamed");
     EXPECT(!str_find(buf_str(&f.out), STR("[DONE]"), &at), "no [DONE] in this dialect");
+    EXPECT(str_find(buf_str(&f.out), STR("\"usage\":{\"output_tokens\":2}"), &at), "usage stays, asked for or not");
     EXPECT(f.relay.said.usage.prompt_tok == 5 && f.relay.said.usage.output_tok == 2, "%d %d",
            f.relay.said.usage.prompt_tok, f.relay.said.usage.output_tok);
     done(&f);

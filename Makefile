@@ -1,0 +1,89 @@
+# The words we type. Meson describes the build (meson.build); the longer recipes are in tools/.
+#
+#   make run       builds, fetches a small model once, and answers a first question on 127.0.0.1:8080
+#   make test      everything CI runs; the last line is "N passed, N failed"
+#   make           builds build/src/cli/caudal
+#
+# NODEPS=1 leaves installing Debian packages to you. BUILD=folder builds elsewhere.
+
+BUILD  = build
+PREFIX = /usr/local
+SHELL  = /bin/sh
+FUZZ_S = 600
+
+ASAN = -Db_sanitize=address,undefined -Db_lundef=false
+TSAN = -Db_sanitize=thread -Db_lundef=false
+
+.PHONY: all build run test check unit asan tsan fuzz bench cover lint fmt install clean deps \
+        build-asan build-tsan build-fuzz
+
+all: build
+
+deps:
+	@tools/deps run test
+
+build:
+	@tools/deps run
+	@test -f $(BUILD)/build.ninja || meson setup $(BUILD)
+	@ninja -C $(BUILD)
+
+run: build
+	@BUILD=$(BUILD) tools/run
+
+# What a change needs before it is shown: a minute or two. CI runs `test`.
+check: build
+	@tests/run --build $(BUILD) lint unit integration
+
+unit: build
+	@tests/run --build $(BUILD) unit
+
+# A client or an engine that cannot be fetched shows as the failure of the tests that need it.
+test: deps build build-asan build-fuzz
+	@tools/fetch-engine || true
+	@tools/fetch-clients || true
+	@tests/run --build $(BUILD)
+
+asan: deps build-asan
+	@tests/run --build build-asan unit integration
+
+tsan: deps build-tsan
+	@tests/run --build build-tsan unit integration
+
+fuzz: deps build-fuzz
+	@tests/run --fuzz-s $(FUZZ_S) fuzz
+
+build-asan: deps
+	@test -f $@/build.ninja || meson setup $@ $(ASAN)
+	@ninja -C $@
+
+build-tsan: deps
+	@test -f $@/build.ninja || meson setup $@ $(TSAN)
+	@ninja -C $@
+
+build-fuzz: deps
+	@test -f $@/build.ninja || CC=clang CXX=clang++ meson setup $@ -Dfuzz=true
+	@ninja -C $@ $$(ninja -C $@ -t targets all | sed -n 's/^\(tests.fuzz.fuzz_[a-z0-9_]*\): .*/\1/p')
+
+bench: build
+	@tools/deps run bench
+	@CAUDAL=$(BUILD)/src/cli/caudal tests/bench/run
+
+cover: deps
+	@tools/deps dev
+	@test -f build-cover/build.ninja || meson setup build-cover -Db_coverage=true
+	@ninja -C build-cover
+	@tests/run --build build-cover unit integration
+	@gcovr -r . --object-directory build-cover src
+
+lint: build
+	@tools/lint $(BUILD)
+
+fmt:
+	@clang-format -i $$(git ls-files -co --exclude-standard 'src/*.[ch]' 'src/*.cc' 'tests/*.[ch]')
+
+# DESTDIR for packagers. The local engine's packages are not installed: tools/fetch-engine gets them.
+install: build
+	@tools/install "$(DESTDIR)" "$(PREFIX)" "$(BUILD)"
+
+clean:
+	rm -rf build build-asan build-tsan build-fuzz build-cover
