@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -126,6 +127,151 @@ class Process:
                 return got
 
 
+class Wire:
+    """A connection on which bytes are looked at as they come.
+
+        with Wire(gw, raw_request("GET", "/healthz")) as w:
+            answer = w.answer()
+    """
+
+    def __init__(self, process, data=b"", timeout=PATIENCE_S):
+        self.socket = process.socket(timeout)
+        self.got = b""      # read, and not taken yet
+        self.ended = False  # the other side has said its last byte
+        if data:
+            self.send(data)
+
+    def send(self, data):
+        self.socket.sendall(data)
+
+    def more(self):
+        """Reads once; False at the end."""
+        if self.ended:
+            return False
+        try:
+            piece = self.socket.recv(1 << 16)
+        except ConnectionResetError:
+            piece = b""
+        self.ended = not piece
+        self.got += piece
+        return not self.ended
+
+    def take(self, n):
+        while len(self.got) < n:
+            if not self.more():
+                raise EOFError(f"the end after {self.got!r}")
+        taken, self.got = self.got[:n], self.got[n:]
+        return taken
+
+    def until(self, mark):
+        """What comes up to and with `mark`."""
+        while mark not in self.got:
+            if not self.more():
+                raise EOFError(f"the end after {self.got[-2000:]!r}")
+        return self.take(self.got.index(mark) + len(mark))
+
+    def rest(self):
+        while self.more():
+            pass
+        taken, self.got = self.got, b""
+        return taken
+
+    def head(self):
+        """The next head: (status, headers)."""
+        lines = self.until(b"\r\n\r\n").decode("latin-1").split("\r\n")
+        headers = dict(line.split(": ", 1) for line in lines[1:] if line)
+        return int(lines[0].split(" ")[1]), {k.lower(): v for k, v in headers.items()}
+
+    def chunk(self):
+        """The next chunk of a chunked body; b"" is the last."""
+        n = int(self.until(b"\r\n"), 16)
+        piece = self.take(n)
+        assert self.take(2) == b"\r\n"
+        return piece
+
+    def answer(self, of="GET"):
+        status, headers = self.head()
+        body = b""
+        if of != "HEAD" and "chunked" in headers.get("transfer-encoding", ""):
+            while piece := self.chunk():
+                body += piece
+        elif of != "HEAD" and "content-length" in headers:
+            body = self.take(int(headers["content-length"]))
+        elif of != "HEAD" and status >= 200 and status not in (204, 304):
+            body = self.rest()
+        return Answer(status, headers, body)
+
+    def close(self):
+        self.socket.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+class Stream(Wire):
+    """An answer that is read event by event."""
+
+    def __init__(self, process, body, headers=None, path="/v1/chat/completions"):
+        super().__init__(process, raw_request("POST", path, body, headers))
+        self.status = None
+        self.text = b""
+
+    def begin(self):
+        if self.status is None:
+            self.status, self.headers = self.head()
+        return self
+
+    def event(self):
+        """The next event or comment, without its blank line; None when the stream has ended."""
+        self.begin()
+        while b"\n\n" not in self.text:
+            try:
+                piece = self.chunk()
+            except EOFError:
+                return None
+            if not piece:
+                return None
+            self.text += piece
+        event, self.text = self.text.split(b"\n\n", 1)
+        return event.decode()
+
+    def content(self, n=1):
+        """Reads on until so many pieces of text have come; returns them."""
+        pieces = []
+        while len(pieces) < n:
+            event = self.event()
+            if event is None:
+                raise EOFError("the stream ended")
+            if event.startswith("data: {"):
+                for choice in json.loads(event[6:]).get("choices", []):
+                    if choice["delta"].get("content"):
+                        pieces.append(choice["delta"]["content"])
+        return pieces
+
+    def events(self):
+        """All events that are still to come."""
+        found = []
+        while (event := self.event()) is not None:
+            found.append(event)
+        return found
+
+
+def raw_request(method, path, body=None, headers=None, host="localhost", version="1.1"):
+    """The bytes of a request."""
+    if isinstance(body, (dict, list)):
+        body = json.dumps(body)
+    if isinstance(body, str):
+        body = body.encode()
+    lines = [f"{method} {path} HTTP/{version}", f"Host: {host}"]
+    lines += [f"{k}: {v}" for k, v in (headers or {}).items()]
+    if body is not None:
+        lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + (body or b"")
+
+
 class Answer:
     def __init__(self, status, headers, body):
         self.status, self.headers, self.body = status, headers, body
@@ -172,6 +318,157 @@ class Sim(Process):
         return self.get("/sim/last").json()
 
 
+class Recorder:
+    """A supplier in Python: keeps every byte it is sent, and answers as it is told.
+
+    `answer(request)` gets {method, target, headers, body, raw, head} and returns the bytes of the
+    answer, or an iterable of them, or None to say nothing. A request that is not strictly well
+    formed is kept in `broken`.
+    """
+
+    def __init__(self, answer=None):
+        self.answer = answer or (lambda request: json_answer({"id": "x", "object": "chat.completion",
+                                                              "model": request["model"], "choices": [
+                {"index": 0, "message": {"role": "assistant", "content": "hello"}, "finish_reason": "stop"}]}))
+        self.requests, self.broken, self.bytes = [], [], b""
+        self.lock = threading.Lock()
+        self.open = set()
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self.port = self.listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}/v1"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                s, _ = self.listener.accept()
+            except OSError:
+                return
+            with self.lock:
+                self.open.add(s)
+            threading.Thread(target=self._serve, args=(s,), daemon=True).start()
+
+    def _serve(self, s):
+        try:
+            self._requests(s)
+        except (OSError, EOFError):
+            pass
+        finally:
+            with self.lock:
+                self.open.discard(s)
+            s.close()
+
+    def _requests(self, s):
+        got = b""
+
+        def more():
+            nonlocal got
+            piece = s.recv(1 << 18)
+            if not piece:
+                raise EOFError
+            got += piece
+
+        while True:
+            while b"\r\n\r\n" not in got:
+                more()
+            head, got = got.split(b"\r\n\r\n", 1)
+            request = self._head(head)
+            if not request:
+                return
+            body = []
+            if request["headers"].get("transfer-encoding") == "chunked":
+                while True:
+                    while b"\r\n" not in got:
+                        more()
+                    line, got = got.split(b"\r\n", 1)
+                    if not re.fullmatch(rb"[0-9a-fA-F]{1,8}", line):
+                        self._break(b"chunk " + line)
+                        return
+                    n = int(line, 16)
+                    while len(got) < n + 2:
+                        more()
+                    if got[n:n + 2] != b"\r\n":
+                        self._break(b"chunk end " + got[n:n + 2])
+                        return
+                    if not n:
+                        got = got[2:]
+                        break
+                    body.append(got[:n])
+                    got = got[n + 2:]
+            else:
+                n = int(request["headers"].get("content-length", "0"))
+                while n:
+                    if not got:
+                        more()
+                    body.append(got[:n])
+                    n, got = n - len(body[-1]), got[len(body[-1]):]
+            request["body"] = b"".join(body)
+            try:
+                request["model"] = json.loads(request["body"]).get("model")
+            except (ValueError, AttributeError):
+                request["model"] = None
+            with self.lock:
+                self.requests.append(request)
+            answer = self.answer(request)
+            if answer is None:
+                while True:
+                    more()
+            for piece in [answer] if isinstance(answer, bytes) else answer:
+                s.sendall(piece)
+            if request["headers"].get("connection") == "close":
+                return
+
+    def _head(self, head):
+        lines = head.decode("latin-1").split("\r\n")
+        first = re.fullmatch(r"([A-Z]+) (/[!-~]*) HTTP/1\.1", lines[0])
+        pairs = [re.fullmatch(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+): ([!-~\x80-\xff]?[ -~\t\x80-\xff]*)", x) for x in lines[1:]]
+        names = [p.group(1).lower() if p else None for p in pairs]
+        framing = [n for n in names if n in ("content-length", "transfer-encoding")]
+        if not first or None in names or names.count("host") != 1 or len(framing) > 1:
+            self._break(head)
+            return None
+        headers = {p.group(1).lower(): p.group(2) for p in pairs}
+        if not re.fullmatch(r"\d+", headers.get("content-length", "0")) or \
+                headers.get("transfer-encoding", "chunked") != "chunked":
+            self._break(head)
+            return None
+        return {"method": first.group(1), "target": first.group(2), "headers": headers, "head": head}
+
+    def _break(self, what):
+        with self.lock:
+            self.broken.append(what)
+
+    def close(self):
+        self.listener.close()
+        with self.lock:
+            for s in self.open:
+                try:
+                    s.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def json_answer(body, status=200, headers=None):
+    """The bytes of an answer with a JSON body."""
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    extra = "".join(f"{k}: {v}\r\n" for k, v in (headers or {}).items())
+    return (f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\n{extra}"
+            f"Content-Length: {len(data)}\r\n\r\n").encode() + data
+
+
+def stream_answer(*events):
+    """The bytes of a whole stream of these events."""
+    body = b"".join(b"data: " + (e if isinstance(e, bytes) else json.dumps(e).encode()) + b"\n\n" for e in events)
+    return (b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+            + b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body))
+
+
 class Gateway(Process):
     def __init__(self, text, *args, env=None):
         self.folder = tempfile.TemporaryDirectory()
@@ -184,6 +481,11 @@ class Gateway(Process):
         status = super().stop(patience_s)
         self.folder.cleanup()
         return status
+
+    def rss(self):
+        """Bytes of memory that it has now."""
+        with open(f"/proc/{self.process.pid}/status") as f:
+            return int(re.search(r"VmRSS:\s+(\d+) kB", f.read()).group(1)) << 10
 
     def metric(self, name, **labels):
         """Sum of the samples of a metric that have these labels."""
