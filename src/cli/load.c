@@ -5,8 +5,18 @@
 #include "wire/yaml.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 enum { SECRET_BYTES_MAX = 64 << 10 };
+
+// ${CAUDAL} is the program that reads the file, so that a portfolio can run simulated suppliers
+// wherever caudal was installed.
+static const char *own_path(void)
+{
+    static char path[4096];
+    ssize_t n = path[0] ? 1 : readlink("/proc/self/exe", path, sizeof path - 1);
+    return n > 0 ? path : NULL;
+}
 
 static bool env_get(void *ctx, struct str name, struct str *value)
 {
@@ -17,6 +27,8 @@ static bool env_get(void *ctx, struct str name, struct str *value)
     memcpy(z, name.p, name.n);
     z[name.n] = 0;
     const char *v = getenv(z);
+    if (!v && strcmp(z, "CAUDAL") == 0)
+        v = own_path();
     if (v)
         *value = str_of(v);
     return v != NULL;
