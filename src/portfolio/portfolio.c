@@ -99,6 +99,8 @@ void serve_config_defaults(struct serve_config *c)
         .port = 8080,
         .policy = STR("least-cost"),
         .default_class = -1,
+        .ledger_durability = STR("process"),
+        .ledger_on_full = STR("serve"),
         .log_format = STR("text"),
         .log_level = STR("info"),
         .head_bytes = 32 << 10,

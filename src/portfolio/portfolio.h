@@ -305,6 +305,9 @@ struct serve_config {
     struct str *cors_origins;
     int32_t n_cors_origins;
     struct str state;            // folder for engine logs and, later, the ledger
+    struct str ledger_durability;  // "process": rows survive kill -9; "disk": a power cut too
+    struct str ledger_on_full;     // "serve" or "refuse" while the journal has no room
+    int64_t ledger_retain_us;      // rows older than this become daily sums; 0: kept
     struct str log_format;       // "text" or "json"
     struct str log_level;        // "error", "warn", "info", "debug"
     // limits on everything a client can make grow

@@ -10,6 +10,9 @@ enum {
     AGAIN_US = 20 * 1000,
     AGAIN_US_MAX = 80 * 1000,
     LATER_US_MIN = 1000,
+    // Who is told to come back later than this is told at once: no official client waits longer for
+    // a retry-after either, and the user can do something else meanwhile.
+    COOLING_US_MAX = 60 * 1000 * 1000,
 };
 // A pool that dies takes all it had in flight with it, and each of those needs a retry at once: the
 // budget bounds what a fleet that goes on failing is hit with, not that moment.
@@ -186,6 +189,12 @@ static struct failover_decision let_stand_ins(struct route_ask *ask, int64_t now
     return again(now_us, "no pool of the model may answer in time: a stand-in of its group may");
 }
 
+static bool is_worth_waiting(const struct route_decision *d, int64_t now_us)
+{
+    return d->verdict == ROUTE_WAIT &&
+           (d->bar != ROUTE_BAR_COOLING || d->until_us - now_us <= COOLING_US_MAX);
+}
+
 struct failover_decision failover_stuck(struct failover *f, struct route_ask *ask,
                                         const struct route_decision *d, int64_t now_us)
 {
@@ -194,7 +203,8 @@ struct failover_decision failover_stuck(struct failover *f, struct route_ask *as
     int64_t latest_us = f->deadline_us;
     if (!ask->stand_in && f->stand_in_after_us < NEVER - f->began_us)
         latest_us = min_i64(latest_us, f->began_us + f->stand_in_after_us);
-    if (d->verdict == ROUTE_WAIT && d->until_us <= latest_us && now_us < latest_us)
+    bool waits = is_worth_waiting(d, now_us);
+    if (waits && d->until_us <= latest_us && now_us < latest_us)
         return later(max_i64(d->until_us, now_us + LATER_US_MIN), "a pool is free soon");
     int64_t again_at_us = now_us + again_us(f, ask);
     if (f->same_again_may && again_at_us < latest_us) {
@@ -205,7 +215,7 @@ struct failover_decision failover_stuck(struct failover *f, struct route_ask *as
     }
     if (!ask->stand_in)
         return let_stand_ins(ask, now_us);
-    if (d->verdict == ROUTE_WAIT)
+    if (waits)
         return later(min_i64(max_i64(d->until_us, now_us + LATER_US_MIN), f->deadline_us),
                      "waits for a pool until its deadline");
     return give_up(d->why ? d->why : "nobody may answer");

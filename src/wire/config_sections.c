@@ -70,6 +70,33 @@ static const struct field log_fields[] = {
     {.key = NULL},
 };
 
+static const char *durability_word(int i)
+{
+    static const char *const words[] = {"process", "disk"};
+    return i < (int)COUNTOF(words) ? words[i] : NULL;
+}
+
+static const char *on_full_word(int i)
+{
+    static const char *const words[] = {"serve", "refuse"};
+    return i < (int)COUNTOF(words) ? words[i] : NULL;
+}
+
+static const struct field ledger_fields[] = {
+    {"durability", KIND_CHOICE, AT(serve_config, ledger_durability), .word = durability_word,
+     .fallback = "process",
+     .meaning = "what no row is lost by: `process` a crash of caudal, `disk` a power cut too, for "
+                "which each call waits until its row is on the disk"},
+    {"on_full", KIND_CHOICE, AT(serve_config, ledger_on_full), .word = on_full_word,
+     .fallback = "serve",
+     .meaning = "while the disk has no room: `serve` answers and counts what it could not write, "
+                "`refuse` answers 503"},
+    {"retain", KIND_UNIT_I64, AT(serve_config, ledger_retain_us), .unit = UNIT_DURATION,
+     .fallback = "for ever",
+     .meaning = "how long rows are kept before they become sums by day"},
+    {.key = NULL},
+};
+
 static const struct field serve_limit_fields[] = {
     {"head", KIND_UNIT_I64, AT(serve_config, head_bytes), .unit = UNIT_BYTES, .lo = 1024, .hi = 1e9,
      .fallback = "32 KiB", .meaning = "size of a request's head"},
@@ -140,6 +167,8 @@ const struct field serve_fields[] = {
      .meaning = "origins of web pages that may call"},
     {"state", KIND_TEXT, AT(serve_config, state), .shape = "path of a folder",
      .meaning = "folder for logs of engines and the ledger"},
+    {"ledger", KIND_SUB, .sub = ledger_fields,
+     .meaning = "the record of every call, kept in the state folder when that is said"},
     {"log", KIND_SUB, .sub = log_fields, .meaning = "what is written about the work"},
     {"limits", KIND_SUB, .sub = serve_limit_fields,
      .meaning = "bounds on everything a client can make grow"},

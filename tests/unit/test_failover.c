@@ -277,6 +277,22 @@ static void without_a_stand_in_it_waits_as_long_as_it_may(void)
     fleet_release(&x.f);
 }
 
+// A client's SDK waits ten minutes by default, but nobody sits through five of them in silence.
+static void a_very_long_one_is_told_at_once(void)
+{
+    struct run x;
+    fleet_init(&x.f);
+    fleet_pool(&x.f, "only", fleet_model(&x.f, "m"));
+    for (int64_t s = 10; s <= 310; s += 20) {
+        run_begin(&x);
+        x.fo.deadline_us = x.ask.deadline_us = S(600);
+        int32_t pool = play(&x, busy_once, S(s));
+        EXPECT(s <= 50 ? pool == 0 && x.now_us >= S(s) : pool == -1 && x.now_us == 0,
+               "retry-after %" PRId64 " s: pool %d after %" PRId64 " us", s, pool, x.now_us);
+    }
+    fleet_release(&x.f);
+}
+
 static void too_long_goes_to_a_larger_context_at_once(void)
 {
     struct run x;
@@ -340,6 +356,7 @@ int main(void)
     TEST(a_short_retry_after_is_waited_for);
     TEST(a_long_one_lets_a_stand_in_in_at_once);
     TEST(without_a_stand_in_it_waits_as_long_as_it_may);
+    TEST(a_very_long_one_is_told_at_once);
     TEST(too_long_goes_to_a_larger_context_at_once);
     TEST(when_all_are_down_it_ends);
     TEST(the_budget_bounds_retries);
