@@ -57,40 +57,38 @@ static int32_t need_tok(const struct route_limits *lim, const struct route_ask *
     return (int32_t)min_i64(tok, lim->tokens_most);
 }
 
-struct look look_at(const struct route *r, const struct route_ask *ask, int64_t now_us)
+int64_t admit_requests_free_us(const struct route_limits *lim, const struct live_pool *lp)
+{
+    return bucket_free_us(&lp->requests, lim->request_us, 1);
+}
+
+int64_t admit_tokens_from(const struct route_limits *lim, const struct live_pool *lp)
+{
+    return lp->tokens.full_at - bucket_size(lim->token_us);
+}
+
+void look_at(struct look *l, const struct route *r, const struct route_ask *ask, int64_t now_us)
 {
     int32_t n_tenants = r->p->n_tenants, tenant = ask->tenant;
     CHECK(tenant >= -1 && tenant < n_tenants);
     CHECK(ask->n_tried >= 0 && ask->n_tried <= ROUTE_TRIED_MAX);
-    struct look l = {.ask = ask, .now_us = now_us};
-    l.wall_us = ask->wall_us + (now_us - ask->arrived_us);
-    l.active_known = l.wall_us >= r->wall_from_us && l.wall_us < r->wall_until_us;
-    l.larger = ask->context_tok > 0;
-    l.context_tok = l.larger ? ask->context_tok : (int64_t)ask->prompt_tok + ask->output_tok_max;
+    l->ask = ask;
+    l->now_us = now_us;
+    l->wall_us = ask->wall_us + (now_us - ask->arrived_us);
+    l->larger = ask->context_tok > 0;
+    l->context_tok = l->larger ? ask->context_tok : (int64_t)ask->prompt_tok + ask->output_tok_max;
+    l->panic = false;
+    l->strength = 0;
+    l->rights = -1;
+    l->tenant_region = NULL;
+    l->tenant_models = NULL;
     if (tenant >= 0) {
-        l.tenant_region = &r->tenant_region[(size_t)tenant * (size_t)r->n_regions];
-        l.tenant_models = &r->tenant_models[(size_t)tenant * (size_t)r->model_words];
+        l->tenant_region = &r->tenant_region[(size_t)tenant * (size_t)r->n_regions];
+        l->tenant_models = &r->tenant_models[(size_t)tenant * (size_t)r->model_words];
+        l->rights = r->tenant_rights[tenant];
     }
-    int32_t users = r->tenant_users[tenant >= 0 ? tenant : n_tenants];
-    l.round_trip_us = &r->round_trip_us[(size_t)users * (size_t)r->p->n_pools];
-    return l;
-}
-
-static bool is_maintained(const struct pool *pool, int64_t wall_us)
-{
-    for (int32_t i = 0; i < pool->n_maintenance; i++) {
-        if (wall_us >= pool->maintenance[i].from_us && wall_us < pool->maintenance[i].until_us)
-            return true;
-    }
-    return false;
-}
-
-static bool is_active(const struct route *r, const struct look *l, int32_t pool)
-{
-    if (l->active_known)
-        return r->active[pool];
-    const struct pool *p = &r->p->pools[pool];
-    return pool_active(r->p, p, l->wall_us) && !is_maintained(p, l->wall_us);
+    l->users = r->tenant_users[tenant >= 0 ? tenant : n_tenants];
+    l->round_trip_us = &r->round_trip_us[(size_t)l->users * (size_t)r->p->n_pools];
 }
 
 static bool is_tried(const struct route_ask *ask, int32_t pool)
@@ -128,7 +126,7 @@ static enum route_bar lasting(const struct route *r, const struct look *l, const
         return o->fixed;
     if (r->live->pools[o->place].absent)
         return ROUTE_BAR_INACTIVE;
-    return is_active(r, l, o->pool) ? ROUTE_MAY : ROUTE_BAR_INACTIVE;
+    return r->memo->active[o->pool] ? ROUTE_MAY : ROUTE_BAR_INACTIVE;
 }
 
 // When a slot should come free: the one in flight that is nearest its end, if they are spread
@@ -136,7 +134,7 @@ static enum route_bar lasting(const struct route *r, const struct look *l, const
 static int64_t slot_free_us(const struct route *r, const struct look *l, const struct offer *o)
 {
     double n = r->live->pools[o->place].in_flight;
-    double us = cost_hold_us(o, l->ask, n) / (n > 1 ? n : 1);
+    double us = learn_hold_us(o, l->ask, n) / (n > 1 ? n : 1);
     return l->now_us + (us < 1000 ? 1000 : us > 1e12 ? (int64_t)1e12 : (int64_t)us);
 }
 
@@ -168,14 +166,15 @@ struct verdict admit(const struct route *r, const struct look *l, const struct o
         return barred(bar, NEVER, false);
     const struct live_pair *pair = &r->live->pairs[o->pair];
     const struct live_pool *lp = &r->live->pools[o->place];
-    if (lp->empty_until_us > l->now_us)
-        return barred(ROUTE_BAR_SPENT, lp->empty_until_us, true);
+    int64_t spent_us = max_i64(lp->empty_until_us, commit_stop_us(r, o));
+    if (spent_us > l->now_us)
+        return barred(ROUTE_BAR_SPENT, spent_us, spent_us < NEVER);
     struct verdict v;
     enum breaker_says says = breaker_look(&pair->breaker, l->now_us);
     bool stop = says == BREAKER_STOP && !(l->panic && !pair->breaker.held);
     if (is_tried(l->ask, o->pool)) {
         v = barred(ROUTE_BAR_TRIED, NEVER, false);
-    } else if (l->now_us + (int64_t)cost_ttft_least_us(r, l, o) > l->ask->deadline_us ||
+    } else if (l->now_us + (int64_t)learn_ttft_least_us(r, l, o) > l->ask->deadline_us ||
                l->now_us >= l->ask->deadline_us) {
         v = barred(ROUTE_BAR_DEADLINE, NEVER, false);
     } else if (stop) {

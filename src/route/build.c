@@ -64,6 +64,8 @@ static enum err build_offers(struct route *r, struct arena *a, struct diag *diag
         }
     }
     r->pool_offers[p->n_pools] = n;
+    for (int32_t i = 0; i < n; i++)
+        commit_bind(r, &r->offers[i]);
     return ERR_NONE;
 }
 
@@ -72,7 +74,7 @@ static bool answers(const struct offer *o, int kind)
     return kind == LIST_ANY || (o->surfaces & (1u << kind));
 }
 
-// The lists of all models, written to `entries` unless it is NULL. Returns how many entries.
+// The entries of one list after the other, of one (model, surface).
 struct lister {
     struct route *r;
     struct entry *entries;
@@ -87,11 +89,8 @@ static void list_model(struct lister *b, int32_t model, int32_t rank, int kind)
         return;
     b->stamp[model] = b->stamps;
     for (int32_t i = b->from[model]; i < b->from[model + 1]; i++) {
-        if (!answers(&b->r->offers[b->by_model[i]], kind))
-            continue;
-        if (b->entries)
-            b->entries[b->n] = (struct entry){b->by_model[i], rank};
-        b->n++;
+        if (answers(&b->r->offers[b->by_model[i]], kind))
+            b->entries[b->n++] = (struct entry){b->by_model[i], rank};
     }
 }
 
@@ -108,25 +107,48 @@ static void list_stand_ins(struct lister *b, int32_t model, int kind)
     }
 }
 
-static int32_t list_all(struct lister *b, struct entry *entries)
+static struct list list_one(struct lister *b, struct entry *entries, int32_t model, int kind)
 {
-    struct route *r = b->r;
-    int32_t longest = 0;
+    struct list l = {.entries = entries};
     b->entries = entries;
     b->n = 0;
-    for (int32_t m = 0; m < r->p->n_models; m++) {
-        for (int kind = 0; kind < LIST_KINDS; kind++) {
-            struct list *list = &r->lists[m * LIST_KINDS + kind];
-            b->stamps++;
-            list->from = b->n;
-            list_model(b, m, 0, kind);
-            list->own = b->n - list->from;
-            list_stand_ins(b, m, kind);
-            list->all = b->n - list->from;
-            longest = list->all > longest ? list->all : longest;
-        }
+    b->stamps++;
+    list_model(b, model, 0, kind);
+    l.own = b->n;
+    list_stand_ins(b, model, kind);
+    l.all = b->n;
+    return l;
+}
+
+static bool list_eq(const struct list *x, const struct list *y)
+{
+    return x->own == y->own && x->all == y->all &&
+           memcmp(x->entries, y->entries, (size_t)x->all * sizeof *x->entries) == 0;
+}
+
+// Most pools answer all surfaces, so most surfaces of a model have the same list.
+static enum err list_model_all(struct lister *b, struct arena *a, struct entry *work, int32_t model)
+{
+    struct route *r = b->r;
+    int32_t first = r->n_lists;
+    for (int kind = 0; kind < LIST_KINDS; kind++) {
+        struct list l = list_one(b, work, model, kind);
+        int32_t same = first;
+        while (same < r->n_lists && !list_eq(&r->lists[same], &l))
+            same++;
+        r->list_of[model * LIST_KINDS + kind] = same;
+        if (same < r->n_lists)
+            continue;
+        struct entry *own = arena_new(a, struct entry, l.all);
+        if (!own)
+            return ERR_LIMIT;
+        if (l.all > 0)
+            memcpy(own, work, (size_t)l.all * sizeof *own);
+        l.entries = own;
+        r->lists[r->n_lists++] = l;
+        r->longest = l.all > r->longest ? l.all : r->longest;
     }
-    return longest;
+    return ERR_NONE;
 }
 
 static enum err build_lists(struct route *r, struct arena *a)
@@ -134,10 +156,12 @@ static enum err build_lists(struct route *r, struct arena *a)
     int32_t n_models = r->p->n_models;
     struct lister b = {.r = r};
     r->lists = arena_new(a, struct list, n_models * LIST_KINDS);
+    r->list_of = arena_new(a, int32_t, n_models * LIST_KINDS);
     b.by_model = arena_new(a, int32_t, r->n_offers);
     b.from = arena_new(a, int32_t, n_models + 2);
     b.stamp = arena_new(a, int32_t, n_models);
-    if (!r->lists || !b.by_model || !b.from || !b.stamp)
+    struct entry *work = arena_new(a, struct entry, r->n_offers);
+    if (!r->lists || !r->list_of || !b.by_model || !b.from || !b.stamp || !work)
         return ERR_LIMIT;
     // A counting sort, with `from` one ahead while it fills.
     for (int32_t i = 0; i < r->n_offers; i++)
@@ -146,12 +170,11 @@ static enum err build_lists(struct route *r, struct arena *a)
         b.from[m + 1] += b.from[m];
     for (int32_t i = 0; i < r->n_offers; i++)
         b.by_model[b.from[r->offers[i].model + 1]++] = i;
-    int32_t longest = list_all(&b, NULL);
-    r->entries = arena_new(a, struct entry, b.n);
-    r->usable = arena_new(a, struct usable, longest);
-    if (!r->entries || !r->usable)
-        return ERR_LIMIT;
-    list_all(&b, r->entries);
+    for (int32_t m = 0; m < n_models; m++) {
+        enum err e = list_model_all(&b, a, work, m);
+        if (e)
+            return e;
+    }
     return ERR_NONE;
 }
 
@@ -161,19 +184,45 @@ static int32_t share_of(int32_t n, double derate)
     return v < 1 ? 1 : (int32_t)v;
 }
 
-static void limits_fill(struct route_limits *out, const struct pool *pool)
+static struct route_limits limits_of(const struct pool *pool, double derate, int32_t slots)
 {
     const struct pool_limits *lim = &pool->limits;
-    double derate = pool->derate > 0 && pool->derate < 1 ? pool->derate : 1;
-    out->in_flight = lim->in_flight > 0 ? share_of(lim->in_flight, derate) : INT32_MAX;
-    out->tokens_most = INT32_MAX;
+    struct route_limits out = {
+        .in_flight = INT32_MAX, .tokens_most = INT32_MAX, .waiting = lim->waiting};
+    if (lim->in_flight > 0)
+        out.in_flight = share_of(lim->in_flight, derate);
+    else if (derate < 1 && slots > 0)
+        out.in_flight = share_of(slots, derate);
     if (lim->requests_per_s > 0)
-        out->request_us = 1e6 / (lim->requests_per_s * derate);
+        out.request_us = 1e6 / (lim->requests_per_s * derate);
     if (lim->tokens_per_s > 0) {
         double most = lim->tokens_per_s * derate * 60;
-        out->token_us = 1e6 / (lim->tokens_per_s * derate);
-        out->tokens_most = most < 1 ? 1 : most < INT32_MAX ? (int32_t)most : INT32_MAX;
+        out.token_us = 1e6 / (lim->tokens_per_s * derate);
+        out.tokens_most = most < 1 ? 1 : most < INT32_MAX ? (int32_t)most : INT32_MAX;
     }
+    return out;
+}
+
+// A pool's derate is the file's; what route_set_derate() said comes on top.
+void route_limits_of(const struct route *r, int32_t pool)
+{
+    const struct pool *pl = &r->p->pools[pool];
+    double derate = pl->derate > 0 && pl->derate < 1 ? pl->derate : 1, said = 0;
+    int32_t slots = 0, first = r->pool_offers[pool], region = r->limits[pool].region;
+    for (int32_t i = first; i < r->pool_offers[pool + 1]; i++) {
+        struct offer *o = &r->offers[i];
+        if (i == first)
+            said = r->live->pools[o->place].derate;
+        if (i == first && said > 0 && said < 1)
+            derate *= said;
+        o->derate = derate;
+        // Slots that are only a guess, or the pool's own limit, are no capacity to have a share of.
+        if (o->service.basis != BASIS_NONE && o->service.slots > slots)
+            slots = o->service.slots;
+    }
+    r->limits[pool] = limits_of(pl, derate, slots);
+    r->limits[pool].region = region;
+    r->limits[pool].derate = said;
 }
 
 // The place of `text` among the distinct ones, which it joins when new.
@@ -208,7 +257,7 @@ static enum err build_regions(struct route *r, struct arena *a)
     r->n_regions = 1;  // the first is "not said"
     for (int32_t i = 0; i < p->n_pools; i++) {
         int32_t site = p->pools[i].site;
-        limits_fill(&r->limits[i], &p->pools[i]);
+        route_limits_of(r, i);
         if (site >= 0)
             r->limits[i].region = distinct(regions, &r->n_regions, p->sites[site].region);
     }
@@ -228,8 +277,9 @@ static enum err build_tenants(struct route *r, struct arena *a)
     r->model_words = p->n_models / 64 + 1;
     r->tenant_models = arena_new(a, uint64_t, (size_t)p->n_tenants * (size_t)r->model_words);
     r->tenant_users = arena_new(a, int32_t, p->n_tenants + 1);
+    r->tenant_rights = arena_new(a, int32_t, p->n_tenants);
     struct str *users = arena_new(a, struct str, p->n_tenants + 1);
-    if (!r->tenant_models || !r->tenant_users || !users)
+    if (!r->tenant_models || !r->tenant_users || !r->tenant_rights || !users)
         return ERR_LIMIT;
     r->tenant_users[p->n_tenants] = distinct(users, &r->n_user_regions, p->serve.region);
     for (int32_t t = 0; t < p->n_tenants; t++) {
@@ -253,6 +303,72 @@ static enum err build_tenants(struct route *r, struct arena *a)
     return ERR_NONE;
 }
 
+static bool same_rights(const struct route *r, int32_t x, int32_t y)
+{
+    size_t regions = (size_t)r->n_regions, words = (size_t)r->model_words;
+    return memcmp(&r->tenant_region[(size_t)x * regions], &r->tenant_region[(size_t)y * regions],
+                  regions * sizeof *r->tenant_region) == 0 &&
+           memcmp(&r->tenant_models[(size_t)x * words], &r->tenant_models[(size_t)y * words],
+                  words * sizeof *r->tenant_models) == 0;
+}
+
+static bool has_right(const struct route *r, int32_t tenant, const struct offer *o)
+{
+    const uint64_t *models = &r->tenant_models[(size_t)tenant * (size_t)r->model_words];
+    return (models[o->model / 64] & (UINT64_C(1) << ((uint32_t)o->model % 64))) &&
+           r->tenant_region[tenant * r->n_regions + r->limits[o->pool].region];
+}
+
+// Tenants that may use the same regions and models share their rights; for each of these, the lanes
+// of every list that they open.
+static enum err build_rights(struct route *r, struct arena *a)
+{
+    const struct portfolio *p = r->p;
+    int32_t *first = arena_new(a, int32_t, p->n_tenants);  // a tenant with these rights
+    if (!first)
+        return ERR_LIMIT;
+    for (int32_t t = 0; t < p->n_tenants; t++) {
+        r->tenant_rights[t] = -1;
+        if (p->tenants[t].n_regions < 0 && p->tenants[t].n_models < 0)
+            continue;
+        int32_t i = 0;
+        while (i < r->n_rights && !same_rights(r, first[i], t))
+            i++;
+        if (i == r->n_rights)
+            first[r->n_rights++] = t;
+        r->tenant_rights[t] = i;
+    }
+    for (int32_t i = 0; i < r->n_lists; i++) {
+        struct list *l = &r->lists[i];
+        int32_t words = words_of(l->all);
+        uint64_t *bits = arena_new(a, uint64_t, (size_t)r->n_rights * (size_t)words);
+        if (!bits)
+            return ERR_LIMIT;
+        for (int32_t k = 0; k < r->n_rights; k++) {
+            for (int32_t j = 0; j < l->all; j++) {
+                if (has_right(r, first[k], &r->offers[l->entries[j].offer]))
+                    bits[k * words + j / 64] |= UINT64_C(1) << (j % 64);
+            }
+        }
+        l->allowed = bits;
+    }
+    return ERR_NONE;
+}
+
+static enum err build_worths(struct route *r, struct arena *a)
+{
+    enum err e = ERR_NONE;
+    r->worths = arena_new(a, struct worth, 2 * (r->p->n_classes + 1));
+    if (!r->worths)
+        return ERR_LIMIT;
+    for (int32_t i = 0; i < r->p->n_classes && !e; i++) {
+        e = worth_of(&r->worths[2 * i], a, &r->p->classes[i].ttft_value);
+        if (!e)
+            e = worth_of(&r->worths[2 * i + 1], a, &r->p->classes[i].per_token_value);
+    }
+    return e;
+}
+
 static void weigh_classes(struct route *r)
 {
     const struct portfolio *p = r->p;
@@ -269,60 +385,28 @@ static void weigh_classes(struct route *r)
 
 enum err route_build(struct route *r, struct arena *a, struct diag *diag)
 {
-    enum err e = build_offers(r, a, diag);
+    r->width = score_width();
+    enum err e = commit_build(r, a, diag);
+    if (!e)
+        e = build_offers(r, a, diag);
     if (!e)
         e = build_lists(r, a);
     if (!e)
         e = build_regions(r, a);
     if (!e)
         e = build_tenants(r, a);
+    if (!e)
+        e = build_rights(r, a);
+    if (!e)
+        e = build_worths(r, a);
+    if (!e)
+        e = lanes_build(r, a);
     if (e)
         return e;
-    r->active = arena_new(a, bool, r->p->n_pools);
     r->claimed = arena_new(a, double, r->p->n_pools);
     r->class_weight = arena_new(a, double, r->p->n_classes + 1);
-    if (!r->active || !r->claimed || !r->class_weight)
+    if (!r->claimed || !r->class_weight)
         return ERR_LIMIT;
-    r->wall_from_us = NEVER;
-    r->wall_until_us = INT64_MIN;
     weigh_classes(r);
     return line_new(&r->line, a, r);
-}
-
-// Narrows the span of wall time around `at` in which nothing changes.
-static void boundary(struct route *r, int64_t at_us, int64_t change_us)
-{
-    if (change_us <= at_us)
-        r->wall_from_us = max_i64(r->wall_from_us, change_us);
-    else
-        r->wall_until_us = min_i64(r->wall_until_us, change_us);
-}
-
-void route_see_wall(struct route *r, int64_t wall_us)
-{
-    if (wall_us >= r->wall_from_us && wall_us < r->wall_until_us)
-        return;
-    const struct portfolio *p = r->p;
-    r->wall_from_us = INT64_MIN;
-    r->wall_until_us = NEVER;
-    for (int32_t i = 0; i < p->n_contracts; i++) {
-        const struct contract *c = &p->contracts[i];
-        boundary(r, wall_us, c->from_us);
-        boundary(r, wall_us, c->until_us);
-        for (int32_t j = 0; j < c->n_phases; j++) {
-            boundary(r, wall_us, c->phases[j].from_us);
-            boundary(r, wall_us, c->phases[j].until_us);
-        }
-    }
-    for (int32_t i = 0; i < p->n_pools; i++) {
-        const struct pool *pool = &p->pools[i];
-        r->active[i] = pool_active(p, pool, wall_us);
-        for (int32_t j = 0; j < pool->n_maintenance; j++) {
-            const struct maintenance *m = &pool->maintenance[j];
-            boundary(r, wall_us, m->from_us);
-            boundary(r, wall_us, m->until_us);
-            if (wall_us >= m->from_us && wall_us < m->until_us)
-                r->active[i] = false;
-        }
-    }
 }

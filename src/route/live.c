@@ -11,8 +11,9 @@ enum err live_new(struct live **out, struct arena *a, int32_t max_pools, int32_t
         return ERR_LIMIT;
     l->pools = arena_new(a, struct live_pool, max_pools);
     l->pairs = arena_new(a, struct live_pair, max_pairs);
+    l->contracts = arena_new(a, struct live_contract, max_pools);
     l->index = arena_new(a, int32_t, size);
-    if (!l->pools || !l->pairs || !l->index)
+    if (!l->pools || !l->pairs || !l->contracts || !l->index)
         return ERR_LIMIT;
     l->max_pools = max_pools;
     l->max_pairs = max_pairs;
@@ -62,4 +63,17 @@ int32_t live_pair_of(struct live *l, int32_t pool, struct str model)
     l->pairs[i] = (struct live_pair){.key = key, .pool = pool, .next = lp->first_pair};
     lp->first_pair = i;
     return i;
+}
+
+int32_t live_contract_of(struct live *l, struct str contract)
+{
+    struct live_key key = key_of(contract);
+    for (int32_t i = 0; i < l->n_contracts; i++) {
+        if (key_eq(l->contracts[i].key, key))
+            return i;
+    }
+    if (l->n_contracts == l->max_pools)
+        return -1;
+    l->contracts[l->n_contracts] = (struct live_contract){.key = key};
+    return l->n_contracts++;
 }

@@ -1,5 +1,6 @@
 // live.h - what is known of the pools right now and outlives a portfolio: requests in flight, limit
-// buckets, breakers, learnt times. Kept by name, so that a reload may reorder, add and remove pools.
+// buckets, breakers, learnt times, what of each commitment is used. Kept by name, so that a reload
+// may reorder, add and remove pools.
 //
 // Pure like route.h, and under the same lock. All memory is taken when it is made.
 
@@ -12,7 +13,8 @@
 struct live;
 
 // State for at most `max_pools` pool names and `max_pairs` (pool, model) pairs over its whole life,
-// those that a reload has taken away included. About 160 bytes each.
+// those that a reload has taken away included, and for as many contracts with a commitment as pools.
+// About 200 bytes each.
 //   Errors  ERR_LIMIT  `a` is full
 MUST_USE enum err live_new(struct live **out, struct arena *a, int32_t max_pools, int32_t max_pairs);
 

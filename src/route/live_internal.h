@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "route/breaker.h"
 #include "route/live.h"
+#include "route/pace.h"
 
 // Two hashes instead of the text: names have no bound, the state does.
 struct live_key {
@@ -24,6 +25,7 @@ struct live_pool {
     int64_t context_tok;  // of those in flight: prompt and forecast answer
     struct bucket requests, tokens;
     int64_t empty_until_us;        // money or quota
+    double derate;                 // route_set_derate(); 0: not said
     double ttft_us, per_token_us;  // learnt over all its models, to be shown
     uint64_t took, ok, failed, busy;
     bool absent;         // being started, or known to be gone: route_set_ready()
@@ -43,18 +45,39 @@ struct live_pair {
     uint64_t last_turn;  // when it was chosen, in turns; 0: never
 };
 
+struct live_contract {
+    struct live_key key;
+    struct pace pace;
+    int64_t stop_until_us;  // nothing may be used beyond it, and it is used up; 0: not so
+};
+
+enum { LIVE_CHANGES = 1024 };  // a power of two
+
 struct live {
     struct live_pool *pools;
     struct live_pair *pairs;
-    int32_t n_pools, n_pairs, max_pools, max_pairs;
+    struct live_contract *contracts;
+    int32_t n_pools, n_pairs, n_contracts, max_pools, max_pairs;
     int32_t *index;       // [index_size] of pools by key, open addressing; 0: empty, else place + 1
     uint32_t index_size;  // a power of two, at least twice max_pools
     uint64_t turns;       // requests sent so far
     uint64_t version;     // changes whenever a waiting request might go that could not before
+
+    // What has changed, for routers that keep what they worked out of it: the newest of `changes`
+    // at changed[(changes - 1) % LIVE_CHANGES], a pool's place or -1 - a contract's.
+    uint64_t changes;
+    int32_t changed[LIVE_CHANGES];
 };
 
 // The place of this name's state, made when it is new; -1: no room.
 int32_t live_pool_of(struct live *l, struct str pool);
 int32_t live_pair_of(struct live *l, int32_t pool, struct str model);
+int32_t live_contract_of(struct live *l, struct str contract);
+
+// To be called after everything that changes a pool, its pairs, or a contract.
+static inline void live_changed(struct live *l, int32_t what)
+{
+    l->changed[l->changes++ % LIVE_CHANGES] = what;
+}
 
 #endif

@@ -2,13 +2,6 @@
 
 #include <string.h>
 
-// The pool that costs least in all, waiting included.
-static double least_cost(const struct policy_view *v, const struct route_ask *ask)
-{
-    (void)ask;
-    return v->terms->total;
-}
-
 // The industry's habit: the first tier as long as it has room, then the next.
 static double priority_spill(const struct policy_view *v, const struct route_ask *ask)
 {
@@ -31,15 +24,36 @@ static double least_in_flight(const struct policy_view *v, const struct route_as
     return (v->in_flight + v->fail_load + 1) / weight;
 }
 
-const struct policy policy_least_cost = {"least-cost", least_cost, true};
-const struct policy policy_priority_spill = {"priority-spill", priority_spill, false};
-const struct policy policy_round_robin = {"round-robin", round_robin, false};
-const struct policy policy_least_in_flight = {"least-in-flight", least_in_flight, false};
+// New prefill tokens times the batch that they join. No warm prefix is known here, so all of the
+// prompt is new, and between pools of one model the batch decides.
+static double lmetric(const struct policy_view *v, const struct route_ask *ask)
+{
+    double prompt = ask->prompt_tok > 0 ? ask->prompt_tok : 1;
+    return prompt * (v->in_flight + v->fail_load + 1);
+}
+
+// All are equal, and ties go by the weights.
+static double static_split(const struct policy_view *v, const struct route_ask *ask)
+{
+    (void)v, (void)ask;
+    return 0;
+}
+
+const struct policy policy_least_cost = {.name = "least-cost", .is_money = true};
+const struct policy policy_caudal = {.name = "caudal", .is_money = true, .paced = true};
+const struct policy policy_priority_spill = {.name = "priority-spill", .score = priority_spill};
+const struct policy policy_round_robin = {.name = "round-robin", .score = round_robin};
+const struct policy policy_least_in_flight = {.name = "least-in-flight", .score = least_in_flight};
+const struct policy policy_two_choices = {
+    .name = "two-choices", .score = least_in_flight, .of_two = true};
+const struct policy policy_lmetric = {.name = "lmetric", .score = lmetric};
+const struct policy policy_static_split = {.name = "static-split", .score = static_split};
 
 const struct policy *policy_find(const char *name)
 {
-    static const struct policy *const all[] = {&policy_least_cost, &policy_priority_spill,
-                                               &policy_round_robin, &policy_least_in_flight};
+    static const struct policy *const all[] = {
+        &policy_least_cost,      &policy_caudal,      &policy_priority_spill, &policy_round_robin,
+        &policy_least_in_flight, &policy_two_choices, &policy_lmetric,        &policy_static_split};
     for (size_t i = 0; i < COUNTOF(all); i++) {
         if (strcmp(all[i]->name, name) == 0)
             return all[i];
@@ -49,5 +63,6 @@ const struct policy *policy_find(const char *name)
 
 const char *policy_names(void)
 {
-    return "least-cost, priority-spill, round-robin, least-in-flight";
+    return "least-cost, caudal, priority-spill, round-robin, least-in-flight, two-choices, "
+           "lmetric, static-split";
 }

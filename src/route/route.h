@@ -97,20 +97,24 @@ struct route_seen {   // what was observed of one attempt
     enum route_outcome outcome;
     int64_t cool_us;        // fault_cool_us(); 0: not said
     int64_t ttft_us;        // 0: nothing came
+    bool first_told;        // route_first() was called, so that TTFT is learnt already
     int64_t per_token_us;   // 0: not known (fewer than two tokens)
     int32_t prompt_tok, cached_tok, output_tok;  // 0: not known
 };
 
 // Builds a router over `p`, which it borrows and which must outlive it. `policy` is a name of
 // policy.h. Binds each pool to its state in `live`, by name.
-//   Memory  all from `a`: about 400 bytes for each (pool, model), 1 byte for each (tenant, region),
-//           and 5 MiB for the waiting line, of which the system backs what is used
+//   Memory  all from `a`: about 400 bytes for each (pool, model), 250 for each candidate of each
+//           list (a model has one list, or more when its pools do not all answer the same calls; its
+//           stand-ins are in it), 1 byte for each (tenant, region), and 5 MiB for the waiting line,
+//           of which the system backs what is used
 //   Errors  ERR_LIMIT    `a` or `live` is full
 //           ERR_INVALID  no such policy; `diag` names it and the known ones
 MUST_USE enum err route_new(struct route **out, struct arena *a, const struct portfolio *p,
                             struct live *live, const char *policy, struct diag *diag);
 
-// Says where `ask` should go now. Changes nothing. O(pools of the model and its group).
+// Says where `ask` should go now. Changes nothing that another call could tell. O(pools of the model
+// and its group), a few nanoseconds each; nobody being free costs more, since the bar is looked for.
 struct route_decision route_pick(const struct route *r, const struct route_ask *ask, int64_t now_us);
 
 // The attempt was sent: `d->pool` is busy with it until route_done(). Draws the limits.
@@ -152,6 +156,22 @@ int32_t route_explain(const struct route *r, const struct route_ask *ask, int64_
 // A pool that is being started (an engine of ours) or is known to be gone is not a candidate until it is
 // ready: bar ROUTE_BAR_INACTIVE. Pools are ready when the router is made.
 void route_set_ready(struct route *r, int32_t pool, bool ready);
+
+// A share (0 to 1] of a pool's limits, slots and KV room from now on, on top of the portfolio's
+// `derate`: it has lost accelerators or power. 1: all of it. Kept in `live`, for later routers too.
+void route_set_derate(struct route *r, int32_t pool, double share);
+
+// What is used of a contract's commitment, in the commitment's unit, in the period that the last
+// request fell in; and the share of the price beyond that the policy `caudal` reckons with
+// (pace.h). All 0 for a contract that commits to nothing or has seen no request.
+struct route_commitment {
+    double amount, used, share;
+    int64_t from_us, until_us;  // of the period, wall time
+};
+struct route_commitment route_commitment(const struct route *r, int32_t contract);
+// What the ledger knows to be used in the period of `wall_us`, after a start.
+void route_commitment_used(struct route *r, int32_t contract, double used, int64_t now_us,
+                           int64_t wall_us);
 
 // What the operator's page and /metrics show of a pool.
 struct route_pool_view {

@@ -1,13 +1,21 @@
 // route_internal.h - the inside of route.h, for route's own files.
 //
 //   build.c   portfolio -> offers and lists, once
-//   admit.c   may this offer have this request now?       limits, health, region, context, phase
-//   cost.c    what would it cost?                          times expected and learnt, money
-//   route.c   send, wait or refuse; took, done, first; explain, view
-//   wait.c    the line of those that wait
+//   commit.c  contracts with a commitment: what a request uses of one, what that costs now
+//   lanes.c   what a list's candidates cost and when they are free, as score.h reads it
+//   score.c   candidates -> totals, many at once
+//   admit.c   may this offer have this request now, and why not?   limits, health, region, context
+//   learn.c   times and failures: what is learnt of them, and how it fades
+//   decide.c  send, wait or refuse; explain
+//   route.c   took, done, first, view: what changes the state
+//   wait.c    the line of those that wait; line.c its heaps and groups
 //
 // An *offer* is one pool answering one model. A *list* holds the offers for one (model, surface):
-// first the model's own, then its stand-ins in the order of the group.
+// first the model's own, then its stand-ins in the order of the group. Its candidates stand in the
+// arrays of score.h, worked out of the state in `live`, and are worked out again only when that
+// state changes (live->changed says which pool's), when FADE_US pass, or when a phase begins or
+// ends. They say nothing that `live`, the portfolio and the time do not: a decision does not depend
+// on when they were looked at last, and route_pick() changes nothing.
 
 #ifndef CAUDAL_ROUTE_INTERNAL_H
 #define CAUDAL_ROUTE_INTERNAL_H
@@ -16,17 +24,25 @@
 #include "route/live_internal.h"
 #include "route/policy.h"
 #include "route/route.h"
+#include "route/score.h"
 
 struct offer {
     int32_t pool, model;
     int32_t place;                        // of the pool in live->pools
     int32_t pair;                         // place in live->pairs
+    int32_t commit;                       // contract whose commitment it uses; -1: none
     int32_t context_tok, output_tok_max;  // 0: not said
     uint32_t surfaces;
     enum route_bar fixed;            // ROUTE_BAR_INACTIVE: disabled, or bought for other work
     double input_nusd, output_nusd;  // list price of a token
     double energy_nusd_per_joule;
+    // Of the commitment's unit, for a token in, one out, and a us of a slot; and what they cost
+    // beyond it.
+    double use_input, use_output, use_hold;
+    double beyond_input_nusd, beyond_output_nusd, beyond_hold_nusd;
     struct service service;
+    double derate;    // share of its slots and KV room that may be used
+    int32_t from, n;  // its lanes: r->lane_of[from, from + n)
 };
 
 struct entry {
@@ -36,9 +52,28 @@ struct entry {
 
 enum { LIST_SURFACES = 5, LIST_ANY = LIST_SURFACES, LIST_KINDS };
 struct list {
-    int32_t from, own,
-        all;  // entries[from, from + own) are the model's, up to `all` with stand-ins
+    int32_t own, all;             // entries[0, own) are the model's, up to `all` with stand-ins
+    const struct entry *entries;  // [all]
+    struct candidates *lanes;     // [lanes_blocks(all)]
+    struct candidates_more *more;
+    const double *round_trip_us;  // [n_user_regions][blocks * LANES]
+    const double *weight;         // [all], at least 0
+    const uint64_t *allowed;      // [n_rights][dirty_words]: lanes that tenants with these may have
+    bool even;                    // all weights are equal, and above 0
+    bool bends, buckets, answers;  // some lane has P2, KV bound or capacity; a bucket; a bound
+    double context_min;            // no lane's context is smaller
+    double least_us, least_us_per_tok, least_us_per_tok2;  // bounds of every lane's least TTFT
+    // Which lanes are to be worked out again.
+    uint64_t *dirty;   // [words_of(all)]
+    uint64_t summary;  // bit w % 64: dirty[w] is not 0
+    int64_t fresh_us;  // all was worked out for this time, a multiple of FADE_US
 };
+
+struct lane_at {
+    int32_t list, lane;
+};
+
+enum { FADE_US = 1 << 20 };  // what fades is worked out at multiples of this
 
 // Limits of a pool as they are tested, with its derate in them.
 struct route_limits {
@@ -46,13 +81,26 @@ struct route_limits {
     double request_us, token_us;  // of the bucket, for one; 0: no limit
     int32_t tokens_most;          // what a full bucket holds
     int32_t region;               // of its site; 0: not said
+    int32_t waiting;              // how many may wait for it; 0: not said
+    double derate;                // what route_set_derate() had said
 };
 
-struct usable {
-    const struct offer *offer;
-    int32_t rank;
-    uint32_t probe;
-    struct route_terms terms;
+struct commit {     // of a contract
+    int32_t place;  // in live->contracts; -1: it commits to nothing
+    bool never;     // nothing may be used beyond it
+    struct pace_terms terms;
+};
+
+// What is only kept so as not to be worked out again, and room to work in.
+struct memo {
+    uint64_t seen;  // of live->changes
+    // Which pools are active, as long as the wall clock is in [wall_from_us, wall_until_us).
+    int64_t wall_from_us, wall_until_us;
+    bool *active;             // [n_pools]
+    double *scores;           // [longest list, whole blocks]
+    int32_t *within;          // [longest list, whole blocks]
+    struct terms_kept *kept;  // of what was scored last, while `n_kept` is not 0
+    int32_t n_kept;
 };
 
 struct line;
@@ -62,33 +110,36 @@ struct route {
     struct live *live;
     const struct policy *policy;
     struct breaker_rules rules;
+    int32_t width;  // of vectors
 
     struct offer *offers;  // by pool, then as the pool serves them
     int32_t n_offers;
     int32_t *pool_offers;         // [n_pools + 1]: first offer of each
     struct route_limits *limits;  // [n_pools]
-    struct entry *entries;
-    struct list *lists;  // [n_models][LIST_KINDS]
+    struct commit *commits;       // [n_contracts]
 
-    int32_t n_regions, n_user_regions;
+    struct list *lists;  // [n_lists]; two surfaces with the same candidates share one
+    int32_t *list_of;    // [n_models][LIST_KINDS]
+    int32_t n_lists, longest;
+    struct lane_at *lane_of;  // by offer
+    int32_t *pool_at;         // [live->max_pools]: pool with this state; -1: not of this portfolio
+    struct memo *memo;
+
+    int32_t n_regions, n_user_regions, n_rights;
     bool *tenant_region;      // [n_tenants][n_regions]: its data may be there
     uint64_t *tenant_models;  // [n_tenants][model_words]: bits of the models it may use
     int32_t model_words;
-    int32_t *tenant_users;  // [n_tenants + 1]: row of round_trips; the last for no tenant
-    double *round_trip_us;  // [n_user_regions][n_pools]
-
-    // Which pools are active, as long as the wall clock is in [wall_from_us, wall_until_us).
-    bool *active;  // [n_pools]
-    int64_t wall_from_us, wall_until_us;
+    int32_t *tenant_rights;  // [n_tenants]: tenants with the same regions and models; -1: may all
+    int32_t *tenant_users;   // [n_tenants + 1]: row of round_trips; the last for no tenant
+    double *round_trip_us;   // [n_user_regions][n_pools]
+    struct worth *worths;    // [n_classes + 1][2]: of ttft and per_token; the last: no class
 
     // Pools that a waiting request is to have before one that comes now, unless the worth of that
     // one's class exceeds this strength. 0: nobody waits for it.
-    double *claimed;       // [n_pools]
+    double *claimed;  // [n_pools]
+    bool some_claimed;
     double *class_weight;  // [n_classes + 1]: 1 to 16 by the worth of waiting; the last: no class
     struct line *line;
-
-    // Work space of one pick, written and forgotten.
-    struct usable *usable;  // [longest list]
 };
 
 // Everything about one ask that does not depend on the candidate.
@@ -97,9 +148,9 @@ struct look {
     int64_t now_us, wall_us;
     int64_t context_tok;  // needed
     bool larger;          // and the context must be larger than that
-    int32_t need_tok;     // of the token bucket
-    bool active_known;    // r->active holds at wall_us
     bool panic;
+    int32_t users;    // row of round trips
+    int32_t rights;   // -1: may all
     double strength;  // against claims; 0: stands behind every one
     const bool *tenant_region;
     const uint64_t *tenant_models;
@@ -116,10 +167,38 @@ struct verdict {  // on one candidate
 
 // build.c
 enum err route_build(struct route *r, struct arena *a, struct diag *diag);
-void route_see_wall(struct route *r, int64_t wall_us);  // brings `active` up to date
+void route_limits_of(const struct route *r, int32_t pool);  // limits of a pool, its derate in them
+
+// commit.c
+enum err commit_build(struct route *r, struct arena *a, struct diag *diag);
+void commit_bind(const struct route *r, struct offer *o);
+// A request of an offer with a commitment used so much of it; 0: time has passed.
+void commit_used(struct route *r, const struct offer *o, double units, int64_t now_us,
+                 int64_t wall_us);
+void commit_set(struct route *r, int32_t contract, double used, int64_t now_us, int64_t wall_us);
+// Nothing may be used of its contract before; 0: not so.
+int64_t commit_stop_us(const struct route *r, const struct offer *o);
+
+// lanes.c
+enum err lanes_build(struct route *r, struct arena *a);
+// Brings what a decision reads up to this time and state.
+void lanes_see_wall(const struct route *r, int64_t wall_us);
+void lanes_see(const struct route *r, struct list *l, int64_t now_us);
+// All of `list`'s first `n` are barred, whoever asks; `*until_us` is when time alone changes that.
+bool lanes_all_barred(const struct list *l, int32_t n, int64_t now_us, int64_t *until_us);
+
+static inline int32_t words_of(int32_t lanes)
+{
+    return (lanes + 63) / 64;
+}
+
+static inline int32_t whole_lanes(int32_t n)
+{
+    return (n + LANES - 1) / LANES * LANES;
+}
 
 // admit.c
-struct look look_at(const struct route *r, const struct route_ask *ask, int64_t now_us);
+void look_at(struct look *l, const struct route *r, const struct route_ask *ask, int64_t now_us);
 // Neither its context nor its token bucket is too small for ever.
 bool admit_fits(const struct route *r, const struct look *l, const struct offer *o);
 struct verdict admit(const struct route *r, const struct look *l, const struct offer *o);
@@ -127,30 +206,37 @@ void admit_took(struct route *r, const struct route_ask *ask, const struct offer
                 int64_t now_us);
 void admit_done(struct route *r, const struct route_ask *ask, const struct offer *o,
                 const struct route_seen *seen, int64_t now_us);
+// What the lanes need: when a request may be drawn; when the token bucket is full, less its size.
+int64_t admit_requests_free_us(const struct route_limits *lim, const struct live_pool *lp);
+int64_t admit_tokens_from(const struct route_limits *lim, const struct live_pool *lp);
 
-// cost.c
-void cost_terms(const struct route *r, const struct look *l, const struct offer *o,
-                struct route_terms *out);
-// The least time in which this offer could have the first content out, an empty pool and luck
-// given.
-double cost_ttft_least_us(const struct route *r, const struct look *l, const struct offer *o);
-double cost_hold_us(const struct offer *o, const struct route_ask *ask, double n);  // of a slot
-double cost_fail_load(const struct live_pair *pair, int64_t now_us);
-void cost_learn_ttft(struct live_pair *pair, struct live_pool *pool, double model_us,
+// learn.c
+double learn_ratio_ttft(const struct live_pair *pair, int64_t now_us);  // observed over expected
+double learn_ratio_per_token(const struct live_pair *pair, int64_t now_us);
+double learn_fail_load(const struct live_pair *pair, int64_t now_us);
+void learn_ttft(struct live_pair *pair, struct live_pool *pool, double model_us, int64_t seen_us,
+                int64_t now_us);
+void learn_per_token(struct live_pair *pair, struct live_pool *pool, double model_us,
                      int64_t seen_us, int64_t now_us);
-void cost_learn_per_token(struct live_pair *pair, struct live_pool *pool, double model_us,
-                          int64_t seen_us, int64_t now_us);
-void cost_learn_failure(struct live_pair *pair, int64_t now_us);
+void learn_failure(struct live_pair *pair, int64_t now_us);
+// The least time in which this offer could have the first content out, an empty pool and luck
+// given; and how long it holds a slot among `n`.
+double learn_ttft_least_us(const struct route *r, const struct look *l, const struct offer *o);
+double learn_hold_us(const struct offer *o, const struct route_ask *ask, double n);
 
-// route.c
+// decide.c
 // As route_pick(), against claims of up to `strength`. `*timed_us` gets the earliest time at which
-// the answer may change without an event.
+// ROUTE_WAIT may become something else without an event.
 struct route_decision route_decide(const struct route *r, const struct route_ask *ask,
                                    double strength, int64_t now_us, int64_t *timed_us);
-// Marks the pools that `ask` waits for with at least this strength.
-void route_claim(struct route *r, const struct route_ask *ask, double strength, int64_t now_us);
+struct list *route_list(const struct route *r, const struct route_ask *ask);  // NULL: no such model
+static inline int32_t list_n(const struct list *l, const struct route_ask *ask)
+{
+    return !l ? 0 : ask->stand_in ? l->all : l->own;
+}
+
+// route.c
 const struct offer *route_offer(const struct route *r, int32_t pool, int32_t model);
-struct list route_list(const struct route *r, const struct route_ask *ask);
 
 // wait.c
 enum err line_new(struct line **out, struct arena *a, const struct route *r);

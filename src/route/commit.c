@@ -1,0 +1,155 @@
+#include "route/route_internal.h"
+
+// A commitment is counted in its own unit, from what each request was seen to use:
+//
+//   USD                          list price of its tokens
+//   tokens                       its tokens
+//   accelerator-hours            the time it held a slot, times the pool's accelerators over its
+//   slots MW-months, PTU               the same with the pool's power, or its part of the
+//   contract's units
+//
+// The last three are capacity: slots that stand empty are not used, and cannot be used later.
+
+static const double HOUR_US = 3.6e9, MONTH_HOURS = 730.5;
+
+static bool commits(const struct contract *c)
+{
+    return c->commitment.amount > 0;
+}
+
+// The contract whose commitment a pool uses: its own, or the one that it is a part of.
+static int32_t committed(const struct portfolio *p, const struct pool *pool)
+{
+    int32_t c = pool->contract;
+    for (int32_t i = 0; c >= 0 && !commits(&p->contracts[c]); i++)
+        c = i < p->n_contracts ? p->contracts[c].part_of : -1;
+    return c;
+}
+
+enum err commit_build(struct route *r, struct arena *a, struct diag *diag)
+{
+    const struct portfolio *p = r->p;
+    r->commits = arena_new(a, struct commit, p->n_contracts);
+    if (!r->commits)
+        return ERR_LIMIT;
+    for (int32_t i = 0; i < p->n_contracts; i++) {
+        const struct contract *c = &p->contracts[i];
+        struct commit *m = &r->commits[i];
+        m->place = commits(c) ? live_contract_of(r->live, c->name) : -1;
+        if (commits(c) && m->place < 0)
+            return diag_set(diag, ERR_LIMIT, "more than %d contracts, over all reloads",
+                            r->live->max_pools);
+        m->never = c->commitment.beyond_never;
+        if (commits(c))  // the amount may be another one now: the next request finds out
+            r->live->contracts[m->place].stop_until_us = 0;
+        m->terms = (struct pace_terms){c->commitment.amount, c->commitment.per, c->from_us,
+                                       c->until_us > c->from_us ? c->until_us : NEVER};
+    }
+    return ERR_NONE;
+}
+
+// Slots of all pools that share the contract's units.
+static double slots_of_contract(const struct route *r, int32_t contract)
+{
+    double slots = 0;
+    for (int32_t i = 0; i < r->p->n_pools; i++) {
+        int32_t first = r->pool_offers[i];
+        if (first < r->pool_offers[i + 1] && committed(r->p, &r->p->pools[i]) == contract)
+            slots += r->offers[first].service.slots > 1 ? r->offers[first].service.slots : 1;
+    }
+    return slots;
+}
+
+static double period_us(const struct pace_terms *t)
+{
+    switch (t->per) {
+    case PERIOD_MONTH: return MONTH_HOURS * HOUR_US;
+    case PERIOD_QUARTER: return 3 * MONTH_HOURS * HOUR_US;
+    case PERIOD_YEAR: return 12 * MONTH_HOURS * HOUR_US;
+    case PERIOD_NONE:
+    case PERIOD_TERM: break;
+    }
+    return t->until_us < NEVER ? (double)(t->until_us - t->from_us) : 12 * MONTH_HOURS * HOUR_US;
+}
+
+// Units of the commitment that a slot uses in a us.
+static double slot_units(const struct route *r, const struct offer *o, const struct commitment *m)
+{
+    const struct pool *pool = &r->p->pools[o->pool];
+    const struct service *s = &o->service;
+    double slots = s->slots > 1 ? s->slots : 1;
+    double chips = pool->chips > 0 ? pool->chips : s->replicas;
+    if (m->unit == COMMIT_ACCELERATOR_HOURS)
+        return chips / slots / HOUR_US;
+    if (m->unit == COMMIT_MW_MONTHS && s->busy_w > 0)
+        return s->busy_w * s->pue / 1e6 / slots / (MONTH_HOURS * HOUR_US);
+    double all = slots_of_contract(r, o->commit);
+    return m->amount / (all > 0 ? all : 1) / period_us(&r->commits[o->commit].terms);
+}
+
+void commit_bind(const struct route *r, struct offer *o)
+{
+    o->commit = committed(r->p, &r->p->pools[o->pool]);
+    o->beyond_input_nusd = o->input_nusd;
+    o->beyond_output_nusd = o->output_nusd;
+    if (o->commit < 0)
+        return;
+    const struct commitment *m = &r->p->contracts[o->commit].commitment;
+    double beyond = m->beyond_nusd_per_unit;
+    if (m->unit == COMMIT_USD) {
+        o->use_input = o->input_nusd / 1e9;
+        o->use_output = o->output_nusd / 1e9;
+        return;
+    }
+    if (m->unit == COMMIT_TOKENS)
+        o->use_input = o->use_output = 1;
+    else
+        o->use_hold = slot_units(r, o, m);
+    if (beyond > 0) {
+        o->beyond_input_nusd = beyond * o->use_input;
+        o->beyond_output_nusd = beyond * o->use_output;
+        o->beyond_hold_nusd = beyond * o->use_hold;
+    }
+}
+
+// Brings its share, and whether it is used up for good, up to this time.
+static void see(struct route *r, const struct commit *m, int64_t now_us, int64_t wall_us)
+{
+    struct live_contract *c = &r->live->contracts[m->place];
+    bool moved = pace_see(&c->pace, &m->terms, wall_us);
+    bool stops = m->never && pace_is_spent(&c->pace), stopped = c->stop_until_us > now_us;
+    if (stops != stopped) {
+        bool ends = c->pace.until_us < NEVER && c->pace.until_us > wall_us;
+        c->stop_until_us = !stops ? 0 : ends ? now_us + (c->pace.until_us - wall_us) : NEVER;
+        r->live->version += !stops;
+    }
+    if (moved || stops != stopped)
+        live_changed(r->live, -1 - m->place);
+}
+
+void commit_used(struct route *r, const struct offer *o, double units, int64_t now_us,
+                 int64_t wall_us)
+{
+    const struct commit *m = &r->commits[o->commit];
+    struct live_contract *c = &r->live->contracts[m->place];
+    // A request that ends in a new period counts there.
+    if (wall_us >= c->pace.until_us)
+        see(r, m, now_us, wall_us);
+    pace_use(&c->pace, units);
+    see(r, m, now_us, wall_us);
+}
+
+void commit_set(struct route *r, int32_t contract, double used, int64_t now_us, int64_t wall_us)
+{
+    const struct commit *m = &r->commits[contract];
+    if (m->place < 0)
+        return;
+    see(r, m, now_us, wall_us);
+    r->live->contracts[m->place].pace.used = used > 0 ? used : 0;
+    see(r, m, now_us, wall_us);
+}
+
+int64_t commit_stop_us(const struct route *r, const struct offer *o)
+{
+    return o->commit < 0 ? 0 : r->live->contracts[r->commits[o->commit].place].stop_until_us;
+}

@@ -1,0 +1,367 @@
+#include "route/route_internal.h"
+
+#include <math.h>
+
+// What a list's candidates cost and when they are free, kept beside the list.
+//
+//   took, done, first ...  -> live->changed   a ring of which pools changed
+//   lanes_see()            -> list->dirty     their lanes, in every list that has them
+//                          -> lane_fill()     those of the list that is looked at now
+//
+// So a change costs a number in a ring, and a pool that changes ten times between two looks at a
+// list is worked out once.
+
+// Cache lines: a row of LANES doubles is one.
+enum { LINE_BYTES = 64 };
+static const double STEP_US_MIN = 1e-6;  // so that a slot is held for more than nothing
+
+static void *take_lines(struct arena *a, size_t bytes)
+{
+    char *p = arena_take_n(a, 1, bytes + LINE_BYTES);
+    return p ? p + (LINE_BYTES - (uintptr_t)p % LINE_BYTES) : NULL;
+}
+
+static double or_infinite(double v)
+{
+    return v > 0 ? v : INFINITY;
+}
+
+static double larger(double a, double b)
+{
+    return a > b ? a : b;
+}
+
+// As exact as admit()'s whole numbers while times are below 2^53 us.
+static double as_double(int64_t us)
+{
+    return us == NEVER ? INFINITY : us == INT64_MIN ? -INFINITY : (double)us;
+}
+
+// What an offer says for good. Lanes behind the last are never free.
+static void lane_set(const struct list *l, int32_t i, const struct offer *o)
+{
+    struct candidates *c = &l->lanes[i / LANES];
+    struct candidates_more *m = &l->more[i / LANES];
+    int k = i % LANES;
+    if (!o) {
+        c->free_us[k] = INFINITY;
+        c->step[k] = 1;
+        return;
+    }
+    c->prefill[k] = o->service.prefill_us;
+    c->prefill_tok[k] = o->service.prefill_us_per_tok;
+    m->prefill_tok2[k] = o->service.prefill_us_per_tok2;
+    m->answer_max[k] = or_infinite(o->output_tok_max);
+    m->context_max[k] = or_infinite(o->context_tok);
+}
+
+static void fill_load(const struct offer *o, const struct live_pool *lp, struct candidates *c,
+                      struct candidates_more *m, int k)
+{
+    const struct service *s = &o->service;
+    double n = lp->in_flight, ctx = (double)lp->context_tok;
+    double base = service_step_us(s, n + 1, 0), per = 0;
+    if (s->step_us_per_ctx > 0)
+        per = (service_step_us(s, n + 1, 0x1p20) - base) * 0x1p-20;
+    double step = base + per * ctx;
+    c->step[k] = step > STEP_US_MIN ? step : STEP_US_MIN;
+    c->step_ctx[k] = per;
+    c->queue[k] = c->full[k] = m->kv[k] = m->kv_tok[k] = 0;
+    if (s->basis == BASIS_NONE)  // the slots of a guess would queue what is not queued
+        return;
+    c->queue[k] = n / (s->replicas > 1 ? s->replicas : 1);
+    double slots = s->slots * o->derate, room = s->kv_tok * o->derate;
+    if (slots > 0 && n >= slots)
+        c->full[k] = (n - slots + 1) / slots;
+    if (room > 0) {
+        m->kv[k] = (ctx - room) / room;
+        m->kv_tok[k] = 1 / room;
+    }
+}
+
+static void fill_price(const struct route *r, const struct offer *o, const struct live_pool *lp,
+                       struct candidates *c, struct candidates_more *m, int k)
+{
+    c->input[k] = o->input_nusd;
+    c->output[k] = o->output_nusd;
+    m->capacity[k] = 0;
+    if (o->commit >= 0 && r->policy->paced) {
+        double share = pace_share(&r->live->contracts[r->commits[o->commit].place].pace);
+        c->input[k] = share * o->beyond_input_nusd;
+        c->output[k] = share * o->beyond_output_nusd;
+        m->capacity[k] = share * o->beyond_hold_nusd;
+    }
+    c->energy[k] = 0;
+    if (o->energy_nusd_per_joule > 0) {
+        double n = lp->in_flight + 1.0;
+        double us = service_prefill_us(&o->service, 0) + service_step_us(&o->service, n, 0);
+        double joules = service_joules(&o->service, 0, 1, n, 0);
+        c->energy[k] = us > 0 ? o->energy_nusd_per_joule * joules / us : 0;
+    }
+}
+
+// When nothing but what depends on the request bars it.
+static int64_t free_us(const struct route *r, const struct offer *o, const struct live_pool *lp,
+                       const struct live_pair *pair)
+{
+    const struct route_limits *lim = &r->limits[o->pool];
+    if (o->fixed || lp->absent || !r->memo->active[o->pool] || lp->in_flight >= lim->in_flight)
+        return NEVER;
+    if (pair->breaker.open && pair->breaker.probing)
+        return NEVER;
+    int64_t at = max_i64(pair->cool_until_us, lp->empty_until_us);
+    at = max_i64(at, commit_stop_us(r, o));
+    if (pair->breaker.open)
+        at = max_i64(at, pair->breaker.open_until_us);
+    return max_i64(at, admit_requests_free_us(lim, lp));
+}
+
+static void lane_fill(const struct route *r, const struct list *l, int32_t i)
+{
+    const struct offer *o = &r->offers[l->entries[i].offer];
+    const struct live_pool *lp = &r->live->pools[o->place];
+    const struct live_pair *pair = &r->live->pairs[o->pair];
+    struct candidates *c = &l->lanes[i / LANES];
+    struct candidates_more *m = &l->more[i / LANES];
+    int k = i % LANES;
+    fill_load(o, lp, c, m, k);
+    fill_price(r, o, lp, c, m, k);
+    double ratio = learn_ratio_ttft(pair, l->fresh_us);
+    c->ttft_ratio[k] = ratio * (1 + learn_fail_load(pair, l->fresh_us));
+    c->step_ratio[k] = learn_ratio_per_token(pair, l->fresh_us);
+    m->least_ratio[k] = o->service.basis == BASIS_NONE ? 0 : ratio < 1 ? ratio : 1;
+    c->free_us[k] = as_double(free_us(r, o, lp, pair));
+    const struct route_limits *lim = &r->limits[o->pool];
+    m->bucket_at[k] = -INFINITY;
+    m->bucket_tok[k] = 0;
+    m->tokens_most[k] = INFINITY;
+    if (lim->token_us > 0) {
+        m->bucket_at[k] = (double)(admit_tokens_from(lim, lp) - l->fresh_us * 1024);
+        m->bucket_tok[k] = lim->token_us;
+        m->tokens_most[k] = lim->tokens_most;
+    }
+}
+
+static void mark(const struct route *r, int32_t pool)
+{
+    for (int32_t i = r->pool_offers[pool]; i < r->pool_offers[pool + 1]; i++) {
+        const struct offer *o = &r->offers[i];
+        for (int32_t j = o->from; j < o->from + o->n; j++) {
+            struct list *l = &r->lists[r->lane_of[j].list];
+            int32_t lane = r->lane_of[j].lane;
+            l->dirty[lane / 64] |= UINT64_C(1) << (lane % 64);
+            l->summary |= UINT64_C(1) << (lane / 64 % 64);
+        }
+    }
+}
+
+static void mark_pool(const struct route *r, int32_t pool, double derate)
+{
+    if (r->limits[pool].derate != derate)  // said to the router of another portfolio, perhaps
+        route_limits_of(r, pool);
+    mark(r, pool);
+}
+
+static void mark_all(const struct route *r)
+{
+    for (int32_t i = 0; i < r->p->n_pools; i++)
+        route_limits_of(r, i);
+    for (int32_t i = 0; i < r->n_lists; i++)
+        r->lists[i].fresh_us = NEVER;
+}
+
+static void mark_contract(const struct route *r, int32_t place)
+{
+    for (int32_t i = 0; i < r->n_offers; i++) {
+        int32_t c = r->offers[i].commit;
+        if (c >= 0 && r->commits[c].place == place)
+            mark(r, r->offers[i].pool);
+    }
+}
+
+static void catch_up(const struct route *r)
+{
+    struct memo *memo = r->memo;
+    const struct live *live = r->live;
+    if (live->changes - memo->seen > LIVE_CHANGES) {
+        mark_all(r);
+        memo->seen = live->changes;
+    }
+    for (; memo->seen != live->changes; memo->seen++) {
+        int32_t what = live->changed[memo->seen % LIVE_CHANGES];
+        if (what < 0)
+            mark_contract(r, -1 - what);
+        else if (r->pool_at[what] >= 0)
+            mark_pool(r, r->pool_at[what], live->pools[what].derate);
+    }
+}
+
+void lanes_see(const struct route *r, struct list *l, int64_t now_us)
+{
+    if (r->memo->seen != r->live->changes)
+        catch_up(r);
+    int64_t step_us = now_us & ~(int64_t)(FADE_US - 1);
+    if (l->fresh_us != step_us) {
+        l->fresh_us = step_us;
+        memset(l->dirty, 0, (size_t)words_of(l->all) * sizeof *l->dirty);
+        l->summary = 0;
+        for (int32_t i = 0; i < l->all; i++)
+            lane_fill(r, l, i);
+        return;
+    }
+    for (; l->summary; l->summary &= l->summary - 1) {
+        for (int32_t w = __builtin_ctzll(l->summary); w < words_of(l->all); w += 64) {
+            for (; l->dirty[w]; l->dirty[w] &= l->dirty[w] - 1)
+                lane_fill(r, l, w * 64 + __builtin_ctzll(l->dirty[w]));
+        }
+    }
+}
+
+bool lanes_all_barred(const struct list *l, int32_t n, int64_t now_us, int64_t *until_us)
+{
+    double now = (double)now_us, least = INFINITY;
+    for (int32_t i = 0; i < n; i++) {
+        double at = l->lanes[i / LANES].free_us[i % LANES];
+        if (at <= now)
+            return false;
+        least = at < least ? at : least;
+    }
+    *until_us = least < INFINITY ? (int64_t)least : NEVER;
+    return true;
+}
+
+static bool is_maintained(const struct pool *pool, int64_t wall_us)
+{
+    for (int32_t i = 0; i < pool->n_maintenance; i++) {
+        if (wall_us >= pool->maintenance[i].from_us && wall_us < pool->maintenance[i].until_us)
+            return true;
+    }
+    return false;
+}
+
+// Narrows the span of wall time around `at` in which nothing changes.
+static void boundary(struct memo *m, int64_t at_us, int64_t change_us)
+{
+    if (change_us <= at_us)
+        m->wall_from_us = max_i64(m->wall_from_us, change_us);
+    else
+        m->wall_until_us = min_i64(m->wall_until_us, change_us);
+}
+
+void lanes_see_wall(const struct route *r, int64_t wall_us)
+{
+    struct memo *m = r->memo;
+    if (wall_us >= m->wall_from_us && wall_us < m->wall_until_us)
+        return;
+    const struct portfolio *p = r->p;
+    m->wall_from_us = INT64_MIN;
+    m->wall_until_us = NEVER;
+    for (int32_t i = 0; i < p->n_contracts; i++) {
+        const struct contract *c = &p->contracts[i];
+        boundary(m, wall_us, c->from_us);
+        boundary(m, wall_us, c->until_us);
+        for (int32_t j = 0; j < c->n_phases; j++) {
+            boundary(m, wall_us, c->phases[j].from_us);
+            boundary(m, wall_us, c->phases[j].until_us);
+        }
+    }
+    for (int32_t i = 0; i < p->n_pools; i++) {
+        const struct pool *pool = &p->pools[i];
+        bool active = pool_active(p, pool, wall_us) && !is_maintained(pool, wall_us);
+        for (int32_t j = 0; j < pool->n_maintenance; j++) {
+            boundary(m, wall_us, pool->maintenance[j].from_us);
+            boundary(m, wall_us, pool->maintenance[j].until_us);
+        }
+        if (m->active[i] != active)
+            mark(r, i);
+        m->active[i] = active;
+    }
+}
+
+// Room for a list's lanes, and what holds for all of them.
+static enum err list_build(struct route *r, struct arena *a, struct list *l)
+{
+    int32_t blocks = whole_lanes(l->all) / LANES, users = r->n_user_regions;
+    l->lanes = take_lines(a, (size_t)blocks * sizeof *l->lanes);
+    l->more = take_lines(a, (size_t)blocks * sizeof *l->more);
+    double *trips = take_lines(a, (size_t)users * (size_t)blocks * LANES * sizeof(double));
+    double *weights = arena_new(a, double, l->all);
+    l->dirty = arena_new(a, uint64_t, words_of(l->all));
+    if (!l->lanes || !l->more || !trips || !weights || !l->dirty)
+        return ERR_LIMIT;
+    l->round_trip_us = trips;
+    l->weight = weights;
+    l->fresh_us = NEVER;
+    l->even = true;
+    l->context_min = INFINITY;
+    for (int32_t i = 0; i < blocks * LANES; i++) {
+        const struct offer *o = i < l->all ? &r->offers[l->entries[i].offer] : NULL;
+        lane_set(l, i, o);
+        if (!o)
+            continue;
+        const struct service *s = &o->service;
+        double weight = r->p->pools[o->pool].weight, far_us = 0;
+        weights[i] = weight > 0 ? weight : 0;
+        l->even = l->even && weights[i] > 0 && weights[i] == weights[0];
+        for (int32_t u = 0; u < users; u++) {
+            double us = r->round_trip_us[u * r->p->n_pools + o->pool];
+            trips[(size_t)u * (size_t)blocks * LANES + (size_t)i] = us;
+            far_us = us > far_us ? us : far_us;
+        }
+        double context = or_infinite(o->context_tok);
+        l->context_min = context < l->context_min ? context : l->context_min;
+        l->answers = l->answers || o->output_tok_max > 0;
+        l->buckets = l->buckets || r->limits[o->pool].token_us > 0;
+        l->bends =
+            l->bends || s->prefill_us_per_tok2 > 0 || s->kv_tok > 0 || o->beyond_hold_nusd > 0;
+        l->least_us = larger(l->least_us, s->prefill_us + far_us);
+        l->least_us_per_tok = larger(l->least_us_per_tok, s->prefill_us_per_tok);
+        l->least_us_per_tok2 = larger(l->least_us_per_tok2, s->prefill_us_per_tok2);
+    }
+    return ERR_NONE;
+}
+
+enum err lanes_build(struct route *r, struct arena *a)
+{
+    struct memo *m = arena_new(a, struct memo, 1);
+    r->lane_of = NULL;
+    int32_t n = 0;
+    for (int32_t i = 0; i < r->n_lists; i++) {
+        for (int32_t j = 0; j < r->lists[i].all; j++, n++)
+            r->offers[r->lists[i].entries[j].offer].n++;
+    }
+    r->lane_of = arena_new(a, struct lane_at, n);
+    r->pool_at = arena_new(a, int32_t, r->live->max_pools);
+    if (!m || !r->lane_of || !r->pool_at)
+        return ERR_LIMIT;
+    r->memo = m;
+    m->seen = r->live->changes;
+    m->wall_from_us = NEVER;
+    m->wall_until_us = INT64_MIN;
+    m->active = arena_new(a, bool, r->p->n_pools);
+    m->scores = take_lines(a, (size_t)whole_lanes(r->longest) * sizeof(double));
+    m->within = arena_new(a, int32_t, whole_lanes(r->longest));
+    m->kept = take_lines(a, sizeof *m->kept);
+    if (!m->active || !m->scores || !m->within || !m->kept)
+        return ERR_LIMIT;
+    int32_t from = 0;
+    for (int32_t i = 0; i < r->live->max_pools; i++)
+        r->pool_at[i] = -1;
+    for (int32_t i = 0; i < r->n_offers; i++) {
+        struct offer *o = &r->offers[i];
+        r->pool_at[o->place] = o->pool;
+        o->from = from;
+        from += o->n;
+        o->n = 0;
+    }
+    for (int32_t i = 0; i < r->n_lists; i++) {
+        for (int32_t j = 0; j < r->lists[i].all; j++) {
+            struct offer *o = &r->offers[r->lists[i].entries[j].offer];
+            r->lane_of[o->from + o->n++] = (struct lane_at){i, j};
+        }
+        enum err e = list_build(r, a, &r->lists[i]);
+        if (e)
+            return e;
+    }
+    return ERR_NONE;
+}

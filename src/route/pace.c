@@ -1,0 +1,98 @@
+#include "route/pace.h"
+
+static const int64_t DAY_US = S(86400);
+
+// Days since 1970 of the first of a month, by Hinnant's days_from_civil (2013); months from 0.
+static int64_t days_of_month(int64_t year, int64_t month)
+{
+    int64_t y = month < 2 ? year - 1 : year;
+    int64_t era = (y >= 0 ? y : y - 399) / 400, of_era = y - era * 400;
+    int64_t of_year = (153 * ((month + 10) % 12) + 2) / 5;
+    return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
+}
+
+// The month in which `days` since 1970 falls, counted from year 0.
+static int64_t month_of(int64_t days)
+{
+    int64_t z = days + 719468, era = (z >= 0 ? z : z - 146096) / 146097, of_era = z - era * 146097;
+    int64_t year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+    int64_t of_year = of_era - (365 * year + year / 4 - year / 100);
+    int64_t month = (5 * of_year + 2) / 153;  // from March
+    return (year + era * 400) * 12 + month + 2;
+}
+
+static int64_t start_of(int64_t month)
+{
+    int64_t year = (month >= 0 ? month : month - 11) / 12;
+    return days_of_month(year, month - year * 12) * DAY_US;
+}
+
+static int32_t months_of(enum period per)
+{
+    return per == PERIOD_MONTH ? 1 : per == PERIOD_QUARTER ? 3 : per == PERIOD_YEAR ? 12 : 0;
+}
+
+static void period_of(struct pace *c, const struct pace_terms *t, int64_t wall_us)
+{
+    int64_t months = months_of(t->per);
+    if (months == 0) {
+        c->from_us = t->from_us;
+        c->until_us = t->until_us;
+        c->amount = t->amount;
+        return;
+    }
+    int64_t days = (wall_us >= 0 ? wall_us : wall_us - DAY_US + 1) / DAY_US;
+    int64_t first = month_of(days) / months * months;
+    int64_t from_us = start_of(first), until_us = start_of(first + months);
+    c->from_us = max_i64(from_us, t->from_us);
+    c->until_us = min_i64(until_us, t->until_us);
+    c->amount = t->amount;
+    if (c->until_us > c->from_us)
+        c->amount *= (double)(c->until_us - c->from_us) / (double)(until_us - from_us);
+}
+
+static int32_t share_of(const struct pace *c, int64_t wall_us)
+{
+    if (!(c->used < c->amount))
+        return PACE_STEPS;
+    if (c->until_us == NEVER || c->until_us <= c->from_us)
+        return 0;
+    double length = (double)(c->until_us - c->from_us), gone = (double)(wall_us - c->from_us);
+    double t = gone < 0 ? 0 : gone / length, x = c->used / c->amount;
+    if (t >= 1)
+        return 0;
+    double share = 0.5 + (x - t) / ((1 - t) * 2 * PACE_BAND);  // 1 - q = (x - t) / (1 - t)
+    if (share <= 0)
+        return 0;
+    return share >= 1 ? PACE_STEPS : (int32_t)(share * PACE_STEPS + 0.5);
+}
+
+bool pace_see(struct pace *c, const struct pace_terms *t, int64_t wall_us)
+{
+    int32_t before = c->share;
+    bool none = c->from_us == 0 && c->until_us == 0;
+    if (none || wall_us >= c->until_us || wall_us < c->from_us) {
+        int64_t from_us = c->from_us;
+        period_of(c, t, wall_us);
+        if (!none && c->from_us != from_us)
+            c->used = 0;
+    }
+    c->share = share_of(c, wall_us);
+    return c->share != before;
+}
+
+void pace_use(struct pace *c, double units)
+{
+    if (units > 0)
+        c->used += units;
+}
+
+double pace_share(const struct pace *c)
+{
+    return (double)c->share / PACE_STEPS;
+}
+
+bool pace_is_spent(const struct pace *c)
+{
+    return c->amount > 0 && !(c->used < c->amount);
+}
