@@ -65,11 +65,9 @@ void buf_grown(struct buf *b, size_t n)
     b->to += n;
 }
 
-bool buf_add(struct buf *b, const void *p, size_t n)
+bool buf_add_more(struct buf *b, const void *p, size_t n)
 {
     char *at;
-    if (n == 0)
-        return true;
     if (!buf_reserve(b, n, &at))
         return false;
     memcpy(at, p, n);
@@ -77,9 +75,33 @@ bool buf_add(struct buf *b, const void *p, size_t n)
     return true;
 }
 
-bool buf_add_str(struct buf *b, struct str s)
+bool buf_join_n(struct buf *b, const struct str *parts, size_t n)
 {
-    return buf_add(b, s.p, s.n);
+    size_t sum = 0;
+    char *at;
+    for (size_t i = 0; i < n; i++)
+        sum += parts[i].n;
+    if (!buf_reserve(b, sum, &at))
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        if (parts[i].n)
+            memcpy(at, parts[i].p, parts[i].n);
+        at += parts[i].n;
+    }
+    b->to += sum;
+    return true;
+}
+
+bool buf_int(struct buf *b, int64_t v)
+{
+    char text[24], *end = text + sizeof text, *p = end;
+    uint64_t u = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
+    do
+        *--p = (char)('0' + u % 10);
+    while (u /= 10);
+    if (v < 0)
+        *--p = '-';
+    return buf_add(b, p, (size_t)(end - p));
 }
 
 bool buf_printf(struct buf *b, const char *fmt, ...)
@@ -87,21 +109,22 @@ bool buf_printf(struct buf *b, const char *fmt, ...)
     va_list args, again;
     va_start(args, fmt);
     va_copy(again, args);
-    int n = vsnprintf(NULL, 0, fmt, args);
+    // Mostly there is room already; otherwise this only says how much it takes. vsnprintf writes a
+    // 0 behind the text: one byte more of room, not of content.
+    size_t room = b->size - b->to;
+    int n = vsnprintf(room ? b->p + b->to : NULL, room, fmt, args);
     va_end(args);
     CHECK(n >= 0);
-    char *at;
-    // vsnprintf writes a 0 behind the text: one byte more of room, not of content.
     bool fits = (size_t)n <= b->limit - buf_len(b);
-    if (fits) {
+    if (fits && (size_t)n >= room) {
         make_room(b, (size_t)n + 1);
-        at = b->p + b->to;
-        vsnprintf(at, (size_t)n + 1, fmt, again);
-        b->to += (size_t)n;
-    } else {
-        b->overflow = true;
+        vsnprintf(b->p + b->to, (size_t)n + 1, fmt, again);
     }
     va_end(again);
+    if (fits)
+        b->to += (size_t)n;
+    else
+        b->overflow = true;
     return fits;
 }
 
@@ -155,11 +178,24 @@ static size_t utf8_len(struct str s)
     return n;
 }
 
+static size_t plain_n(struct str s)
+{
+    size_t n = 0;
+    while (n < s.n && s.p[n] >= ' ' && s.p[n] < 0x7f && s.p[n] != '"' && s.p[n] != '\\')
+        n++;
+    return n;
+}
+
 bool buf_add_json(struct buf *b, struct str s)
 {
     size_t before = buf_len(b);
     bool ok = buf_lit(b, "\"");
-    while (s.n && ok) {
+    for (;;) {
+        size_t plain = plain_n(s);
+        ok = ok && buf_add(b, s.p, plain);
+        s = str_skip(s, plain);
+        if (!s.n || !ok)
+            break;
         unsigned char c = (unsigned char)s.p[0];
         size_t n = utf8_len(s);
         if (n == 0) {

@@ -33,10 +33,30 @@ static inline struct str buf_str(const struct buf *b)  // borrowed until the nex
 }
 
 // Appending returns false, changes nothing and sets `overflow` when the limit would be passed.
-bool buf_add(struct buf *b, const void *p, size_t n);
-bool buf_add_str(struct buf *b, struct str s);
+bool buf_add_more(struct buf *b, const void *p, size_t n);  // buf_add() where room must be made
+static inline bool buf_add(struct buf *b, const void *p, size_t n)
+{
+    if (n == 0)
+        return true;
+    if (n > b->size - b->to || n > b->limit - buf_len(b))
+        return buf_add_more(b, p, n);
+    memcpy(b->p + b->to, p, n);
+    b->to += n;
+    return true;
+}
+static inline bool buf_add_str(struct buf *b, struct str s)
+{
+    return buf_add(b, s.p, s.n);
+}
 bool buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 #define buf_lit(b, literal) buf_add((b), (literal), sizeof(literal) - 1)
+// Several pieces at once, all or nothing. On the way of every request this and buf_int() stand for
+// buf_printf(), which costs ten times as much.
+#define buf_join(b, ...)                                                                           \
+    buf_join_n((b), (const struct str[]){__VA_ARGS__},                                             \
+               sizeof((const struct str[]){__VA_ARGS__}) / sizeof(struct str))
+bool buf_join_n(struct buf *b, const struct str *parts, size_t n);
+bool buf_int(struct buf *b, int64_t v);  // in decimal
 
 bool buf_reserve(struct buf *b, size_t n, char **at);  // room for n more bytes, to be filled in place
 void buf_grown(struct buf *b, size_t n);               // n bytes were filled at `*at`

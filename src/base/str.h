@@ -31,7 +31,11 @@ static inline bool str_eq(struct str a, struct str b)
     return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
 }
 
-bool str_eq_nocase(struct str a, struct str b);  // ASCII only
+bool str_same_nocase(const char *a, const char *b, size_t n);
+static inline bool str_eq_nocase(struct str a, struct str b)  // ASCII only
+{
+    return a.n == b.n && str_same_nocase(a.p, b.p, a.n);
+}
 int str_cmp(struct str a, struct str b);         // by bytes, then by length
 bool str_starts(struct str s, struct str prefix);
 bool str_ends(struct str s, struct str suffix);

@@ -49,8 +49,7 @@ struct ask {
     struct str finish;  // why it ended
 };
 
-// --- what the server sends
-// ------------------------------------------------------------------------
+// --- what the server sends ---------------------------------------------------------------------
 
 static enum err on_head(void *ctx, const struct http1_head *head, struct diag *diag)
 {
@@ -221,8 +220,7 @@ static enum err on_data(void *ctx, struct str bytes, struct diag *diag)
     return a->streams && a->status == 200 ? on_stream(a, bytes, diag) : collect(a, bytes, diag);
 }
 
-// --- what is sent
-// ---------------------------------------------------------------------------------
+// --- what is sent ------------------------------------------------------------------------------
 
 static enum err refused(const struct ask *a, struct diag *diag)
 {
@@ -328,8 +326,7 @@ static enum err ask(struct ask *a, struct diag *diag)
     return ERR_NONE;
 }
 
-// --- what is shown
-// --------------------------------------------------------------------------------
+// --- what is shown -----------------------------------------------------------------------------
 
 static bool print_json(const struct ask *a)
 {
@@ -386,8 +383,7 @@ static int report(struct ask *a, enum err e, const struct diag *diag)
     return EXIT_DONE;
 }
 
-// --- the command
-// ----------------------------------------------------------------------------------
+// --- the command -------------------------------------------------------------------------------
 
 static enum err read_header_value(void *to, struct str value, struct diag *diag)
 {

@@ -29,8 +29,7 @@ struct serve_options {
     struct str port_file;
 };
 
-// --- options
-// --------------------------------------------------------------------------------------
+// --- options -----------------------------------------------------------------------------------
 
 static enum err read_listen(void *to, struct str value, struct diag *diag)
 {
@@ -130,8 +129,7 @@ static void apply(const struct serve_options *o, struct serve_config *s)
         s->log_level = o->log_level;
 }
 
-// --- the portfolio
-// --------------------------------------------------------------------------------
+// --- the portfolio -----------------------------------------------------------------------------
 
 static int64_t wall_us(void)
 {
@@ -195,8 +193,7 @@ static bool load(struct portfolio *p, const struct serve_options *o, struct aren
     return !problems->errors;
 }
 
-// --- serving
-// --------------------------------------------------------------------------------------
+// --- serving -----------------------------------------------------------------------------------
 
 struct serving_now {
     const struct portfolio *portfolio;
@@ -268,8 +265,8 @@ static struct str env_either(const char *lower, const char *upper)
     return str_of(value && *value ? value : getenv(upper));
 }
 
-// Where things that outlive the process go when the portfolio does not say: as the XDG base directory
-// specification has it for a person, /var/lib for a service.
+// Where things that outlive the process go when the portfolio does not say: as the XDG base
+// directory specification has it for a person, /var/lib for a service.
 static struct str state_folder(struct arena *a)
 {
     const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
@@ -278,6 +275,26 @@ static struct str state_folder(struct arena *a)
     if (home && *home && geteuid() != 0)
         return arena_printf(a, "%s/.local/state/caudal", home);
     return STR("/var/lib/caudal");
+}
+
+// Engines inherit our environment, and what a portfolio took from it as a secret is not for them.
+static void forget_secrets(const struct portfolio *p)
+{
+    for (int32_t i = 0; i < p->n_secrets; i++) {
+        for (char **v = environ; *v;) {
+            struct str value = str_of(*v), name;
+            str_cut(&value, '=', &name);
+            char z[256];
+            if (!p->secrets[i].n || !str_eq(value, p->secrets[i]) || name.n >= sizeof z) {
+                v++;
+                continue;
+            }
+            memcpy(z, name.p, name.n);
+            z[name.n] = 0;
+            if (unsetenv(z))  // moves the rest down
+                v++;
+        }
+    }
 }
 
 static enum err run(const struct portfolio *p, struct arena *a, const struct serve_options *o,
@@ -291,6 +308,7 @@ static enum err run(const struct portfolio *p, struct arena *a, const struct ser
     if (e)
         return e;
     log_warnings(log, p, problems);
+    forget_secrets(p);
     struct gateway_config config = {.portfolio = p,
                                     .log = log,
                                     .https_proxy = env_either("https_proxy", "HTTPS_PROXY"),

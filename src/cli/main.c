@@ -4,6 +4,8 @@
 #include "cli/cmd_ask.h"
 #include "cli/cmd_check.h"
 #include "cli/cmd_key.h"
+#include "cli/cmd_replay.h"
+#include "cli/cmd_ledger.h"
 #include "cli/cmd_serve.h"
 #include "cli/cmd_sim.h"
 #include "cli/options.h"
@@ -20,7 +22,9 @@ static const struct {
     const char *about;
 } commands[] = {
     {"serve", cmd_serve, "one OpenAI-compatible endpoint over a portfolio"},
+    {"replay", cmd_replay, "a trace through the same routing, in virtual time"},
     {"check", cmd_check, "is a portfolio file right, and what does it say?"},
+    {"ledger", cmd_ledger, "what was called, what it cost, what is still open"},
     {"sim", cmd_sim, "a supplier that is not there, as fast as its chip"},
     {"ask", cmd_ask, "one question to a running gateway, then the receipt"},
     {"key", cmd_key, "a new key of a client, and its hash"},

@@ -1,15 +1,16 @@
 #include "gateway/answer.h"
+#include "io/tls.h"
 #include "wire/openai.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 
 enum { ERROR_BODY_BYTES_MAX = 8 * 1024 };
 
 void answer_new_id(struct worker *w, char id[REQUEST_ID_BYTES])
 {
-    snprintf(id, REQUEST_ID_BYTES, "req_%016" PRIx64 "%08x", rng_u64(&w->rng),
-             (unsigned)(rng_u64(&w->rng) >> 32));
+    uint64_t chance[2] = {rng_u64(&w->rng), rng_u64(&w->rng)};
+    memcpy(id, "req_", 4);
+    hex_of(id + 4, (const unsigned char *)chance, 12);
 }
 
 static void write_retry(const struct answer *a, struct buf *out)
@@ -26,16 +27,21 @@ static void write_retry(const struct answer *a, struct buf *out)
 void answer_head(struct worker *w, struct client *c, const struct answer *a, int64_t length,
                  struct buf *out)
 {
-    buf_printf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\n", a->status, http1_reason(a->status),
-               worker_date(w));
+    buf_lit(out, "HTTP/1.1 ");
+    buf_int(out, a->status);
+    buf_join(out, STR(" "), str_of(http1_reason(a->status)), STR("\r\nDate: "),
+             str_of(worker_date(w)), STR("\r\n"));
     if (a->content_type)
-        buf_printf(out, "Content-Type: %s\r\n", a->content_type);
-    if (length >= 0 && a->status != 204)
-        buf_printf(out, "Content-Length: %" PRId64 "\r\n", length);
-    else if (length < 0 && client_version_minor(c) >= 1)
+        buf_join(out, STR("Content-Type: "), str_of(a->content_type), STR("\r\n"));
+    if (length >= 0 && a->status != 204) {
+        buf_lit(out, "Content-Length: ");
+        buf_int(out, length);
+        buf_lit(out, "\r\n");
+    } else if (length < 0 && client_version_minor(c) >= 1) {
         buf_lit(out, "Transfer-Encoding: chunked\r\n");
+    }
     if (a->request_id.n)
-        buf_printf(out, "x-request-id: " STR_FMT "\r\n", STR_ARG(a->request_id));
+        buf_join(out, STR("x-request-id: "), a->request_id, STR("\r\n"));
     if (a->origin.n)
         buf_printf(
             out,

@@ -24,6 +24,8 @@ static void fail(struct attempt *t, enum fault fault, const char *why)
 static void send_request(struct attempt *t)
 {
     t->opened = true;
+    // Written at the end of the turn, behind the turn's rows of the ledger.
+    conn_cork(link_conn(t->link));
     conn_send2(link_conn(t->link), t->head, t->body);
 }
 
@@ -75,6 +77,7 @@ static void on_data(void *ctx, struct str bytes)
     struct diag diag = {0};
     struct http1_event ev;
     t->any_byte = true;
+    const struct link *k = t->link;
     do {
         if (http1_next(link_http(t->link), &bytes, &ev, &diag)) {
             fail(t, FAULT_GARBAGE,
@@ -84,6 +87,8 @@ static void on_data(void *ctx, struct str bytes)
         if (ev.kind == HTTP1_END && bytes.n)
             t->keep = false;  // something follows that nobody asked for
     } while (take_event(t, &ev));
+    if (t->link == k && t->calls->rest)
+        t->calls->rest(t->ctx);
 }
 
 static void on_eof(void *ctx)

@@ -13,6 +13,7 @@
 struct attempt_calls {
     void (*head)(void *ctx, const struct http1_head *head);  // borrowed for the call
     void (*body)(void *ctx, struct str bytes);               // borrowed for the call
+    void (*rest)(void *ctx);  // of a body: all that came at once has been given; may be NULL
     void (*end)(void *ctx);                                  // the answer is whole
     // `stale`: a kept connection died before a byte of an answer came; the supplier may not have
     // seen the request, and the same pool may be tried again at once on a new connection.

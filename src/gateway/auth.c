@@ -59,7 +59,7 @@ static int32_t tenant_of_key(const struct generation *g, struct str key)
 static bool is_loopback_authority(struct str a)
 {
     if (str_starts(a, STR("[::1]")))
-        return true;
+        return a.n == 5 || a.p[5] == ':';
     size_t colon;
     if (str_find(a, STR(":"), &colon))
         a.n = colon;

@@ -11,6 +11,8 @@ enum {
     AHEAD_BYTES_MAX = 256 * 1024,    // with what one more read may bring
     LINGER_BYTES_MAX = 1024 * 1024,  // of a refused body, read only so that the answer is not lost
 };
+// Also of a body that is passed on as it comes.
+static const int64_t body_bytes_most = (int64_t)1 << 40;
 
 enum client_state {
     CLIENT_IDLE,    // between requests
@@ -34,8 +36,8 @@ struct client {
     int32_t version_minor;
     int32_t served;
     bool keep_alive, feeding, refused;
-    bool answering;  // bytes of an answer have gone out since the head was read
-    bool is_head;    // the method is HEAD: its answer has no body
+    bool answering;                   // bytes of an answer have gone out since the head was read
+    bool is_head;                     // the method is HEAD: its answer has no body
     bool body_streamed, body_paused;  // its handler passes the body on as it comes
 };
 
@@ -283,7 +285,7 @@ struct client *client_new(struct worker *w, struct conn *conn)
     c->worker = w;
     c->conn = conn;
     c->http = http1_new(HTTP1_REQUESTS, (struct http1_limits){.head_bytes = (size_t)s->head_bytes,
-                                                              .body_bytes = INT64_MAX,
+                                                              .body_bytes = body_bytes_most,
                                                               .headers = s->headers});
     c->timer.fire = on_timer;
     buf_init(&c->ahead, AHEAD_BYTES_MAX);
@@ -402,6 +404,8 @@ void client_pause_body(struct client *c)
 
 void client_resume_body(struct client *c)
 {
+    if (!c->body_paused)
+        return;
     c->body_paused = false;
     conn_resume(c->conn);
 }

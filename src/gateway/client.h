@@ -34,8 +34,8 @@ bool client_body_read(const struct client *c);   // the request's body has been 
 int32_t client_version_minor(const struct client *c);
 bool client_is_loopback(const struct client *c);
 struct str client_peer(const struct client *c);
-void client_stream_body(
-    struct client *c);  // the body is passed on as it comes: no limit on its whole
+// The body is passed on as it comes: no limit on its whole.
+void client_stream_body(struct client *c);
 void client_pause_body(struct client *c);  // a streamed upload whose supplier is slow
 void client_resume_body(struct client *c);
 

@@ -191,6 +191,15 @@ void core_wait_cancel(struct core *c, struct waiter *w, int64_t now_us)
     }
 }
 
+bool core_wait_look(struct core *c, struct waiter *w, int64_t now_us)
+{
+    pthread_mutex_lock(&c->lock);
+    wake_locked(w->generation, now_us);
+    bool woken = w->state == WAITER_WOKEN;
+    pthread_mutex_unlock(&c->lock);
+    return woken;
+}
+
 void core_ready(struct core *c, struct generation *g, int32_t pool, bool ready)
 {
     pthread_mutex_lock(&c->lock);

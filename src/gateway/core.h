@@ -45,6 +45,9 @@ typedef void (*waiter_call)(void *ctx, const struct route_decision *d);
 struct waiter *core_wait(struct core *c, struct generation *g, const struct route_ask *ask,
                          struct loop *loop, waiter_call woken, void *ctx, int64_t now_us);
 void core_wait_cancel(struct core *c, struct waiter *w, int64_t now_us);
+// Time has passed: lets those go who can go now, in their order. True: `w` is one of them, and its
+// call is on its way.
+bool core_wait_look(struct core *c, struct waiter *w, int64_t now_us);
 void core_poke(struct core *c, struct generation *g,
                int64_t now_us);  // time has passed: wake who can go
 

@@ -23,6 +23,32 @@ static enum surface surface_of(struct str path)
     return 0;
 }
 
+// Would the supplier read this path as a model's call, though we do not ("/v1//chat/completions",
+// "/v1/chat%2Fcompletions")? Passed on, it would get around the router, its limits and its counts.
+static bool is_disguised(struct str path)
+{
+    struct arena a;
+    arena_init(&a, 2 * path.n + 64 * 1024);
+    struct str rest = percent_decoded(&a, path), part;
+    char *plain = arena_take(&a, path.n + 1);
+    size_t n = 0;
+    while (plain && str_cut(&rest, '/', &part)) {
+        if (!part.n || str_eq(part, STR(".")))
+            continue;
+        if (str_eq(part, STR(".."))) {
+            while (n && plain[--n] != '/')
+                ;
+            continue;
+        }
+        plain[n++] = '/';
+        memcpy(plain + n, part.p, part.n);
+        n += part.n;
+    }
+    bool found = surface_of((struct str){plain, n}) != 0;
+    arena_release(&a);
+    return found;
+}
+
 static void refuse(struct worker *w, struct client *c, const struct asked *q, struct answer a)
 {
     char id[REQUEST_ID_BYTES];
@@ -39,8 +65,13 @@ static void refuse(struct worker *w, struct client *c, const struct asked *q, st
     if (!a.type)
         a.type = "invalid_request_error";
     answer_error(w, c, &a);
-    struct metrics_request m = {.tenant = q->tenant, .model = -1, .class = -1, .pool = -1, .status = a.status,
-                                .surface = q->surface, .ttft_us = -1};
+    struct metrics_request m = {.tenant = q->tenant,
+                                .model = -1,
+                                .class = -1,
+                                .pool = -1,
+                                .status = a.status,
+                                .surface = q->surface,
+                                .ttft_us = -1};
     metrics_request(w->metrics, w->index, &m);
     log_line(w->log, LOG_INFO, "refused", log_text("id", id), log_int("status", a.status),
              log_text("code", a.code), log_str("peer", client_peer(c)));
@@ -168,12 +199,15 @@ void dispatch(struct worker *w, struct client *c, const struct http1_head *head)
     q.tenant = auth.tenant;
     const struct tenant *t = q.tenant < 0 ? NULL : &w->generation->portfolio->tenants[q.tenant];
     bool get = str_eq(head->method, STR("GET")) || client_is_head(c);
+    bool post = str_eq(head->method, STR("POST"));
     if (page && get)
         page_send(w, c, page, &q);
     else if (page && page != PAGE_MODEL)
         bad_method(w, c, &q, "GET, HEAD");
-    else if (q.surface && str_eq(head->method, STR("POST")))
+    else if (q.surface && post)
         model_call(w, c, &q);
+    else if (post && is_disguised(q.path))
+        not_found(w, c, &q);
     else if (t && t->passthrough >= 0 && str_starts(q.path, STR("/v1/")))
         passthrough_begin(w, c, &q, t->passthrough);
     else if (page || q.surface)

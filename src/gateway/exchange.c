@@ -9,6 +9,7 @@ enum {
 };
 static const int64_t keepalive_us = S(15);  // no SDK waits through 300 s of silence
 static const int64_t linger_us = S(1);      // for a supplier's last chunk after [DONE]
+static const int64_t late_us_min = S(5);    // no supplier is called slow before
 
 const struct portfolio *exchange_portfolio(const struct exchange *x)
 {
@@ -45,16 +46,29 @@ static int64_t silence_due(const struct exchange *x)
     return x->arrived_us + exchange_portfolio(x)->serve.silence_us;
 }
 
-// How long this attempt may go without its first content. A whole answer shows nothing until its
-// last token, so its time grows with the answer that is expected.
+// From the first token to the last of an answer that shows nothing until then: how long it should
+// take with the longest answer that is expected.
+static int64_t unseen_us(const struct exchange *x)
+{
+    // A client may allow far more than it will get: a supplier that hangs must be seen before that.
+    int64_t most = max_i64(2048, 8 * (int64_t)x->ask.output_tok);
+    double tok = (double)max_i64(x->ask.output_tok, min_i64(x->ask.output_tok_max, most));
+    double us = x->stream ? 0 : (double)x->decision.terms.per_token_us * tok;
+    return us < 1e15 ? (int64_t)us : (int64_t)1e15;
+}
+
+// How long this attempt may go without its first content.
 static int64_t first_due(const struct exchange *x)
 {
-    const struct endpoint *ep = x->attempt.ep;
-    int64_t due = x->sent_us + ep->first_byte_us;
-    if (!x->stream)
-        due +=
-            4 * x->decision.terms.per_token_us * max_i64(x->ask.output_tok, x->ask.output_tok_max);
-    return due;
+    return x->sent_us + x->attempt.ep->first_byte_us + 4 * unseen_us(x);
+}
+
+// May the supplier be blamed for a deadline that has passed? A client says what patience it likes:
+// where it has less than an answer takes, no breaker may open for that.
+static bool is_late(const struct exchange *x, int64_t now_us)
+{
+    int64_t expected_us = x->decision.terms.ttft_us + unseen_us(x);
+    return now_us - x->sent_us >= max_i64(late_us_min, 4 * expected_us);
 }
 
 static int64_t due_of(const struct exchange *x)
@@ -95,18 +109,23 @@ static void on_timer(struct timer *t)
             if (!x->paused && x->last_us + x->attempt.ep->idle_us <= now)
                 exchange_stream_cut(x, "the supplier fell silent in the middle of its answer");
         } else if (x->ask.deadline_us <= now) {
-            exchange_stop(x, FAULT_TIMEOUT);
+            exchange_stop(x, is_late(x, now) ? FAULT_TIMEOUT : FAULT_GONE);
             x->last_fault = FAULT_TIMEOUT;
             exchange_give_up(x);
         } else if (x->state == EXCHANGE_TRYING && first_due(x) <= now) {
             attempt_cancel(&x->attempt);
             exchange_attempt_failed(x, FAULT_TIMEOUT, "no content in time");
         } else if (x->state == EXCHANGE_WAITING && x->retry_at_us <= now) {
-            if (x->waiter) {
-                core_wait_cancel(x->worker->core, x->waiter, now);
+            // Who waits looks from its place in the line: one that left it to ask again would let
+            // others pass, and throw away the turn that it had just been given.
+            if (x->waiter && core_wait_look(x->worker->core, x->waiter, now)) {
+                x->retry_at_us = NEVER;
+            } else {
+                if (x->waiter)
+                    core_wait_cancel(x->worker->core, x->waiter, now);
                 x->waiter = NULL;
+                exchange_try(x);
             }
-            exchange_try(x);
         }
     }
     if (x->state != EXCHANGE_OVER)
@@ -119,11 +138,12 @@ static void release(void *arg)
 {
     struct exchange *x = arg;
     relay_release(&x->relay);
-    buf_release(&x->body);
-    buf_release(&x->wire_head);
-    buf_release(&x->wire_body);
-    buf_release(&x->out);
-    buf_release(&x->answer);
+    struct spares *spares = loop_spares(x->worker->loop);
+    spare_take(spares, &x->body);
+    spare_take(spares, &x->wire_head);
+    spare_take(spares, &x->wire_body);
+    spare_take(spares, &x->out);
+    spare_take(spares, &x->answer);
     arena_release(&x->arena);
     free((void *)(uintptr_t)x->origin.p);
     generation_drop(x->generation);
@@ -176,6 +196,7 @@ static void on_drain(void *ctx)
     x->paused = false;
     x->last_us = exchange_now(x);
     attempt_resume(&x->attempt);
+    exchange_arm(x);
 }
 
 // --- reading ----------------------------------------------------------------------------------
@@ -183,6 +204,7 @@ static void on_drain(void *ctx)
 static void on_body(void *ctx, struct str bytes)
 {
     struct exchange *x = ctx;
+    spare_lend(loop_spares(x->worker->loop), &x->body);
     if (!buf_add_str(&x->body, bytes))
         refuse(x,
                (struct answer){.status = 413,

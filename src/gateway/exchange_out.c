@@ -5,6 +5,9 @@
 
 static const char event_stream[] = "text/event-stream; charset=utf-8";
 
+// Room in front of the events of a stream, so that their chunk's head is written before them in place.
+enum { CHUNK_HEAD_ROOM = 24 };
+
 // Sends bytes of the stream: a chunk for HTTP/1.1, as they are for 1.0.
 static void send_piece(struct exchange *x, struct str bytes)
 {
@@ -25,13 +28,41 @@ static void send_piece(struct exchange *x, struct str bytes)
     buf_clear(s);
 }
 
+void exchange_lend(struct exchange *x)
+{
+    if (x->out.p)
+        return;
+    spare_lend(loop_spares(x->worker->loop), &x->out);
+    x->out.from = x->out.to = CHUNK_HEAD_ROOM;
+}
+
+// x->out as a chunk, written around it where there is room.
+static void send_out(struct exchange *x)
+{
+    struct buf *out = &x->out, *s = &x->worker->scratch;
+    size_t n = buf_len(out);
+    if (out->from < CHUNK_HEAD_ROOM || out->size - out->to < 2 || !x->client || !n ||
+        client_version_minor(x->client) == 0) {
+        send_piece(x, buf_str(out));
+        return;
+    }
+    buf_clear(s);
+    http1_write_chunk_head(s, n);
+    size_t head_n = buf_len(s);
+    memcpy(out->p + out->from - head_n, buf_str(s).p, head_n);
+    memcpy(out->p + out->to, "\r\n", 2);
+    buf_clear(s);
+    x->wrote_us = exchange_now(x);
+    client_send(x->client, (struct str){out->p + out->from - head_n, head_n + n + 2});
+}
+
 void exchange_flush(struct exchange *x)
 {
-    send_piece(x, buf_str(&x->out));
-    buf_release(&x->out);
+    send_out(x);
+    spare_take(loop_spares(x->worker->loop), &x->out);  // an idle stream holds no memory
     if (x->client && !x->paused && client_full(x->client)) {
-        x->paused =
-            true;  // a slow reader: its supplier's socket is read no more until it has caught up
+        // A slow reader: its supplier's socket is read no more until it has caught up.
+        x->paused = true;
         attempt_pause(&x->attempt);
     }
 }
@@ -81,13 +112,13 @@ void exchange_keepalive(struct exchange *x)
     send_piece(x, STR(": keepalive\n\n"));
 }
 
-static void close_stream(struct exchange *x, bool keep)
+// Behind an error: the connection does not go on.
+static void close_stream(struct exchange *x)
 {
     struct client *c = x->client;
-    bool chunked = client_version_minor(c) >= 1;
-    if (chunked)
+    if (client_version_minor(c) >= 1)
         client_send(c, STR("0\r\n\r\n"));
-    exchange_client_done(x, keep && chunked);
+    exchange_client_done(x, false);
 }
 
 void exchange_stream_end(struct exchange *x)
@@ -112,7 +143,7 @@ void exchange_stream_end(struct exchange *x)
         buf_add_str(s, last.n ? STR("\r\n0\r\n\r\n") : STR("0\r\n\r\n"));
     client_send(c, buf_str(s));
     buf_clear(s);
-    buf_release(&x->out);
+    spare_take(loop_spares(x->worker->loop), &x->out);
     exchange_client_done(x, chunked);
 }
 
@@ -125,10 +156,10 @@ void exchange_stream_cut(struct exchange *x, const char *why)
         exchange_end(x);
         return;
     }
-    buf_clear(&x->out);
+    // Behind the events that came with what broke it.
     relay_write_error(x->surface, why, "server_error", "stream_cut", &x->out);
     send_piece(x, buf_str(&x->out));
-    close_stream(x, false);
+    close_stream(x);
 }
 
 void exchange_whole(struct exchange *x)
@@ -147,15 +178,8 @@ void exchange_whole(struct exchange *x)
     struct answer a = answer_of(x, 200);
     a.content_type = "application/json";
     a.extra = buf_str(&extra);
-    if (x->head_sent) {  // a stream was asked for, silence made us begin it, and JSON came
-        buf_splice(&x->out, 0, 0, STR("data: "));
-        buf_lit(&x->out, "\n\ndata: [DONE]\n\n");
-        send_piece(x, buf_str(&x->out));
-        close_stream(x, true);
-    } else {
-        answer_whole(x->worker, x->client, &a, buf_str(&x->out));
-        exchange_client_done(x, true);
-    }
+    answer_whole(x->worker, x->client, &a, buf_str(&x->out));
+    exchange_client_done(x, true);
     buf_release(&extra);
     buf_release(&receipt);
 }
@@ -174,7 +198,7 @@ void exchange_fail(struct exchange *x, const struct answer *said)
                           &x->out);
         x->cut = true;
         send_piece(x, buf_str(&x->out));
-        close_stream(x, false);
+        close_stream(x);
         return;
     }
     struct answer a = *said;
@@ -257,13 +281,15 @@ static struct answer verdict_of(const struct exchange *x)
 }
 
 // Nothing was sent at all: the router says why.
-static struct answer bar_of(const struct exchange *x)
+static struct answer bar_of(struct exchange *x)
 {
+    struct str why = arena_printf(&x->arena, "No pool can answer this request; the nearest: %s.",
+                                  route_bar_text(x->decision.bar));
     int64_t now = exchange_now(x), until = x->decision.until_us;
     struct answer a = {.status = 503,
                        .type = "service_unavailable_error",
                        .code = "no_capacity",
-                       .message = route_bar_text(x->decision.bar),
+                       .message = why.p ? why.p : "No pool can answer this request.",
                        .retry_after_us = until > now && until != NEVER ? until - now : -1};
     switch (x->decision.bar) {
     case ROUTE_BAR_WAIT:
@@ -288,6 +314,7 @@ static struct answer bar_of(const struct exchange *x)
         a.status = 504;
         a.code = "timeout";
         break;
+    case ROUTE_BAR_ABSENT: a.retry_after_us = S(1); break;
     case ROUTE_BAR_REGION:
     case ROUTE_BAR_PRICE: a.no_retry = true; break;
     case ROUTE_MAY:

@@ -4,6 +4,7 @@
 //   exchange_try.c   pick, send, hear the supplier, fail over
 //   exchange_out.c   what the client gets: head, events, errors
 //   exchange_settle.c  what it came to: tokens, money, energy, receipt, log line, metrics
+//   exchange_ledger.c  its rows in the ledger
 
 #ifndef CAUDAL_EXCHANGE_PARTS_H
 #define CAUDAL_EXCHANGE_PARTS_H
@@ -53,6 +54,8 @@ struct exchange {
     bool taken;                      // core_done() is owed for it
     struct waiter *waiter;
     struct attempt attempt;
+    struct ledger_call call;  // the ledger's row of it
+    bool fresh;               // it may not use a kept connection
     struct relay relay;
     struct buf out;     // for the client, not sent yet
     struct buf answer;  // a whole answer, or an error's body, being collected
@@ -75,7 +78,7 @@ struct exchange {
     // what it came to
     int32_t status;
     struct openai_usage usage;
-    bool tokens_estimated, cut;
+    bool tokens_estimated, cut, counted;
     int64_t list_nusd;
     double joules;
     const char *energy_basis;
@@ -89,25 +92,34 @@ void exchange_arm(struct exchange *x);  // sets the timer to what is due first
 // exchange_try.c
 void exchange_try(struct exchange *x);  // picks and sends, waits, or gives up
 void exchange_attempt_failed(struct exchange *x, enum fault fault, const char *why);
-void exchange_stop(struct exchange *x,
-                   enum fault fault);  // ends the attempt or the waiting, settles the core
+// Ends the attempt or the waiting, and gives back to the core what was taken.
+void exchange_stop(struct exchange *x, enum fault fault);
 void exchange_attempt_done(struct exchange *x);  // the supplier has answered in full
 
 // exchange_out.c
 void exchange_flush(struct exchange *x);  // sends what is in x->out, as a chunk of the stream
+void exchange_lend(struct exchange *x);   // lends x->out memory until it is flushed, if it has none
 void exchange_stream_begin(struct exchange *x);
 void exchange_stream_end(struct exchange *x);
 void exchange_stream_cut(struct exchange *x, const char *why);
-void exchange_whole(struct exchange *x);  // x->out is the whole answer
-void exchange_fail(struct exchange *x,
-                   const struct answer *a);  // tells the client, before or after the head
-void exchange_give_up(struct exchange *x);   // no attempt is left: says why
+void exchange_whole(struct exchange *x);  // x->out is the whole answer, of a call without a stream
+// Tells the client, before or after the head.
+void exchange_fail(struct exchange *x, const struct answer *a);
+void exchange_give_up(struct exchange *x);  // no attempt is left: says why
 void exchange_keepalive(struct exchange *x);
 
 // exchange_settle.c
 void exchange_settle(struct exchange *x);  // once, before the last bytes go out
 struct str exchange_receipt(struct exchange *x, struct buf *out);
 void exchange_decision_line(struct exchange *x, struct buf *out);
+
+void exchange_count(struct exchange *x);  // tokens and money of what was relayed, once
+
+// exchange_ledger.c
+// False: the ledger has no room, and nothing may go.
+MUST_USE bool exchange_reserve(struct exchange *x);
+void exchange_ledger_attempt(struct exchange *x, enum fault fault, bool stale);
+void exchange_ledger_request(struct exchange *x);
 
 // exchange.c
 void exchange_client_done(struct exchange *x, bool keep);  // the client has its answer

@@ -9,6 +9,8 @@ static void count_tokens(struct exchange *x)
 {
     const struct relay_said *said = &x->relay.said;
     x->usage = said->usage;
+    // Not every supplier's numbers agree with each other.
+    x->usage.cached_tok = (int32_t)min_i64(x->usage.cached_tok, x->usage.prompt_tok);
     if (said->usage.said)
         return;
     if (!said->content && !said->content_bytes)
@@ -51,6 +53,15 @@ static void count_cost(struct exchange *x)
                                n * (u->prompt_tok + u->output_tok / 2.0));
 }
 
+void exchange_count(struct exchange *x)
+{
+    if (x->counted || !x->first_us)
+        return;
+    x->counted = true;
+    count_tokens(x);
+    count_cost(x);
+}
+
 static int64_t per_token_of(const struct exchange *x)
 {
     int32_t n = x->usage.output_tok;
@@ -85,9 +96,8 @@ void exchange_settle(struct exchange *x)
     x->settled = true;
     x->ended_us = exchange_now(x);
     bool answered = x->first_us != 0;
+    exchange_count(x);
     if (answered) {
-        count_tokens(x);
-        count_cost(x);
         if (x->usage.said && !x->cut)
             core_learn(x->worker->core, &x->ask, x->prompt_bytes, x->usage.prompt_tok,
                        x->usage.output_tok);
@@ -111,6 +121,7 @@ void exchange_settle(struct exchange *x)
                                 .joules = x->joules,
                                 .attempts = x->n_sends};
     metrics_request(x->worker->metrics, x->worker->index, &m);
+    exchange_ledger_request(x);
     log_request(x, answered);
 }
 

@@ -25,38 +25,53 @@ static const char *supplier_path(enum surface s)
 
 static bool build_wire(struct exchange *x, struct endpoint *ep, const struct serving *s)
 {
+    spare_lend(loop_spares(x->worker->loop), &x->wire_head);
+    spare_lend(loop_spares(x->worker->loop), &x->wire_body);
     buf_clear(&x->wire_head);
     buf_clear(&x->wire_body);
     if (openai_write(&x->wire_body, x->rq, x->surface, s->as))
         return false;
     struct buf *h = &x->wire_head;
-    buf_lit(h, "POST ");
-    if (ep->proxy_host.n && !ep->tls)  // a plain proxy is told the whole address
-        buf_printf(h, "http://" STR_FMT, STR_ARG(ep->host_header));
-    buf_printf(h, STR_FMT "%s HTTP/1.1\r\nHost: " STR_FMT, STR_ARG(ep->base),
-               supplier_path(x->surface), STR_ARG(ep->host_header));
-    if (!ep->base.n)
-        return false;
-    if (exchange_portfolio(x)->suppliers[ep->supplier].run.n_argv)
-        buf_printf(h, ":%d", atomic_load(&ep->port));
-    buf_lit(h, "\r\n");
-    if (ep->authorization.n)
-        buf_printf(h, "Authorization: " STR_FMT "\r\n", STR_ARG(ep->authorization));
-    buf_printf(h,
-               "Content-Type: application/json\r\nContent-Length: %zu\r\nAccept: %s\r\n"
-               "Accept-Encoding: identity\r\nUser-Agent: caudal/" CAUDAL_VERSION "\r\n"
-               "x-client-request-id: %s\r\n",
-               buf_len(&x->wire_body), x->stream ? "text/event-stream" : "application/json", x->id);
+    struct str path = str_of(supplier_path(x->surface));
+    generation_write_head(x->generation, ep, STR("POST"), path, h);
+    buf_lit(h, "Content-Type: application/json\r\nContent-Length: ");
+    buf_int(h, (int64_t)buf_len(&x->wire_body));
+    buf_join(h, STR("\r\nAccept: "), x->stream ? STR("text/event-stream") : STR("application/json"),
+             STR("\r\nAccept-Encoding: identity\r\nUser-Agent: caudal/" CAUDAL_VERSION
+                 "\r\nx-client-request-id: "),
+             str_of(x->id), STR("\r\n"));
     buf_add_str(h, x->passed_headers);
     return buf_lit(h, "\r\n") && !h->overflow;
 }
 
 static const struct attempt_calls attempt_calls;
 
+static void send_now(void *ctx)
+{
+    struct exchange *x = ctx;
+    attempt_start(&x->attempt, x->worker->upstream, x->attempt.ep, x->fresh, buf_str(&x->wire_head),
+                  buf_str(&x->wire_body), &attempt_calls, x);
+}
+
+static void refuse_unrecorded(struct exchange *x)
+{
+    exchange_stop(x, FAULT_CLIENT);
+    struct answer a = {.status = 503,
+                       .type = "server_error",
+                       .code = "ledger_full",
+                       .message = "The ledger has no room, and what it cannot record is not sent.",
+                       .retry_after_us = S(5)};
+    exchange_fail(x, &a);
+}
+
 static void start_attempt(struct exchange *x, bool fresh)
 {
     int64_t now = exchange_now(x);
     struct endpoint *ep = generation_pool(x->generation, x->decision.pool);
+    if (!exchange_reserve(x)) {
+        refuse_unrecorded(x);
+        return;
+    }
     if (x->n_sends < EXCHANGE_SENDS_MAX)
         x->sends[x->n_sends] = (struct sent){.pool = x->decision.pool, .at_us = now};
     x->n_sends++;
@@ -69,8 +84,10 @@ static void start_attempt(struct exchange *x, bool fresh)
     relay_release(&x->relay);
     relay_init(&x->relay, x->surface, exchange_portfolio(x)->models[x->decision.model].name,
                !x->usage_wanted, EVENT_BYTES_MAX);
-    attempt_start(&x->attempt, x->worker->upstream, ep, fresh, buf_str(&x->wire_head),
-                  buf_str(&x->wire_body), &attempt_calls, x);
+    x->attempt = (struct attempt){.ep = ep};
+    x->fresh = fresh;
+    if (!ledger_must_wait(x->worker->pen, &x->call, send_now, x))
+        send_now(x);
 }
 
 static void send_to(struct exchange *x, const struct route_decision *d)
@@ -131,7 +148,8 @@ static bool follow(struct exchange *x, const struct route_decision *d)
         return false;
     }
     if (d->verdict == ROUTE_WAIT) {
-        x->waiter = core_wait(x->worker->core, x->generation, &x->ask, x->worker->loop, on_woken, x, now);
+        x->waiter =
+            core_wait(x->worker->core, x->generation, &x->ask, x->worker->loop, on_woken, x, now);
         if (!x->waiter) {
             give_up_for(x, ROUTE_BAR_WAIT, now + S(1));
             return false;
@@ -164,6 +182,7 @@ void exchange_try(struct exchange *x)
 
 static void note_sent(struct exchange *x, enum fault fault, bool stale)
 {
+    exchange_ledger_attempt(x, fault, stale);
     int32_t last = x->n_sends - 1;
     if (last >= 0 && last < EXCHANGE_SENDS_MAX && !x->sends[last].ended_us) {
         x->sends[last].fault = fault;
@@ -260,13 +279,22 @@ static void on_first(struct exchange *x)
     core_first(x->worker->core, x->generation, &x->decision, now - x->sent_us, now);
     if (!x->head_sent)
         exchange_stream_begin(x);
-    buf_release(&x->body);
-    buf_release(&x->wire_head);
-    buf_release(&x->wire_body);
+    struct spares *spares = loop_spares(x->worker->loop);
+    spare_take(spares, &x->body);
+    spare_take(spares, &x->wire_head);
+    spare_take(spares, &x->wire_body);
     x->rq = NULL;
     x->last_error = NULL;
     x->passed_headers = x->path = x->class_said = (struct str){0};
     arena_reset(&x->arena);
+    exchange_arm(x);  // for silence inside the answer, which may be due sooner
+}
+
+// What it says may quote the prompt, so that only its code goes into the log.
+static void supplier_said_no(struct exchange *x)
+{
+    const struct openai_fault *e = x->last_error;
+    exchange_attempt_failed(x, e->fault, e->code[0] ? e->code : "the supplier answered an error");
 }
 
 static void stream_error(struct exchange *x)
@@ -283,13 +311,17 @@ static void stream_error(struct exchange *x)
     openai_fault_read(x->last_error, 200, error);
     x->last_status = 200;
     attempt_cancel(&x->attempt);
-    exchange_attempt_failed(x, x->last_error->fault, x->last_error->message);
+    supplier_said_no(x);
 }
 
 static void stream_bytes(struct exchange *x, struct str bytes)
 {
+    if (x->state == EXCHANGE_RELAYING)
+        exchange_lend(x);
+    size_t before = buf_len(&x->out);
     enum err e = relay_stream(&x->relay, bytes, &x->out);
     if (e) {
+        x->out.to = x->out.from + before;  // whole events only
         attempt_cancel(&x->attempt);
         exchange_attempt_failed(x, FAULT_GARBAGE, "an event is longer than its limit");
         return;
@@ -301,10 +333,12 @@ static void stream_bytes(struct exchange *x, struct str bytes)
     }
     if (x->state == EXCHANGE_TRYING && (said->content || said->finish))
         on_first(x);
-    if (x->state != EXCHANGE_RELAYING)
+    if (x->state == EXCHANGE_TRYING && said->done) {
+        attempt_cancel(&x->attempt);
+        exchange_attempt_failed(x, FAULT_GARBAGE, "the stream ended without an answer");
         return;
-    exchange_flush(x);
-    if (said->done)
+    }
+    if (x->state == EXCHANGE_RELAYING && said->done)
         exchange_stream_end(x);
 }
 
@@ -314,6 +348,8 @@ static void on_body(void *ctx, struct str bytes)
     if (x->state == EXCHANGE_CLOSING)
         return;
     x->last_us = exchange_now(x);
+    if (!x->answer_stream)
+        spare_lend(loop_spares(x->worker->loop), &x->answer);
     if (x->answer_stream) {
         stream_bytes(x, bytes);
     } else if (x->answer_status >= 300 && buf_len(&x->answer) + bytes.n > ERROR_BYTES_MAX) {
@@ -322,6 +358,14 @@ static void on_body(void *ctx, struct str bytes)
         attempt_cancel(&x->attempt);
         exchange_attempt_failed(x, FAULT_GARBAGE, "the answer is longer than serve.limits.answer");
     }
+}
+
+// What came in one read leaves in one piece.
+static void on_rest(void *ctx)
+{
+    struct exchange *x = ctx;
+    if (x->state == EXCHANGE_RELAYING)
+        exchange_flush(x);
 }
 
 // What was learnt of the pool from an answer that is whole.
@@ -335,6 +379,7 @@ static struct route_seen seen_of(const struct exchange *x)
     int32_t n = x->usage.output_tok;
     if (x->answer_stream) {
         seen.ttft_us = x->first_us - x->sent_us;
+        seen.first_told = true;  // on_first() told the core
         seen.per_token_us = n > 1 ? (x->last_us - x->first_us) / (n - 1) : 0;
         return seen;
     }
@@ -359,6 +404,7 @@ void exchange_attempt_done(struct exchange *x)
 static void whole_end(struct exchange *x)
 {
     buf_clear(&x->out);
+    spare_lend(loop_spares(x->worker->loop), &x->out);
     enum err e = relay_whole(&x->relay, buf_str(&x->answer), &x->out);
     if (e) {
         exchange_attempt_failed(
@@ -368,7 +414,11 @@ static void whole_end(struct exchange *x)
     if (x->relay.said.error) {
         openai_fault_read(x->last_error, x->answer_status, buf_str(&x->relay.error));
         x->last_status = x->answer_status;
-        exchange_attempt_failed(x, x->last_error->fault, x->last_error->message);
+        supplier_said_no(x);
+        return;
+    }
+    if (x->stream) {  // official clients find no event in it, and take that for an empty answer
+        exchange_attempt_failed(x, FAULT_GARBAGE, "a stream was asked for, and one piece came");
         return;
     }
     x->first_us = exchange_now(x);
@@ -385,13 +435,12 @@ static void on_end(void *ctx)
     if (x->answer_status >= 300) {
         openai_fault_read(x->last_error, x->answer_status, buf_str(&x->answer));
         x->last_status = x->answer_status;
-        exchange_attempt_failed(x, x->last_error->fault, x->last_error->message);
+        supplier_said_no(x);
     } else if (!x->answer_stream) {
         whole_end(x);
     } else if (relay_stream_end(&x->relay, &x->out)) {
         if (x->state == EXCHANGE_TRYING)
             on_first(x);
-        exchange_flush(x);
         exchange_stream_end(x);
     } else if (x->relay.said.error) {
         stream_error(x);
@@ -421,5 +470,9 @@ static void on_drain(void *ctx)
     (void)ctx;  // the request went out in one piece
 }
 
-static const struct attempt_calls attempt_calls = {
-    .head = on_head, .body = on_body, .end = on_end, .failed = on_failed, .drain = on_drain};
+static const struct attempt_calls attempt_calls = {.head = on_head,
+                                                   .body = on_body,
+                                                   .rest = on_rest,
+                                                   .end = on_end,
+                                                   .failed = on_failed,
+                                                   .drain = on_drain};

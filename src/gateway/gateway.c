@@ -16,6 +16,7 @@ struct gateway {
     const struct portfolio *portfolio;
     struct core *core;
     struct metrics *metrics;
+    struct ledger *ledger;  // NULL: none is kept
     struct generation *generation;
     struct worker *workers;  // [n_workers]; the first runs on the main thread
     pthread_t *threads;      // [n_workers]; the first is not used
@@ -194,7 +195,6 @@ static enum err worker_init(struct gateway *g, struct worker *w, int32_t index, 
     *w = (struct worker){.index = index,
                          .core = g->core,
                          .metrics = g->metrics,
-                         .log = g->config->log,
                          .generation = g->generation,
                          .owner = g,
                          .idle = worker_idle,
@@ -205,7 +205,9 @@ static enum err worker_init(struct gateway *g, struct worker *w, int32_t index, 
     enum err e = loop_new(&w->loop, diag);
     if (e)
         return e;
+    w->log = log_of_loop(g->config->log, w->loop);
     w->began_us = loop_now_us(w->loop);
+    w->pen = ledger_pen(g->ledger, index, w->loop);
     w->upstream = upstream_new(w->loop, g->generation);
     int32_t port = index ? listener_port(g->workers[0].listener) : s->port;
     return listener_new(&w->listener, w->loop, s->host, port, index == 0, on_accept, w, diag);
@@ -218,6 +220,7 @@ static void worker_release(struct worker *w)
     upstream_free(w->upstream);
     if (w->loop)
         loop_free(w->loop);
+    log_free(w->log);
     buf_release(&w->scratch);
     if (w->generation)
         generation_drop(w->generation);
@@ -241,6 +244,9 @@ static enum err start(struct gateway *g, struct diag *diag)
     if (e)
         return e;
     g->metrics = metrics_new(g->portfolio, g->n_workers);
+    e = ledger_open(&g->ledger, g->portfolio, g->n_workers, c->log, diag);
+    if (e)
+        return e;
     for (int32_t i = 0; i < g->n_workers; i++) {
         e = worker_init(g, &g->workers[i], i, diag);
         if (e)
@@ -299,10 +305,12 @@ enum err gateway_run(const struct gateway_config *c, struct diag *diag)
     }
     for (int32_t i = 1; i <= g->n_threads; i++)
         pthread_join(g->threads[i], NULL);
+    ledger_stop(g->ledger);
     for (int32_t i = 0; g->engines && i < g->portfolio->n_suppliers; i++)
         engine_free(g->engines[i]);
     for (int32_t i = 0; i < g->n_workers; i++)
         worker_release(&g->workers[i]);
+    ledger_close(g->ledger);
     metrics_free(g->metrics);
     if (g->generation)
         generation_drop(g->generation);

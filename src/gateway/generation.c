@@ -259,6 +259,25 @@ struct endpoint *generation_supplier(struct generation *g, int32_t supplier)
     return &g->endpoints[g->portfolio->n_pools + supplier];
 }
 
+void generation_write_head(const struct generation *g, const struct endpoint *ep, struct str method,
+                           struct str path, struct buf *out)
+{
+    bool plain_proxy = ep->proxy_host.n && !ep->tls;  // it is told the whole address
+    buf_join(out, method, STR(" "));
+    if (plain_proxy)
+        buf_join(out, STR("http://"), ep->host_header);
+    buf_join(out, ep->base, path, STR(" HTTP/1.1\r\nHost: "), ep->host_header);
+    if (g->portfolio->suppliers[ep->supplier].run.n_argv) {
+        buf_lit(out, ":");
+        buf_int(out, atomic_load(&ep->port));
+    }
+    if (ep->authorization.n)
+        buf_join(out, STR("\r\nAuthorization: "), ep->authorization);
+    if (plain_proxy && ep->proxy_auth.n)
+        buf_join(out, STR("\r\nProxy-Authorization: "), ep->proxy_auth);
+    buf_lit(out, "\r\n");
+}
+
 const struct service *generation_service(const struct generation *g, int32_t pool, int32_t model)
 {
     const struct pool *p = &g->portfolio->pools[pool];

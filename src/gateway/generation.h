@@ -4,6 +4,7 @@
 #ifndef CAUDAL_GENERATION_H
 #define CAUDAL_GENERATION_H
 
+#include "base/buf.h"
 #include "io/tls.h"
 #include "portfolio/portfolio.h"
 #include "portfolio/service.h"
@@ -55,6 +56,10 @@ void generation_drop(struct generation *g);  // frees it with its last user
 
 struct endpoint *generation_pool(struct generation *g, int32_t pool);
 struct endpoint *generation_supplier(struct generation *g, int32_t supplier);
+// Appends to `out` what each request to `ep` begins with: its first line, Host and credentials.
+// `path` follows what stands for "/v1".
+void generation_write_head(const struct generation *g, const struct endpoint *ep, struct str method,
+                           struct str path, struct buf *out);
 const struct service *generation_service(const struct generation *g, int32_t pool, int32_t model);
 
 // Splits "https://user:pw@host:8443/openai/v1" into its parts. ERR_INVALID says what is wrong.

@@ -2,8 +2,7 @@
 
 #include <stdlib.h>
 
-// --- the grids
-// ------------------------------------------------------------------------------------
+// --- the grids ---------------------------------------------------------------------------------
 
 // `n` things by their index, and one slot more for what is none of them.
 static void set_axis(struct metrics *m, enum axis axis, int32_t n)
@@ -14,8 +13,8 @@ static void set_axis(struct metrics *m, enum axis axis, int32_t n)
     for (int32_t i = 0; i < n; i++) {
         if (!str_eq(metrics_slot_name(m, axis, i, number), STR("other")))
             continue;
-        m->other[axis] =
-            i;  // something has this very name: the page must not have two series of it
+        // Something has this very name: the page must not have two series of it.
+        m->other[axis] = i;
         m->size[axis] = n;
         return;
     }
@@ -113,8 +112,7 @@ void metrics_free(struct metrics *m)
     free(m);
 }
 
-// --- counting
-// -------------------------------------------------------------------------------------
+// --- counting ----------------------------------------------------------------------------------
 
 struct spot {
     int32_t slot[AXIS_COUNT];

@@ -91,8 +91,7 @@ static int hex_digit(char c)
                                                     : -1;
 }
 
-// Model ids hold '/' and ':', which clients send as %2F and %3A.
-static struct str percent_decoded(struct arena *a, struct str s)
+struct str percent_decoded(struct arena *a, struct str s)
 {
     char *out = arena_take(a, s.n + 1);
     size_t n = 0;
@@ -164,6 +163,7 @@ static void write_metrics(struct worker *w, struct buf *out)
     }
     metrics_write(w->metrics, out, pools, core_waiting(w->core, w->generation),
                   loop_now_us(w->loop) - w->began_us);
+    ledger_metrics(w->pen, out);
     free(pools);
 }
 

@@ -13,6 +13,8 @@ struct pass {
     struct client *client;  // NULL: gone, or answered
     struct generation *generation;
     struct attempt attempt;
+    struct ledger_call call;
+    enum fault fault;
     struct buf head;   // to the supplier
     struct buf early;  // body bytes that came before the connection stood
     struct timer timer;
@@ -22,6 +24,8 @@ struct pass {
     char id[REQUEST_ID_BYTES];
     struct buf origin;
     bool chunked_up, body_done, head_sent, chunked_down, paused, over;
+    bool keep;  // as the answer's head said
+    bool is_head;  // HEAD: an answer without a body
 };
 
 static const struct str *const allowed[] = {
@@ -47,7 +51,7 @@ void passthrough_headers(const struct http1_head *head, struct buf *out)
         if (!is_passed(h->name) || str_eq_nocase(h->name, STR("content-type")) ||
             str_eq_nocase(h->name, STR("accept")) || http1_is_hop(head, h->name))
             continue;
-        buf_printf(out, STR_FMT ": " STR_FMT "\r\n", STR_ARG(h->name), STR_ARG(h->value));
+        buf_join(out, h->name, STR(": "), h->value, STR("\r\n"));
     }
 }
 
@@ -61,11 +65,58 @@ static void release(void *arg)
     free(p);
 }
 
+// Rows without a model and without a price: what such a call costs, only the supplier knows.
+static bool reserve(struct pass *p, int32_t supplier)
+{
+    const struct portfolio *f = p->generation->portfolio;
+    struct record_reserve r = {
+        .tenant = p->tenant < 0 ? 0 : record_id(RECORD_TENANT, f->tenants[p->tenant].name),
+        .supplier = record_id(RECORD_SUPPLIER, f->suppliers[supplier].name),
+        .ordinal = 1};
+    strncpy(r.request, p->id, sizeof r.request);
+    return ledger_reserve(p->worker->pen, &p->call, &r, RECORD_PASSTHROUGH | RECORD_UNBOUNDED);
+}
+
+static void settle(struct pass *p)
+{
+    struct record_settle s = {.status = (uint16_t)p->status,
+                              .fault = (uint16_t)p->fault,
+                              .ttft_us = -1,
+                              .bytes_up = p->bytes_in,
+                              .bytes_down = p->bytes_out};
+    uint32_t flags = RECORD_PASSTHROUGH | (p->fault == FAULT_GONE ? RECORD_CANCELLED : 0);
+    if (!attempt_connected(&p->attempt))
+        flags |= RECORD_UNSENT;
+    else if (!p->attempt.any_byte)
+        flags |= RECORD_UNHEARD;
+    ledger_settle(p->worker->pen, &p->call, &s, flags);
+}
+
+static void tell_ledger(struct pass *p)
+{
+    const struct tenant *t =
+        p->tenant < 0 ? NULL : &p->generation->portfolio->tenants[p->tenant];
+    settle(p);
+    struct record_request r = {.tenant = t ? record_id(RECORD_TENANT, t->name) : 0,
+                               .total_us = loop_now_us(p->worker->loop) - p->arrived_us,
+                               .ttft_us = -1,
+                               .status = (uint16_t)p->status,
+                               .fault = (uint16_t)p->fault,
+                               .attempts = p->attempt.ep != NULL};
+    if (p->attempt.ep)
+        r.supplier = record_id(
+            RECORD_SUPPLIER,
+            p->generation->portfolio->suppliers[p->attempt.ep->supplier].name);
+    strncpy(r.request, p->id, sizeof r.request);
+    ledger_request(p->worker->pen, &p->call, &r, RECORD_PASSTHROUGH);
+}
+
 static void end(struct pass *p)
 {
     if (p->over)
         return;
     p->over = true;
+    tell_ledger(p);
     timer_stop(p->worker->loop, &p->timer);
     int64_t now = loop_now_us(p->worker->loop);
     struct metrics_request m = {.tenant = p->tenant,
@@ -116,6 +167,12 @@ static void fail(struct pass *p, int32_t status, const char *code, const char *m
     finish(p, p->body_done);
 }
 
+static void timed_out(struct pass *p)
+{
+    p->fault = FAULT_TIMEOUT;
+    fail(p, 504, "timeout", "The supplier did not answer in time.");
+}
+
 static void on_timer(struct timer *t)
 {
     struct pass *p = CONTAINER_OF(t, struct pass, timer);
@@ -123,7 +180,7 @@ static void on_timer(struct timer *t)
     int64_t limit =
         p->head_sent ? p->attempt.ep->idle_us : max_i64(p->attempt.ep->first_byte_us, S(600));
     if (!p->paused && p->last_us + limit <= now)
-        fail(p, 504, "timeout", "The supplier did not answer in time.");
+        timed_out(p);
     else
         timer_set(p->worker->loop, &p->timer, now + min_i64(limit, S(5)));
 }
@@ -185,7 +242,7 @@ static void on_up_drain(void *ctx)
     }
     if (p->body_done)
         p->attempt.whole_sent = true;
-    else if (p->client)
+    if (p->client)  // also behind its last byte: or we would not see the client leave
         client_resume_body(p->client);
 }
 
@@ -194,6 +251,7 @@ static void on_gone(void *ctx)
     struct pass *p = ctx;
     p->client = NULL;
     p->status = p->status ? p->status : 499;
+    p->fault = FAULT_GONE;
     attempt_cancel(&p->attempt);
     end(p);
 }
@@ -234,12 +292,14 @@ static void on_head(void *ctx, const struct http1_head *h)
             buf_printf(&extra, STR_FMT ": " STR_FMT "\r\n", STR_ARG(h->headers[i].name),
                        STR_ARG(h->headers[i].value));
     int64_t length = h->status == 204 || h->status == 304 ? 0 : h->content_length;
-    p->chunked_down = length < 0 && client_version_minor(p->client) >= 1;
+    bool is_head = client_is_head(p->client);  // its answer has a head only, whatever that says
+    p->chunked_down = length < 0 && client_version_minor(p->client) >= 1 && !is_head;
+    p->keep = client_keep_alive(p->client) && (length >= 0 || p->chunked_down || is_head);
     struct answer a = {.status = h->status,
                        .request_id = str_of(p->id),
                        .origin = buf_str(&p->origin),
                        .extra = buf_str(&extra),
-                       .keep = client_keep_alive(p->client) && (length >= 0 || p->chunked_down)};
+                       .keep = p->keep};
     buf_clear(&p->worker->scratch);
     answer_head(p->worker, p->client, &a, length, &p->worker->scratch);
     client_send(p->client, buf_str(&p->worker->scratch));
@@ -274,16 +334,16 @@ static void on_answer(void *ctx, struct str bytes)
 static void on_answer_end(void *ctx)
 {
     struct pass *p = ctx;
-    bool keep = p->client && (p->chunked_down || client_version_minor(p->client) >= 1);
     if (p->client && p->chunked_down)
         client_send(p->client, STR("0\r\n\r\n"));
-    finish(p, keep);
+    finish(p, p->keep);
 }
 
 static void on_failed(void *ctx, enum fault fault, bool stale, const char *why)
 {
     struct pass *p = ctx;
     (void)stale;
+    p->fault = fault;
     fail(p, fault == FAULT_TIMEOUT ? 504 : 502, "no_supplier_answered", why);
 }
 
@@ -312,16 +372,10 @@ static void build_head(struct pass *p, const struct asked *q, struct endpoint *e
     if (!str_starts(q->head->target, STR("/v1")) && str_find(q->head->target, STR("/v1/"), &at))
         after_v1 = str_skip(q->head->target, at + 3);
     struct buf *h = &p->head;
-    buf_printf(h, STR_FMT " " STR_FMT STR_FMT " HTTP/1.1\r\nHost: " STR_FMT,
-               STR_ARG(q->head->method), STR_ARG(ep->base), STR_ARG(after_v1),
-               STR_ARG(ep->host_header));
-    if (p->generation->portfolio->suppliers[ep->supplier].run.n_argv)
-        buf_printf(h, ":%d", atomic_load(&ep->port));
-    buf_lit(h, "\r\n");
-    if (ep->authorization.n)
-        buf_printf(h, "Authorization: " STR_FMT "\r\n", STR_ARG(ep->authorization));
+    generation_write_head(p->generation, ep, q->head->method, after_v1, h);
     for (int32_t i = 0; i < q->head->n_headers; i++)
-        if (is_passed(q->head->headers[i].name))
+        if (is_passed(q->head->headers[i].name) &&
+            !http1_is_hop(q->head, q->head->headers[i].name))
             buf_printf(h, STR_FMT ": " STR_FMT "\r\n", STR_ARG(q->head->headers[i].name),
                        STR_ARG(q->head->headers[i].value));
     if (p->chunked_up)
@@ -332,6 +386,16 @@ static void build_head(struct pass *p, const struct asked *q, struct endpoint *e
                "Accept-Encoding: identity\r\nUser-Agent: caudal/" CAUDAL_VERSION
                "\r\nx-client-request-id: %s\r\n\r\n",
                p->id);
+}
+
+static void send_now(void *ctx)
+{
+    struct pass *p = ctx;
+    attempt_start(&p->attempt, p->worker->upstream, p->attempt.ep, true, buf_str(&p->head),
+                  (struct str){0}, &pass_attempt_calls, p);
+    p->attempt.whole_sent = false;
+    if (p->is_head)
+        attempt_no_body(&p->attempt);
 }
 
 static struct pass *begin(struct worker *w, struct client *c, const struct asked *q,
@@ -360,13 +424,17 @@ static struct pass *begin(struct worker *w, struct client *c, const struct asked
              "The tenant's passthrough supplier cannot be called now.");
         return NULL;
     }
+    if (!reserve(p, supplier)) {
+        p->body_done = length <= 0 && !p->chunked_up;
+        fail(p, 503, "ledger_full", "The ledger has no room, and what it cannot record is not sent.");
+        return NULL;
+    }
     build_head(p, q, ep, length);
     client_stream_body(c);
-    attempt_start(&p->attempt, w->upstream, ep, true, buf_str(&p->head), (struct str){0},
-                  &pass_attempt_calls, p);
-    p->attempt.whole_sent = false;
-    if (str_eq(q->head->method, STR("HEAD")))
-        attempt_no_body(&p->attempt);
+    p->attempt = (struct attempt){.ep = ep};
+    p->is_head = str_eq(q->head->method, STR("HEAD"));
+    if (!ledger_must_wait(w->pen, &p->call, send_now, p))
+        send_now(p);
     timer_set(w->loop, &p->timer, p->arrived_us + S(5));
     return p;
 }

@@ -8,6 +8,7 @@
 #ifndef CAUDAL_RELAY_H
 #define CAUDAL_RELAY_H
 
+#include "gateway/alike.h"
 #include "wire/openai.h"
 #include "wire/sse.h"
 
@@ -27,6 +28,7 @@ struct relay {
     bool strip_usage;
     struct str model;  // as the portfolio calls it; borrowed
     struct sse sse;
+    struct alike alike;
     struct buf work;   // one event being rewritten; empty between calls
     struct buf error;  // the error event's JSON
     struct relay_said said;
@@ -40,7 +42,7 @@ void relay_release(struct relay *r);
 // and at [DONE] (which is not written: relay_end does); what follows is passed over.
 //   Errors  ERR_LIMIT  an event, or `out`, is too long
 MUST_USE enum err relay_stream(struct relay *r, struct str bytes, struct buf *out);
-// The stream has ended. True: the answer is whole. False: it was cut.
+// The stream has ended. True: the answer is whole. False: it was cut, or held no answer at all.
 bool relay_stream_end(struct relay *r, struct buf *out);
 // What closes a whole stream on the client's side: the receipt (may be empty) as a comment, [DONE].
 bool relay_write_end(const struct relay *r, struct str receipt, struct buf *out);

@@ -32,8 +32,8 @@ struct link *upstream_take(struct upstream *u, struct endpoint *ep, bool fresh,
                            const struct link_calls *calls, void *ctx, bool *reused);
 struct conn *link_conn(struct link *k);
 struct http1 *link_http(struct link *k);
-void upstream_keep(struct upstream *u,
-                   struct link *k);  // the answer is whole and the link is clean
+// The answer is whole and the link is clean: it waits for another attempt.
+void upstream_keep(struct upstream *u, struct link *k);
 void upstream_drop(struct upstream *u, struct link *k);  // closes it; no call comes any more
 int32_t upstream_idle(const struct upstream *u);         // links kept now
 

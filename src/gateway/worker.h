@@ -6,6 +6,7 @@
 #include "base/rng.h"
 #include "gateway/core.h"
 #include "gateway/gateway.h"
+#include "gateway/ledger.h"
 #include "gateway/metrics.h"
 #include "gateway/upstream.h"
 
@@ -18,7 +19,8 @@ struct worker {
     struct listener *listener;
     struct core *core;              // shared
     struct metrics *metrics;        // shared
-    struct log *log;                // shared
+    struct log *log;                // of the loop
+    struct pen *pen;                // of the shared ledger; NULL: there is none
     struct generation *generation;  // held; the one that new requests begin with
     struct upstream *upstream;
     struct rng rng;          // draws and request ids; seeded from the system

@@ -27,12 +27,11 @@
 
 enum { MISSES_MAX = 3, STATUS_LINE = 12, WHY_BYTES = 300 };  // "HTTP/1.1 200"
 
-//     start ---> STARTING --200--> READY          Each arrow to FAILED kills the process group if
-//     it
-//       ^           |                |            still runs. engine_stop() leads to STOPPED from
-//       |         exit, too late   exit, 3 misses anywhere.
+//     start ---> STARTING --200--> READY         Each arrow to FAILED kills the process group if it
+//       ^           |                |           still runs. engine_stop() leads to STOPPED from
+//       |    exit, too late    exit, 3 misses    anywhere.
 //       |           v                v
-//       +--back-off----- FAILED -----+
+//       +-back-off- FAILED <---------+
 struct engine {
     struct loop *loop;
     const struct supplier *supplier;

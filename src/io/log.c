@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LINE_BYTES = 8 * 1024, VALUE_BYTES = 1024, TAIL_BYTES = 32 };
+enum { LINE_BYTES = 8 * 1024, VALUE_BYTES = 1024, TAIL_BYTES = 32, KEPT_BYTES = 64 * 1024 };
 
 struct log {
     enum log_level level;
@@ -21,6 +21,12 @@ struct log {
     int fd;
     char *path;            // NULL: stderr
     pthread_mutex_t lock;  // so that the two halves of a short write stay together
+    // of a loop's log, which is one thread's and whose lines go to `parent` at the end of a turn
+    struct log *parent;
+    struct loop *loop;
+    struct buf kept;
+    int64_t time_s;  // what `time` says; -1: nothing yet
+    char time[sizeof "0000-00-00T00:00:00.000Z"];
 };
 
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
@@ -68,10 +74,48 @@ enum err log_new(struct log **out, struct str path, bool json, enum log_level le
     return ERR_NONE;
 }
 
+static void write_text(struct log *log, struct str text)
+{
+    pthread_mutex_lock(&log->lock);
+    while (text.n) {
+        ssize_t n = write(log->fd, text.p, text.n);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            break;  // a full disk or a closed pipe: there is nobody to tell
+        text = str_skip(text, (size_t)n);
+    }
+    pthread_mutex_unlock(&log->lock);
+}
+
+static void write_kept(void *arg)
+{
+    struct log *log = arg;
+    write_text(log->parent, buf_str(&log->kept));
+    buf_clear(&log->kept);
+}
+
+struct log *log_of_loop(struct log *parent, struct loop *l)
+{
+    if (!parent)
+        return NULL;
+    struct log *log = take(sizeof *log);
+    *log = (struct log){.level = parent->level, .json = parent->json, .parent = parent, .loop = l,
+                        .time_s = -1};
+    buf_init(&log->kept, KEPT_BYTES);
+    return log;
+}
+
 void log_free(struct log *log)
 {
     if (!log)
         return;
+    if (log->parent) {
+        write_kept(log);
+        buf_release(&log->kept);
+        free(log);
+        return;
+    }
     if (log->path)
         close(log->fd);
     free(log->path);
@@ -101,24 +145,47 @@ bool log_on(const struct log *log, enum log_level level)
 
 // --- one line ---------------------------------------------------------------------------------
 
-static void add_time(struct buf *b)
+// `n` digits with zeros in front.
+static void put_digits(char *at, int32_t v, int32_t n)
+{
+    for (int32_t i = n; i-- > 0; v /= 10)
+        at[i] = (char)('0' + v % 10);
+}
+
+static void write_second(char *text, int64_t second)
+{
+    struct civil c = civil_of(S(second));
+    memcpy(text, "0000-00-00T00:00:00.000Z", 25);
+    put_digits(text, c.year, 4);
+    put_digits(text + 5, c.month, 2);
+    put_digits(text + 8, c.day, 2);
+    put_digits(text + 11, c.hour, 2);
+    put_digits(text + 14, c.minute, 2);
+    put_digits(text + 17, c.second, 2);
+}
+
+static void add_time(struct log *log, struct buf *b)
 {
     struct timespec t;
+    char text[sizeof log->time], *at = log->parent ? log->time : text;
     clock_gettime(CLOCK_REALTIME, &t);
-    struct civil c = civil_of((int64_t)t.tv_sec * 1000000);
-    buf_printf(b, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", c.year, c.month, c.day, c.hour, c.minute,
-               c.second, (int)(t.tv_nsec / 1000000));
+    if (!log->parent || log->time_s != t.tv_sec) {
+        log->time_s = log->parent ? t.tv_sec : log->time_s;
+        write_second(at, t.tv_sec);
+    }
+    put_digits(at + 20, (int32_t)(t.tv_nsec / 1000000), 3);
+    buf_add(b, at, sizeof log->time - 1);
 }
 
 // Bare in a text line: what cannot be taken for the end of the value or for another field.
 static bool is_plain(struct str s)
 {
-    for (size_t i = 0; i < s.n; i++) {
-        unsigned char c = (unsigned char)s.p[i];
-        if (c <= ' ' || c >= 0x7f || c == '"' || c == '\\' || c == '=')
-            return false;
-    }
-    return s.n > 0;
+    static const bool plain[256] = {
+        ['!'] = true, ['#' ... '<'] = true, ['>' ... '['] = true, [']' ... '~'] = true};
+    bool all = s.n > 0;
+    for (size_t i = 0; i < s.n; i++)
+        all &= plain[(unsigned char)s.p[i]];
+    return all;
 }
 
 static void add_text(struct buf *b, struct str s, bool json)
@@ -145,13 +212,13 @@ static void add_value(struct buf *b, const struct log_field *f, bool json)
 {
     switch (f->kind) {
     case LOG_STR: add_text(b, f->v.s, json); break;
-    case LOG_INT: buf_printf(b, "%lld", (long long)f->v.i); break;
-    case LOG_BOOL: buf_printf(b, "%s", f->v.i ? "true" : "false"); break;
+    case LOG_INT: buf_int(b, f->v.i); break;
+    case LOG_BOOL: buf_add_str(b, f->v.i ? STR("true") : STR("false")); break;
     case LOG_NUM:
         if (isfinite(f->v.d))
             buf_printf(b, "%.6g", f->v.d);
         else
-            buf_printf(b, json ? "null" : "none");
+            buf_add_str(b, json ? STR("null") : STR("none"));
         break;
     }
 }
@@ -160,7 +227,9 @@ static void add_value(struct buf *b, const struct log_field *f, bool json)
 static bool add_field(struct buf *b, const struct log_field *f, bool json)
 {
     size_t before = b->to;
-    buf_printf(b, json ? ",\"%s\":" : " %s=", f->name);
+    buf_add_str(b, json ? STR(",\"") : STR(" "));
+    buf_add_str(b, f->name);
+    buf_add_str(b, json ? STR("\":") : STR("="));
     add_value(b, f, json);
     if (!b->overflow)
         return true;
@@ -169,18 +238,19 @@ static bool add_field(struct buf *b, const struct log_field *f, bool json)
     return false;
 }
 
-static void write_line(struct log *log, struct str line)
+static void write_line(struct log *log, enum log_level level, struct str line)
 {
-    pthread_mutex_lock(&log->lock);
-    while (line.n) {
-        ssize_t n = write(log->fd, line.p, line.n);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            break;  // a full disk or a closed pipe: there is nobody to tell
-        line = str_skip(line, (size_t)n);
+    if (!log->parent) {
+        write_text(log, line);
+        return;
     }
-    pthread_mutex_unlock(&log->lock);
+    if (buf_len(&log->kept) + line.n > KEPT_BYTES)
+        write_kept(log);
+    if (buf_len(&log->kept) == 0 && level > LOG_WARN)
+        loop_after_turn(log->loop, write_kept, log);
+    buf_add_str(&log->kept, line);
+    if (level <= LOG_WARN)
+        write_kept(log);
 }
 
 void log_fields(struct log *log, enum log_level level, const char *event, const struct log_field *f,
@@ -193,17 +263,20 @@ void log_fields(struct log *log, enum log_level level, const char *event, const 
     char array[LINE_BYTES];
     struct buf b = {.p = array, .size = sizeof array, .limit = sizeof array - 1 - TAIL_BYTES};
     bool cut = false;
+    struct str name = str_of(level_names[level]), blanks = str_skip(STR("      "), name.n);
     if (log->json)
         buf_lit(&b, "{\"time\":\"");
-    add_time(&b);
-    buf_printf(&b, log->json ? "\",\"level\":\"%s\",\"event\":\"%s\"" : " %-5s %s",
-               level_names[level], event);
+    add_time(log, &b);
+    if (log->json)
+        buf_join(&b, STR("\",\"level\":\""), name, STR("\",\"event\":\""), str_of(event), STR("\""));
+    else
+        buf_join(&b, STR(" "), name, blanks, str_of(event));
     for (size_t i = 0; i < n; i++)
-        if (f[i].name && !add_field(&b, &f[i], log->json))
+        if (f[i].name.n && !add_field(&b, &f[i], log->json))
             cut = true;
     b.limit = sizeof array - 1;
     if (cut)
-        buf_printf(&b, log->json ? ",\"cut\":true" : " cut=true");
-    buf_printf(&b, log->json ? "}\n" : "\n");
-    write_line(log, buf_str(&b));
+        buf_add_str(&b, log->json ? STR(",\"cut\":true") : STR(" cut=true"));
+    buf_add_str(&b, log->json ? STR("}\n") : STR("\n"));
+    write_line(log, level, buf_str(&b));
 }

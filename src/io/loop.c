@@ -105,6 +105,11 @@ static void arm(struct loop *l)
     l->armed_ms = due_ms;
 }
 
+static bool may_send(struct loop *l)
+{
+    return !l->before_sends || l->before_sends(l->before_sends_arg);
+}
+
 static void end_turn(struct loop *l)
 {
     turn_begin(l);
@@ -113,7 +118,8 @@ static void end_turn(struct loop *l)
     struct calls after = l->after;
     l->after = (struct calls){0};
     calls_run(&after);
-    while (l->corked)
+    // A connection that is written may fail, and its owner may send elsewhere: asked each time.
+    while (may_send(l) && l->corked)
         conn_flush(l->corked);
     arm(l);
     l->asleep = true;
@@ -127,6 +133,12 @@ static void on_sleep(uv_prepare_t *prepare)
 void loop_after_turn(struct loop *l, void (*fn)(void *arg), void *arg)
 {
     calls_add(&l->after, fn, arg);
+}
+
+void loop_before_sends(struct loop *l, bool (*fn)(void *arg), void *arg)
+{
+    l->before_sends = fn;
+    l->before_sends_arg = arg;
 }
 
 // --- calls of other threads -------------------------------------------------------------------
@@ -274,7 +286,9 @@ void loop_free(struct loop *l)
     uv_walk(&l->uv, close_rest, NULL);
     names_release(l);
     uv_run(&l->uv, UV_RUN_DEFAULT);  // until all are closed, and no DNS question is under way
-    names_release(l);                // an answer may still have come
+    calls_run(&l->after);            // what those put off who were told of their end
+    l->after = (struct calls){0};
+    names_release(l);  // an answer may still have come
     CHECK(uv_loop_close(&l->uv) == 0);
     CHECK(!l->conns);
     uv_mutex_destroy(&l->lock);
@@ -283,7 +297,13 @@ void loop_free(struct loop *l)
     heap_release(&l->timers);
     buf_release(&l->plain);
     buf_release(&l->wire);
+    spares_release(&l->spares);
     free(l);
+}
+
+struct spares *loop_spares(struct loop *l)
+{
+    return &l->spares;
 }
 
 int64_t loop_now_us(const struct loop *l)

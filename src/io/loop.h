@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/heap.h"
+#include "base/spare.h"
 
 struct loop;
 
@@ -20,12 +21,16 @@ void loop_run(struct loop *l);    // until loop_stop()
 void loop_stop(struct loop *l);   // from its own thread; others: loop_post() a call of it
 int64_t loop_now_us(const struct loop *l);   // monotonic, as of the start of this turn
 int64_t loop_wall_us(const struct loop *l);  // since 1970, as of the start of this turn
+struct spares *loop_spares(struct loop *l);  // memory for short-lived buffers of its thread
 int64_t clock_now_us(void);                  // monotonic, read now: the clock of loop_now_us
 // Calls `fn(arg)` on the loop's thread, soon. The one call that any thread may make.
 void loop_post(struct loop *l, void (*fn)(void *arg), void *arg);
 // Calls `fn(arg)` once at the end of this turn, after all events and before sleeping.
 // What `fn` adds comes at the end of the next turn, which then follows without sleep.
 void loop_after_turn(struct loop *l, void (*fn)(void *arg), void *arg);
+// Calls `fn(arg)` at the end of each turn, behind all other calls, before corked connections are
+// written and again behind each of them. False: they stay corked until a later turn. One a loop.
+void loop_before_sends(struct loop *l, bool (*fn)(void *arg), void *arg);
 // Calls `fn(arg)` on the loop each time the process gets this signal, until loop_free().
 void loop_on_signal(struct loop *l, int number, void (*fn)(void *arg), void *arg);
 
@@ -68,7 +73,8 @@ size_t conn_pending(const struct conn *c);   // bytes kept that the socket has n
 void conn_marks(struct conn *c, size_t high, size_t low);
 void conn_pause(struct conn *c);             // read no more from the socket until conn_resume()
 void conn_resume(struct conn *c);
-void conn_close(struct conn *c);             // sends what is pending (for at most 5 s), then closes
+// Sends what is pending, then closes; cut when the other side takes less than 64 KiB of it in 5 s.
+void conn_close(struct conn *c);
 void conn_abort(struct conn *c);             // closes at once, with a reset if anything was unread
 bool conn_closing(const struct conn *c);
 struct str conn_peer(const struct conn *c);  // "127.0.0.1:50312", borrowed from it

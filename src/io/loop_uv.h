@@ -4,9 +4,8 @@
 //           -> connect.c  a connection until it is open: DNS, TCP, CONNECT, TLS
 //           -> listen.c   new connections
 //           -> spawn.c    children that exit
-//           -> loop.c     calls of other threads; at the end of each turn timers,
-//           loop_after_turn(),
-//                         corked connections; then sleep
+//           -> loop.c     calls of other threads; at the end of each turn timers, then what
+//                         loop_after_turn() was given, then corked connections; then sleep
 //
 // A turn is all that happens between two sleeps. Whatever libuv calls first calls turn_begin(),
 // which reads the clock once.
@@ -27,11 +26,12 @@ enum {
     PENDING_LOW = 64 * 1024,          // ... and fell below this
     PENDING_MAX = 512 * 1024 * 1024,  // a caller that sends on in spite of conn_pending() ends here
     SCRATCH_KEEP = 1024 * 1024,       // a larger scratch buffer is given back after use
+    CLOSE_BYTES = 64 * 1024,          // a reader that takes less of an answer's end is stuck
     ADDRESSES = 8,                    // of one name
     NAMES = 16,                       // in the DNS cache
 };
 
-#define CLOSE_US S(5)   // what is pending has this long to leave
+#define CLOSE_US S(5)   // what is pending has this long to leave, and again after CLOSE_BYTES of it
 #define LINGER_US S(2)  // then the other side has this long to close, so that no reset cuts the end
 #define STAGGER_US MS(250)
 #define NAME_US S(30)  // life of a cached DNS answer
@@ -72,7 +72,9 @@ struct loop {
     int64_t wall_minus_now_us, wall_read_us;
     uint64_t armed_ms;  // the waker's time; UINT64_MAX: not set
     struct heap timers;
-    struct calls after;   // loop_after_turn()
+    struct calls after;               // loop_after_turn()
+    bool (*before_sends)(void *arg);  // loop_before_sends(); NULL: none
+    void *before_sends_arg;
     uv_mutex_t lock;      // guards `posted`
     struct calls posted;  // loop_post()
     struct conn *conns;   // all of them
@@ -80,6 +82,7 @@ struct loop {
     struct listener *listeners;
     struct lookup *lookups;  // DNS questions under way
     struct name names[NAMES];
+    struct spares spares;
     struct buf plain, wire;  // scratch of TLS, empty between events
     char read[READ_BYTES];
 };
@@ -117,6 +120,7 @@ struct conn {
     enum err why;
     enum conn_phase phase;
     size_t high, low;  // marks of what is pending
+    size_t unsent;     // closing: what was pending when it was looked at last
     bool paused, eof, above, corked;
 };
 

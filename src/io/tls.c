@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <stdatomic.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -339,9 +340,27 @@ bool tls_resumed(const struct tls *t)
 
 // --- digests and chance -----------------------------------------------------------------------
 
+static EVP_MD *fetched_sha256;
+
+static void fetch_sha256(void)
+{
+    fetched_sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+    CHECK(fetched_sha256);
+}
+
 void sha256(unsigned char out[32], struct str in)
 {
-    CHECK(EVP_Digest(in.p ? in.p : "", in.n, out, NULL, EVP_sha256(), NULL));
+    // Found once: EVP_sha256() is looked up by its name each time, which takes longer than a key.
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, fetch_sha256);
+    // A context is made for more than one digest: one is kept for whoever comes next.
+    static _Atomic(EVP_MD_CTX *) spare;
+    EVP_MD_CTX *ctx = atomic_exchange(&spare, NULL);
+    if (!ctx)
+        ctx = EVP_MD_CTX_new();
+    CHECK(ctx && EVP_DigestInit_ex(ctx, fetched_sha256, NULL) &&
+          EVP_DigestUpdate(ctx, in.p ? in.p : "", in.n) && EVP_DigestFinal_ex(ctx, out, NULL));
+    EVP_MD_CTX_free(atomic_exchange(&spare, ctx));
 }
 
 void hex_of(char *out, const unsigned char *in, size_t n)

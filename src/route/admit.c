@@ -125,7 +125,7 @@ static enum route_bar lasting(const struct route *r, const struct look *l, const
     if (o->fixed)
         return o->fixed;
     if (r->live->pools[o->place].absent)
-        return ROUTE_BAR_INACTIVE;
+        return ROUTE_BAR_ABSENT;
     return r->memo->active[o->pool] ? ROUTE_MAY : ROUTE_BAR_INACTIVE;
 }
 

@@ -112,19 +112,43 @@ void commit_bind(const struct route *r, struct offer *o)
     }
 }
 
-// Brings its share, and whether it is used up for good, up to this time.
-static void see(struct route *r, const struct commit *m, int64_t now_us, int64_t wall_us)
+static double share_at(const struct route *r, const struct commit *m, int64_t now_us)
+{
+    const struct live *l = r->live;
+    int64_t step_us = now_us & ~(int64_t)(FADE_US - 1);
+    return l->wall_known ? pace_share(&l->contracts[m->place].pace, &m->terms, step_us + l->wall_us)
+                         : 0;
+}
+
+double commit_share(const struct route *r, const struct offer *o, int64_t now_us)
+{
+    return share_at(r, &r->commits[o->commit], now_us);
+}
+
+// Nothing more may be used, or may again.
+static void see_stop(struct route *r, const struct commit *m, int64_t now_us, int64_t wall_us)
 {
     struct live_contract *c = &r->live->contracts[m->place];
-    bool moved = pace_see(&c->pace, &m->terms, wall_us);
     bool stops = m->never && pace_is_spent(&c->pace), stopped = c->stop_until_us > now_us;
-    if (stops != stopped) {
-        bool ends = c->pace.until_us < NEVER && c->pace.until_us > wall_us;
-        c->stop_until_us = !stops ? 0 : ends ? now_us + (c->pace.until_us - wall_us) : NEVER;
-        r->live->version += !stops;
-    }
-    if (moved || stops != stopped)
-        live_changed(r->live, -1 - m->place);
+    if (stops == stopped)
+        return;
+    bool ends = c->pace.until_us < NEVER && c->pace.until_us > wall_us;
+    c->stop_until_us = !stops ? 0 : ends ? now_us + (c->pace.until_us - wall_us) : NEVER;
+    r->live->version += !stops;
+    live_changed(r->live, -1 - m->place);
+}
+
+// Requests say how far the clocks are apart. A wall clock that is set changes all shares.
+static void see_wall(struct route *r, int64_t wall_us)
+{
+    struct live *l = r->live;
+    int64_t off_us = wall_us - l->wall_us;
+    if (l->wall_known && off_us < S(1) && off_us > -S(1))
+        return;
+    l->wall_known = true;
+    l->wall_us = wall_us;
+    for (int32_t i = 0; i < l->n_contracts; i++)
+        live_changed(l, -1 - i);
 }
 
 void commit_used(struct route *r, const struct offer *o, double units, int64_t now_us,
@@ -132,11 +156,13 @@ void commit_used(struct route *r, const struct offer *o, double units, int64_t n
 {
     const struct commit *m = &r->commits[o->commit];
     struct live_contract *c = &r->live->contracts[m->place];
-    // A request that ends in a new period counts there.
-    if (wall_us >= c->pace.until_us)
-        see(r, m, now_us, wall_us);
+    see_wall(r, wall_us - now_us);
+    double before = share_at(r, m, now_us);
+    pace_see(&c->pace, &m->terms, wall_us);
     pace_use(&c->pace, units);
-    see(r, m, now_us, wall_us);
+    if (share_at(r, m, now_us) != before)
+        live_changed(r->live, -1 - m->place);
+    see_stop(r, m, now_us, wall_us);
 }
 
 void commit_set(struct route *r, int32_t contract, double used, int64_t now_us, int64_t wall_us)
@@ -144,9 +170,11 @@ void commit_set(struct route *r, int32_t contract, double used, int64_t now_us, 
     const struct commit *m = &r->commits[contract];
     if (m->place < 0)
         return;
-    see(r, m, now_us, wall_us);
+    see_wall(r, wall_us - now_us);
+    pace_see(&r->live->contracts[m->place].pace, &m->terms, wall_us);
     r->live->contracts[m->place].pace.used = used > 0 ? used : 0;
-    see(r, m, now_us, wall_us);
+    live_changed(r->live, -1 - m->place);
+    see_stop(r, m, now_us, wall_us);
 }
 
 int64_t commit_stop_us(const struct route *r, const struct offer *o)

@@ -80,13 +80,13 @@ static void fill_load(const struct offer *o, const struct live_pool *lp, struct 
 }
 
 static void fill_price(const struct route *r, const struct offer *o, const struct live_pool *lp,
-                       struct candidates *c, struct candidates_more *m, int k)
+                       int64_t fresh_us, struct candidates *c, struct candidates_more *m, int k)
 {
     c->input[k] = o->input_nusd;
     c->output[k] = o->output_nusd;
     m->capacity[k] = 0;
     if (o->commit >= 0 && r->policy->paced) {
-        double share = pace_share(&r->live->contracts[r->commits[o->commit].place].pace);
+        double share = commit_share(r, o, fresh_us);
         c->input[k] = share * o->beyond_input_nusd;
         c->output[k] = share * o->beyond_output_nusd;
         m->capacity[k] = share * o->beyond_hold_nusd;
@@ -125,7 +125,7 @@ static void lane_fill(const struct route *r, const struct list *l, int32_t i)
     struct candidates_more *m = &l->more[i / LANES];
     int k = i % LANES;
     fill_load(o, lp, c, m, k);
-    fill_price(r, o, lp, c, m, k);
+    fill_price(r, o, lp, l->fresh_us, c, m, k);
     double ratio = learn_ratio_ttft(pair, l->fresh_us);
     c->ttft_ratio[k] = ratio * (1 + learn_fail_load(pair, l->fresh_us));
     c->step_ratio[k] = learn_ratio_per_token(pair, l->fresh_us);

@@ -61,7 +61,9 @@ struct live {
     int32_t *index;       // [index_size] of pools by key, open addressing; 0: empty, else place + 1
     uint32_t index_size;  // a power of two, at least twice max_pools
     uint64_t turns;       // requests sent so far
-    uint64_t version;     // changes whenever a waiting request might go that could not before
+    int64_t wall_us;      // what to add to the time of a call for wall time, as a request said
+    bool wall_known;
+    uint64_t version;  // changes whenever a waiting request might go that could not before
 
     // What has changed, for routers that keep what they worked out of it: the newest of `changes`
     // at changed[(changes - 1) % LIVE_CHANGES], a pool's place or -1 - a contract's.

@@ -51,34 +51,16 @@ static void period_of(struct pace *c, const struct pace_terms *t, int64_t wall_u
         c->amount *= (double)(c->until_us - c->from_us) / (double)(until_us - from_us);
 }
 
-static int32_t share_of(const struct pace *c, int64_t wall_us)
+void pace_see(struct pace *c, const struct pace_terms *t, int64_t wall_us)
 {
-    if (!(c->used < c->amount))
-        return PACE_STEPS;
-    if (c->until_us == NEVER || c->until_us <= c->from_us)
-        return 0;
-    double length = (double)(c->until_us - c->from_us), gone = (double)(wall_us - c->from_us);
-    double t = gone < 0 ? 0 : gone / length, x = c->used / c->amount;
-    if (t >= 1)
-        return 0;
-    double share = 0.5 + (x - t) / ((1 - t) * 2 * PACE_BAND);  // 1 - q = (x - t) / (1 - t)
-    if (share <= 0)
-        return 0;
-    return share >= 1 ? PACE_STEPS : (int32_t)(share * PACE_STEPS + 0.5);
-}
-
-bool pace_see(struct pace *c, const struct pace_terms *t, int64_t wall_us)
-{
-    int32_t before = c->share;
     bool none = c->from_us == 0 && c->until_us == 0;
-    if (none || wall_us >= c->until_us || wall_us < c->from_us) {
-        int64_t from_us = c->from_us;
-        period_of(c, t, wall_us);
-        if (!none && c->from_us != from_us)
-            c->used = 0;
-    }
-    c->share = share_of(c, wall_us);
-    return c->share != before;
+    int64_t from_us = c->from_us;
+    c->seen_us = wall_us;
+    if (!none && wall_us >= c->from_us && wall_us < c->until_us)
+        return;
+    period_of(c, t, wall_us);
+    if (!none && c->from_us != from_us)
+        c->used = 0;
 }
 
 void pace_use(struct pace *c, double units)
@@ -87,9 +69,22 @@ void pace_use(struct pace *c, double units)
         c->used += units;
 }
 
-double pace_share(const struct pace *c)
+double pace_share(const struct pace *c, const struct pace_terms *t, int64_t wall_us)
 {
-    return (double)c->share / PACE_STEPS;
+    struct pace now = *c;
+    pace_see(&now, t, wall_us);
+    if (!(now.used < now.amount))
+        return 1;
+    if (now.until_us == NEVER || now.until_us <= now.from_us)
+        return 0;
+    double length = (double)(now.until_us - now.from_us), past = (double)(wall_us - now.from_us);
+    double gone = past < 0 ? 0 : past / length, x = now.used / now.amount;
+    if (gone >= 1)
+        return 0;
+    double share = 0.5 + (x - gone) / ((1 - gone) * 2 * PACE_BAND);  // 1 - q = (x - t) / (1 - t)
+    if (share <= 0)
+        return 0;
+    return share >= 1 ? 1 : (double)(int32_t)(share * PACE_STEPS + 0.5) / PACE_STEPS;
 }
 
 bool pace_is_spent(const struct pace *c)

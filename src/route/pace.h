@@ -19,7 +19,7 @@
 // descent (Balseiro, Lu and Mirrokni, 2023, Operations Research 71(1)). The straight line between
 // the two ends, and its width, are ours: no bound on regret is claimed for it.
 //
-// The share moves in steps of 1/PACE_STEPS, so that what is computed from it changes seldom.
+// The share moves in steps of 1/PACE_STEPS, so that what is worked out from it changes seldom.
 
 #ifndef CAUDAL_PACE_H
 #define CAUDAL_PACE_H
@@ -38,7 +38,7 @@ struct pace_terms {  // of one contract
 struct pace {                   // state of one contract
     int64_t from_us, until_us;  // of the period that `used` counts; both 0: none yet
     double amount, used;        // of this period, in the commitment's unit
-    int32_t share;              // of the price beyond, in PACE_STEPS
+    int64_t seen_us;            // the latest time it was brought to
 };
 
 // Months, quarters and years are those of the calendar in UTC; the first and the last of a contract
@@ -46,12 +46,11 @@ struct pace {                   // state of one contract
 // free until it is used up. What was not used when a period ends is lost (make-up rights are not
 // counted).
 //
-// Brings `c` to `wall_us`: begins its period anew, finds its share. True when the share has moved.
-bool pace_see(struct pace *c, const struct pace_terms *t, int64_t wall_us);
-// So many units more were used. Call pace_see() after it.
-void pace_use(struct pace *c, double units);
-// Of the price beyond, 0 to 1.
-double pace_share(const struct pace *c);
+// Brings `c` to `wall_us`: begins a new period when that has come.
+void pace_see(struct pace *c, const struct pace_terms *t, int64_t wall_us);
+void pace_use(struct pace *c, double units);  // so many more were used
+// Of the price beyond, 0 to 1, at this time, were no more used until then.
+double pace_share(const struct pace *c, const struct pace_terms *t, int64_t wall_us);
 bool pace_is_spent(const struct pace *c);  // all of the amount is used
 
 #endif

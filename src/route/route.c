@@ -15,6 +15,7 @@ const char *route_bar_text(enum route_bar bar)
     case ROUTE_BAR_DEADLINE: return "it cannot answer in time";
     case ROUTE_BAR_TRIED: return "it has failed this request";
     case ROUTE_BAR_SPENT: return "money or quota is spent there";
+    case ROUTE_BAR_ABSENT: return "its engine is being started and is not ready yet";
     case ROUTE_BAR_INACTIVE: return "it is not active: phase, maintenance, purpose or disabled";
     case ROUTE_BAR_CONTEXT: return "the request is longer than its context";
     case ROUTE_BAR_REGION: return "the tenant's data may not go there";
@@ -185,7 +186,8 @@ struct route_commitment route_commitment(const struct route *r, int32_t contract
     if (place < 0)
         return (struct route_commitment){0};
     const struct pace *c = &r->live->contracts[place].pace;
-    return (struct route_commitment){c->amount, c->used, pace_share(c), c->from_us, c->until_us};
+    double share = pace_share(c, &r->commits[contract].terms, c->seen_us);
+    return (struct route_commitment){c->amount, c->used, share, c->from_us, c->until_us};
 }
 
 void route_commitment_used(struct route *r, int32_t contract, double used, int64_t now_us,

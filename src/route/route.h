@@ -50,6 +50,7 @@ enum route_bar {
     ROUTE_BAR_DEADLINE,   // it cannot answer in time
     ROUTE_BAR_TRIED,      // has failed this very request
     ROUTE_BAR_SPENT,      // money or quota at the supplier: out for minutes
+    ROUTE_BAR_ABSENT,     // an engine that is being started, or started again
     ROUTE_BAR_INACTIVE,   // no phase is active, maintenance, or not enabled
     ROUTE_BAR_CONTEXT,    // the request is longer than its context
     ROUTE_BAR_REGION,     // the tenant's data may not go there
@@ -154,7 +155,7 @@ int32_t route_explain(const struct route *r, const struct route_ask *ask, int64_
                       struct route_candidate *out, int32_t max);
 
 // A pool that is being started (an engine of ours) or is known to be gone is not a candidate until it is
-// ready: bar ROUTE_BAR_INACTIVE. Pools are ready when the router is made.
+// ready: bar ROUTE_BAR_ABSENT. Pools are ready when the router is made.
 void route_set_ready(struct route *r, int32_t pool, bool ready);
 
 // A share (0 to 1] of a pool's limits, slots and KV room from now on, on top of the portfolio's

@@ -176,6 +176,8 @@ void commit_bind(const struct route *r, struct offer *o);
 void commit_used(struct route *r, const struct offer *o, double units, int64_t now_us,
                  int64_t wall_us);
 void commit_set(struct route *r, int32_t contract, double used, int64_t now_us, int64_t wall_us);
+// Of the price beyond, inside its commitment; it moves at multiples of FADE_US and when it is used.
+double commit_share(const struct route *r, const struct offer *o, int64_t now_us);
 // Nothing may be used of its contract before; 0: not so.
 int64_t commit_stop_us(const struct route *r, const struct offer *o);
 

@@ -134,19 +134,28 @@ int32_t route_waiting(const struct route *r)
     return r->line->n;
 }
 
-// Shell's sort with Ciura's gaps: no memory, no recursion, and nearly sorted is nearly free.
-static void sort_groups(const struct route *r, int32_t *order, int32_t n)
+// line->order as a heap with the group that goes first on top: mostly it is the only one taken out.
+static void sift_down(const struct route *r, int32_t *order, int32_t n, int32_t i)
 {
-    static const int32_t gaps[] = {8858, 3937, 1750, 701, 301, 132, 57, 23, 10, 4, 1};
-    for (size_t k = 0; k < COUNTOF(gaps); k++) {
-        int32_t gap = gaps[k];
-        for (int32_t i = gap; i < n; i++) {
-            int32_t g = order[i], j = i;
-            for (; j >= gap && line_goes_first(r, g, order[j - gap]); j -= gap)
-                order[j] = order[j - gap];
-            order[j] = g;
-        }
+    int32_t g = order[i];
+    for (int32_t c = 2 * i + 1; c < n; c = 2 * i + 1) {
+        if (c + 1 < n && line_goes_first(r, order[c + 1], order[c]))
+            c++;
+        if (!line_goes_first(r, order[c], g))
+            break;
+        order[i] = order[c];
+        i = c;
     }
+    order[i] = g;
+}
+
+static int32_t take_first(const struct route *r, int32_t *order, int32_t n)
+{
+    int32_t g = order[0];
+    order[0] = order[n - 1];
+    if (n > 1)
+        sift_down(r, order, n - 1, 0);
+    return g;
 }
 
 static bool next_too_late(struct route *r, struct route_woken *out, int64_t now_us)
@@ -245,9 +254,10 @@ bool route_next(struct route *r, struct route_woken *out, int64_t now_us)
     const struct route_ask *some = &l->waiters[l->late].ask;
     lanes_see_wall(r, some->wall_us + (now_us - some->arrived_us));
     int32_t n = look_together(r, now_us);
-    sort_groups(r, l->order, n);
-    for (int32_t k = 0; k < n; k++) {
-        int32_t i = l->groups[l->order[k]].root;
+    for (int32_t i = n / 2 - 1; i >= 0; i--)
+        sift_down(r, l->order, n, i);
+    for (; n > 0; n--) {
+        int32_t i = l->groups[take_first(r, l->order, n)].root;
         struct waiter *w = &l->waiters[i];
         int64_t timed_us;
         struct route_decision d = route_decide(r, &w->ask, 0, now_us, &timed_us);

@@ -377,6 +377,18 @@ static void read_url(struct reader *r, const struct yaml_node *node, struct str 
     *out = strip_slashes(url);
 }
 
+// It goes into a header as it is, where a line break would begin another.
+static void read_secret(struct reader *r, const struct yaml_node *node, struct str *out)
+{
+    bool ok = is_scalar(r, node, "text");
+    for (size_t i = 0; ok && i < node->text.n; i++)
+        ok = (unsigned char)node->text.p[i] >= ' ' && node->text.p[i] != 0x7f;
+    if (ok)
+        add_secret(r, *out = node->text);
+    else if (node->kind == YAML_SCALAR && !yaml_is_null(node))
+        bad(r, node->place, "holds a line break or another control character, expected text");
+}
+
 static void read_texts(struct reader *r, const struct yaml_node *node, const struct field *f,
                        char *object)
 {
@@ -455,12 +467,7 @@ void read_field(struct reader *r, const struct yaml_node *node, const struct fie
         if (is_scalar(r, node, "text"))
             ((struct source *)at)->text = node->text;
         break;
-    case KIND_SECRET:
-        if (is_scalar(r, node, "text")) {
-            *(struct str *)at = node->text;
-            add_secret(r, node->text);
-        }
-        break;
+    case KIND_SECRET: read_secret(r, node, at); break;
     case KIND_URL: read_url(r, node, at); break;
     case KIND_BOOL: read_bool(r, node, at); break;
     case KIND_COUNT:

@@ -31,6 +31,9 @@ enum { JSON_DEPTH_MAX = 128 };
 // half a surrogate pair ("\ud800" alone) are not. `diag` says what and near which byte.
 MUST_USE enum err json_validate(struct str text, struct diag *diag);
 bool json_utf8_valid(struct str text);
+// The string whose opening quote is at `p`, before `end`: where it ends, behind its closing quote, and
+// how long it is without quotes and with escapes undone. NULL: no valid string.
+const char *json_text_end(const char *p, const char *end, size_t *bytes);
 
 // Walks the members of the object (or the items of the array, key empty) that starts at `text.p[0]`
 // (white space may stand before it, anything behind it). The text must have been validated; walking

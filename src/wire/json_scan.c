@@ -97,6 +97,31 @@ static bool scan_string(struct scan *s)
     }
 }
 
+const char *json_text_end(const char *p, const char *end, size_t *bytes)
+{
+    if (p == end || *p != '"')
+        return NULL;
+    const char *at = p + 1;
+    bool escaped = false;
+    while ((at = string_stop(at, end)) < end && *at == '\\') {
+        uint32_t c;
+        escaped = true;
+        if (!json_escape_read(&at, end, &c))
+            return NULL;
+    }
+    if (at == end || *at != '"')
+        return NULL;
+    struct str text = {p + 1, (size_t)(at - p) - 1};
+    char any = 0;
+    for (size_t i = 0; i < text.n; i++)
+        any |= text.p[i];
+    if ((any & 0x80) && !json_utf8_valid(text))
+        return NULL;
+    struct json_span whole = {.kind = JSON_STRING, .n = text.n + 2};
+    *bytes = escaped ? json_string_bytes((struct str){p, text.n + 2}, whole) : text.n;
+    return at + 1;
+}
+
 static bool scan_digits(struct scan *s)
 {
     const char *from = s->p;

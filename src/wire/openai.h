@@ -56,9 +56,11 @@ struct openai_event {     // what one event (or a whole unary answer) says
     bool done;            // [DONE]
     bool error;           // an error object, at the top
     bool usage_only;      // choices empty and usage there: the extra chunk
-    bool json;            // it is valid JSON
+    bool json;            // it is a JSON object
     int32_t pieces;       // deltas with content, as a count of tokens when no usage comes
     int32_t content_bytes;
+    int32_t texts;        // strings that content_bytes counts
+    struct json_span text_at;             // the last of them
     struct json_span model_at, usage_at;  // n 0: absent; usage_at includes no comma; it is there for
                                           // "usage":null too (kind JSON_NULL, usage.said false)
     size_t usage_key_at;                  // the opening quote of its key

@@ -114,6 +114,8 @@ static bool add_text(struct answer *a, const struct json_walk *at)
         return false;
     size_t n = at->value_escaped ? json_string_bytes(at->text, at->value) : at->value.n - 2;
     a->ev->content_bytes = at_most_i32((int64_t)a->ev->content_bytes + (int64_t)n);
+    a->ev->texts++;
+    a->ev->text_at = at->value;
     return true;
 }
 
@@ -341,9 +343,9 @@ void openai_event_read(struct openai_event *out, enum surface surface, struct st
     out->done = str_starts(data, STR("[DONE]"));
     if (out->done || json_validate(data, NULL) != ERR_NONE)
         return;
-    out->json = true;
     if (!json_walk_once(&w, data) || w.array)
         return;
+    out->json = true;
     if (typed)
         a.type = type_of(data, event_name);
     while (json_step(&w)) {

@@ -174,7 +174,8 @@ static enum err read_count(struct reader *r, const char *name, struct json_span 
             return wrong_type(r, name, "an integer", v);
         n = *json_slice(r->rq->body, v).p == '-' ? INT64_MIN : INT64_MAX;
     }
-    snprintf(r->rq->param, sizeof r->rq->param, "%s", name);
+    if (n < least || n > most)
+        snprintf(r->rq->param, sizeof r->rq->param, "%s", name);
     if (n < least)
         return diag_set(r->diag, ERR_INVALID,
                         "Invalid '%s': integer below minimum value. Expected a value >= %d.", name,
@@ -183,7 +184,6 @@ static enum err read_count(struct reader *r, const char *name, struct json_span 
         return diag_set(r->diag, ERR_INVALID,
                         "Invalid '%s': integer above maximum value. Expected a value <= %d.", name,
                         most);
-    r->rq->param[0] = 0;
     *out = (int32_t)n;
     return ERR_NONE;
 }

@@ -33,8 +33,12 @@ static void add_name(struct buf *out, struct str s)
 static bool write_edits(struct buf *out, struct str text, const struct edit *edits, size_t n)
 {
     bool overflow = out->overflow;
-    size_t before = buf_len(out), from = 0;
+    size_t before = buf_len(out), from = 0, more = 0;
     bool swapped = n == 2 && edits[1].at < edits[0].at;
+    char *at;
+    for (size_t i = 0; i < n; i++)
+        more += edits[i].name.n + edits[i].bytes.n + 2;
+    buf_reserve(out, text.n + more, &at);  // where that is too much, the pieces may still fit
     out->overflow = false;
     for (size_t i = 0; i < n; i++) {
         const struct edit *e = &edits[swapped ? n - 1 - i : i];

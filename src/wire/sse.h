@@ -34,6 +34,12 @@ void sse_release(struct sse *s);
 //   Errors  ERR_LIMIT  an event is longer than its limit
 MUST_USE enum err sse_next(struct sse *s, struct str *in, struct sse_event *ev, bool *got);
 
+// Nothing of the next event has come: what does may as well be read by somebody else, event by event.
+static inline bool sse_is_between(const struct sse *s)
+{
+    return buf_len(&s->kept) == 0 && s->open_n == 0 && !s->after_cr && s->bom_passed;
+}
+
 // At the end of the stream: an event without its blank line. WHATWG discards it; for a supplier the
 // data "[DONE]" counts and anything else is a truncation. True when there was one.
 bool sse_end(struct sse *s, struct sse_event *ev);

@@ -1,6 +1,7 @@
 """The official Anthropic client for Python as the judge of /v1/messages."""
 
 import asyncio
+import hashlib
 import json
 import time
 import unittest
@@ -137,7 +138,6 @@ class Failures(unittest.TestCase):
             until(lambda: fleet.sim.calls()["now"] == 0, "the supplier's call to be cancelled")
 
     def test_a_wrong_key(self):
-        import hashlib
         key = "sha256:" + hashlib.sha256(b"sk-app").hexdigest()
         with sim_fleet(more=f"tenants: {{app: {{keys: ['{key}']}}}}") as fleet:
             with fleet.anthropic(api_key="sk-app") as client:  # sent as x-api-key

@@ -218,6 +218,25 @@ class BeforeContent(TwoPools):
             self.assertEqual(gw.post(CHAT, chat("x")).status, 400)
         self.assertEqual(self.calls(), (6, 0))
 
+    def test_a_client_in_a_hurry_opens_no_breaker(self):
+        gw = self.gateway(self.a, self.b, "breaker: {failures: 2, open: 60 s}", first_byte="60 s")
+        self.a.faults("stall-before")
+        for _ in range(3):
+            self.assertEqual(gw.post(CHAT, chat("x"), {"x-stainless-timeout": "0.3"}).status, 504)
+        self.a.faults()
+        self.assert_whole(gw.post(CHAT, chat("x")), "a")
+
+    def test_an_answer_in_one_piece_is_no_stream(self):
+        with Recorder() as there:  # it does not know `stream`, and an SDK would read nothing from it
+            gw = self.gateway(there, self.b, PATIENT)
+            self.assert_whole(gw.post(CHAT, chat("x", stream=True)), "b")
+            self.assertEqual(gw.metric("caudal_attempts_total", pool="a", outcome="garbage"), 1)
+
+    def test_json_that_is_no_object_is_no_answer(self):
+        with Recorder(lambda r: json_answer(b'["hello"]')) as there:
+            gw = self.gateway(there, self.b, PATIENT)
+            self.assert_whole(gw.post(CHAT, chat("x")), "b")
+
     def test_attempts_have_a_number(self):
         with Sim("--instant") as c:
             extra = f"  c: {{api: openai, url: {c.url}, key: k, serves: {{m: {{price: {DEAR}}}}}}}\n"

@@ -157,6 +157,16 @@ static void secrets_are_in_no_message(void)
     }
 }
 
+static void a_secret_that_would_end_its_header_is_refused(void)
+{
+    struct load l;
+    load(&l, "caudal: 1\npools:\n  a: {api: openai, url: 'http://x/v1', serves: [m], "
+             "key: \"abc\\r\\nX-Evil: 1\"}\n");
+    EXPECT(l.e && says(&l, "3:58: pools.a.key: holds a line break"), "%s", said(&l));
+    EXPECT(!says(&l, "abc"), "%s", said(&l));
+    drop(&l);
+}
+
 static void secrets_are_listed_to_be_hidden(void)
 {
     struct load l;
@@ -555,6 +565,7 @@ int main(int argc, char **argv)
     TEST(the_smallest_file_is_enough);
     TEST(all_problems_are_told_at_once_with_place_and_path);
     TEST(secrets_are_in_no_message);
+    TEST(a_secret_that_would_end_its_header_is_refused);
     TEST(secrets_are_listed_to_be_hidden);
     TEST(references_are_expanded_everywhere_but_the_port_of_an_engine);
     TEST(engines_must_say_where_the_port_goes);

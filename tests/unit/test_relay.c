@@ -1,8 +1,10 @@
 // The relay changes what it must and nothing else, at every cut of the supplier's bytes.
 
+#include "base/rng.h"
 #include "gateway/relay.h"
 #include "lib/test.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 struct fixture {
@@ -160,6 +162,74 @@ static void a_stream_between_events_holds_no_memory(void)
     done(&f);
 }
 
+// One event of a random stream: few kinds, many texts, now and then a byte that is wrong.
+static void add_random_event(struct buf *b, struct rng *r)
+{
+    static const char *const texts[] = {"",      " word", "caf\xc3\xa9", "a\\nb", "\\\"q\\\"",  "\\ud83d\\ude00", "\\ud800",
+                                        "\xff",  "\x01",  "a\"b",       "\\x",  "long long long", "\xe2\x82"};
+    static const char *const kinds[] = {
+        "data: {\"model\":\"theirs\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"%s\"}}],\"usage\":null}\n\n",
+        "data: {\"usage\":null,\"model\":\"ours\",\"choices\":[{\"delta\":{\"content\":\"%s\"}}]}\n\n",
+        "data: {\"choices\":[{\"delta\":{\"content\":\"%s\"}}],\"model\":\"theirs\"}\r\n\r\n",
+        ": still here\n\ndata: {\"model\":\"the\\u0069rs\",\"choices\":[{\"text\":\"%s\"}],\"usage\":null}\n\n",
+        "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"delta\":{\"text\":\"%s\"}}\n\n",
+        "data: {\"model\":\"theirs\",\"choices\":[{\"delta\":{\"content\":\"%s\",\"reasoning\":\"b\"}}]}\n\n",
+        "data: {\"choices\":[{\"delta\":{\"content\":\"%s\"},\"finish_reason\":\"stop\"}]}\n\n",
+        "data:{\"choices\":[{\"delta\":\ndata: {\"content\":\"%s\"}}]}\n\n",
+    };
+    static size_t kind;
+    if (rng_below(r, 4) == 0)
+        kind = rng_below(r, COUNTOF(kinds));
+    size_t from = buf_len(b);
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    NEED(buf_printf(b, kinds[kind], texts[rng_below(r, rng_below(r, 3) ? 4 : COUNTOF(texts))]));
+#pragma GCC diagnostic pop
+    if (rng_below(r, 12) == 0)
+        b->p[b->from + from + rng_below(r, buf_len(b) - from)] = "x\"\\{\n"[rng_below(r, 5)];
+}
+
+// Fed byte by byte each event is read; fed whole most are taken for being like the one before.
+static void an_event_like_the_one_before_goes_as_if_it_had_been_read(void)
+{
+    static const enum surface surfaces[] = {SURFACE_CHAT, SURFACE_COMPLETIONS, SURFACE_MESSAGES};
+    int64_t taken = 0;
+    for (uint64_t seed = 1; seed <= 3000; seed++) {
+        struct rng r;
+        struct buf in, out[2];
+        struct relay relay[2];
+        rng_seed(&r, seed);
+        buf_init(&in, 1 << 20);
+        for (uint64_t n = 1 + rng_below(&r, 20); n > 0; n--)
+            add_random_event(&in, &r);
+        enum surface surface = surfaces[rng_below(&r, COUNTOF(surfaces))];
+        bool strip = rng_below(&r, 2), whole[2];
+        struct str model = rng_below(&r, 8) ? STR("ours") : STR("o\"u");
+        for (int i = 0; i < 2; i++) {
+            relay_init(&relay[i], surface, model, strip, 1 << 16);
+            buf_init(&out[i], 1 << 20);
+            size_t step = i ? 1 + rng_below(&r, 2000) : 1;
+            for (struct str rest = buf_str(&in); rest.n; rest = str_skip(rest, step))
+                EXPECT(relay_stream(&relay[i], (struct str){rest.p, step < rest.n ? step : rest.n},
+                                    &out[i]) == ERR_NONE,
+                       "seed %" PRIu64, seed);
+            whole[i] = relay_stream_end(&relay[i], &out[i]);
+        }
+        taken += relay[1].alike.bytes && relay[1].alike.learnt_in_vain == 0;
+        EXPECT(str_eq(buf_str(&out[0]), buf_str(&out[1])),
+               "seed %" PRIu64 ": " STR_FMT "\nread gave\n" STR_FMT "\ntaken gave\n" STR_FMT, seed,
+               STR_ARG(buf_str(&in)), STR_ARG(buf_str(&out[0])), STR_ARG(buf_str(&out[1])));
+        EXPECT(memcmp(&relay[0].said, &relay[1].said, sizeof relay[0].said) == 0 && whole[0] == whole[1],
+               "seed %" PRIu64 ": what was said differs", seed);
+        for (int i = 0; i < 2; i++) {
+            relay_release(&relay[i]);
+            buf_release(&out[i]);
+        }
+        buf_release(&in);
+    }
+    EXPECT(taken > 500, "%" PRId64 " streams had such events", taken);
+}
+
 int main(void)
 {
     TEST(the_models_name_is_the_portfolios);
@@ -171,5 +241,6 @@ int main(void)
     TEST(an_error_event_ends_it_and_is_kept);
     TEST(named_events_keep_their_names_where_clients_need_them);
     TEST(a_stream_between_events_holds_no_memory);
+    TEST(an_event_like_the_one_before_goes_as_if_it_had_been_read);
     return test_end();
 }

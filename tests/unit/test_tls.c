@@ -59,9 +59,9 @@ static void identity_free(struct identity *id)
     X509_free(id->cert);
 }
 
-// --- a server: greets with "new" or "resumed", the name it was asked for and the protocol, then
-// does what a letter tells it
-// ------------------------------------------------------------------------
+// --- a server -----------------------------------------------------------------------------------
+// Greets with "new" or "resumed", the name it was asked for and the protocol, then does what a
+// letter tells it.
 
 enum { LOTS = 5 * 1000 * 1000 };
 

@@ -359,6 +359,90 @@ static void asking_a_long_line_costs_nothing(void)
     fleet_release(&f);
 }
 
+// limits.waiting: so many may wait for a pool, then no more are taken in.
+static void a_pool_says_how_many_may_wait_for_it(void)
+{
+    struct fleet f;
+    one_pool(&f, 1);
+    f.pools[0].limits.waiting = 3;
+    fleet_start(&f, "least-cost");
+    struct route_ask ask = fleet_ask(&f, 0);
+    struct route_decision d = send_now(&f, &ask, 0);
+    int32_t tickets[3];
+    for (uint64_t i = 0; i < 3; i++) {
+        tickets[i] = route_wait(f.route, &ask, i, 0);
+        EXPECT(tickets[i] >= 0, "number %d", (int)i);
+    }
+    EXPECT(route_wait(f.route, &ask, 3, 0) == -1, "a fourth");
+    route_cancel(f.route, tickets[1]);
+    EXPECT(route_wait(f.route, &ask, 4, 0) >= 0, "one has left");
+    uint64_t users[8];
+    EXPECT(wake_all(&f, &ask, &d, users, 0) == 3, "all come");
+    send_now(&f, &ask, 0);
+    EXPECT(route_wait(f.route, &ask, 5, 0) >= 0, "and leave their places");
+    fleet_release(&f);
+
+    // Two pools: each has its own places; one without a limit has as many as the line.
+    one_pool(&f, 1);
+    f.pools[0].limits.waiting = 3;
+    struct pool *other = fleet_pool(&f, "q", 0);
+    other->limits.in_flight = 1;
+    other->limits.waiting = 2;
+    for (int unlimited = 0; unlimited < 2; unlimited++) {
+        other->limits.waiting = unlimited ? 0 : 2;
+        fleet_start(&f, "least-cost");
+        ask = fleet_ask(&f, 0);
+        send_now(&f, &ask, 0);
+        send_now(&f, &ask, 0);
+        int32_t n = 0;
+        while (n < 100 && route_wait(f.route, &ask, 1, 0) >= 0)
+            n++;
+        EXPECT(n == (unlimited ? 100 : 5), "%d wait", n);
+    }
+    fleet_release(&f);
+}
+
+// Thirty groups wait for the same sixteen full pools: what one that ends costs is next to nothing
+// for each of them.
+static void a_long_line_is_looked_through_at_once(void)
+{
+    enum { ROUNDS = 2000 };
+    struct fleet f;
+    fleet_init(&f);
+    int32_t m = fleet_model(&f, "m");
+    for (int32_t i = 0; i < 16; i++)
+        fleet_pool(&f, arena_printf(&f.arena, "p%d", i).p, m)->limits.in_flight = 1;
+    for (int32_t i = 0; i < 5; i++)
+        fleet_tenant(&f, (const char *[]){"a", "b", "c", "d", "e"}[i]);
+    for (int32_t i = 0; i < 4; i++)
+        fleet_class(&f, (const char *[]){"k", "l", "m", "n"}[i], i + 1);
+    fleet_start(&f, "least-cost");
+    struct route_ask ask = fleet_ask(&f, 0);
+    struct route_decision flying[16];
+    for (int32_t i = 0; i < 16; i++)
+        flying[i] = send_now(&f, &ask, 0);
+    for (int32_t i = 0; i < 30 * 80; i++) {
+        struct route_ask waits = ask;
+        waits.tenant = i % 6 - 1;
+        waits.class = i / 6 % 5 - 1;
+        NEED(route_wait(f.route, &waits, 0, 0) >= 0);
+    }
+    struct route_woken w;
+    NEED(!route_next(f.route, &w, 0));
+    struct timespec a, b;
+    clock_gettime(CLOCK_MONOTONIC, &a);
+    for (int32_t i = 0; i < ROUNDS; i++) {
+        done(&f, &ask, &flying[i % 16], 0);
+        NEED(route_next(f.route, &w, 0) && w.decision.verdict == ROUTE_SEND);
+        flying[i % 16] = w.decision;
+        NEED(!route_next(f.route, &w, 0));
+    }
+    clock_gettime(CLOCK_MONOTONIC, &b);
+    double ns = ((double)(b.tv_sec - a.tv_sec) * 1e9 + (double)(b.tv_nsec - a.tv_nsec)) / ROUNDS;
+    printf("  %.0f ns for each that ends\n", ns);
+    fleet_release(&f);
+}
+
 int main(void)
 {
     TEST(the_earliest_deadline_goes_first);
@@ -371,5 +455,7 @@ int main(void)
     TEST(worth_goes_first_and_nobody_starves);
     TEST(nobody_is_lost_or_woken_twice);
     TEST(asking_a_long_line_costs_nothing);
+    TEST(a_pool_says_how_many_may_wait_for_it);
+    TEST(a_long_line_is_looked_through_at_once);
     return test_end();
 }

@@ -1,0 +1,332 @@
+// caudal ledger - what was called, what it cost, what is still open.
+
+#include "cli/cmd_ledger.h"
+
+#include "base/units.h"
+#include "cli/ledger_view.h"
+#include "cli/load.h"
+#include "cli/options.h"
+#include "io/file.h"
+#include "io/fold.h"
+
+#include <stdio.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { OUTPUT_MAX = 1 << 30, PATH_BYTES = 4096, INVOICE_BYTES_MAX = 256 << 20 };
+
+enum verb { VERB_SUMS, VERB_EXPORT, VERB_RECONCILE, VERB_BACKUP, VERB_RETAIN, VERB_CHECK };
+static const struct {
+    const char *name;
+    enum verb verb;
+    int32_t operands;  // behind the verb: the value, if it takes one, and the ledger
+    const char *value;
+} verbs[] = {
+    {"export", VERB_EXPORT, 1, NULL},
+    {"reconcile", VERB_RECONCILE, 2, "an invoice"},
+    {"backup", VERB_BACKUP, 2, "the file to write"},
+    {"retain", VERB_RETAIN, 2, "an age such as 90d"},
+    {"check", VERB_CHECK, 1, NULL},
+};
+
+struct ledger_options {
+    enum verb verb;
+    struct ledger_view view;
+    bool table, csv, json;
+    struct str format, what;
+    const char *value;  // of the verb
+    const char *where;  // a portfolio file, or a folder
+    int64_t now_us;
+};
+
+// --- options ----------------------------------------------------------------------------------
+
+// A date, an instant, or how long ago: 7d.
+static enum err read_when(void *to, struct str value, struct diag *diag)
+{
+    double us;
+    if (!unit_parse(&us, UNIT_DURATION, value, NULL)) {
+        struct timespec now;
+        clock_gettime(CLOCK_REALTIME, &now);
+        *(int64_t *)to = S(now.tv_sec) - (int64_t)us;
+        return ERR_NONE;
+    }
+    return unit_instant(to, value, diag);
+}
+
+static enum err read_by(void *to, struct str value, struct diag *diag)
+{
+    struct store_ask *ask = to;
+    struct str part;
+    ask->n_by = 0;
+    while (str_cut(&value, ',', &part)) {
+        int by = 0;
+        while (by < STORE_BYS && !str_eq(str_of(store_by_name((enum store_by)by)), part))
+            by++;
+        if (by == STORE_BYS)
+            return diag_set(diag, ERR_INVALID,
+                            "day, pool, tenant, model, contract, supplier or fault is expected, "
+                            "got '" STR_FMT "'",
+                            STR_ARG(part));
+        for (int32_t i = 0; i < ask->n_by; i++)
+            if (ask->by[i] == (enum store_by)by)
+                return diag_set(diag, ERR_INVALID, "'" STR_FMT "' stands twice", STR_ARG(part));
+        ask->by[ask->n_by++] = (enum store_by)by;
+    }
+    return ERR_NONE;
+}
+
+static enum err read_format(void *to, struct str value, struct diag *diag)
+{
+    if (!str_eq(value, STR("csv")) && !str_eq(value, STR("jsonl")))
+        return diag_set(diag, ERR_INVALID, "csv or jsonl is expected, got '" STR_FMT "'",
+                        STR_ARG(value));
+    *(struct str *)to = value;
+    return ERR_NONE;
+}
+
+static enum err read_what(void *to, struct str value, struct diag *diag)
+{
+    if (!str_eq(value, STR("attempts")) && !str_eq(value, STR("requests")))
+        return diag_set(diag, ERR_INVALID, "attempts or requests is expected, got '" STR_FMT "'",
+                        STR_ARG(value));
+    *(struct str *)to = value;
+    return ERR_NONE;
+}
+
+// Which verb the operands begin with, and what they say. False: the wrong number of them.
+static bool read_operands(struct ledger_options *o, char **operands, int n)
+{
+    o->verb = VERB_SUMS;
+    int32_t want = 1;
+    for (size_t i = 0; i < COUNTOF(verbs); i++)
+        if (n > 1 && strcmp(operands[0], verbs[i].name) == 0) {
+            o->verb = verbs[i].verb;
+            want = verbs[i].operands;
+            operands++;
+            n--;
+            break;
+        }
+    if (n != want)
+        return false;
+    if (want == 2)
+        o->value = operands[0];
+    o->where = operands[want - 1];
+    return true;
+}
+
+static int read_options(struct ledger_options *o, int argc, char **argv)
+{
+    *o = (struct ledger_options){
+        .view = {.ask = {.until_us = INT64_MAX, .by = {STORE_BY_DAY, STORE_BY_POOL}, .n_by = 2}}};
+    struct store_ask *ask = &o->view.ask;
+    const struct option_row rows[] = {
+        option_custom("--since", "WHEN", &ask->since_us, read_when,
+                      "calls from then on: 2026-11-01, an instant, or 7d ago"),
+        option_custom("--until", "WHEN", &ask->until_us, read_when, "calls before then"),
+        option_text("--tenant", "NAME", &ask->tenant, "only those"),
+        option_text("--pool", "NAME", &ask->pool, "only those"),
+        option_text("--supplier", "NAME", &ask->supplier, "only those; whose invoice it is"),
+        option_custom("--by", "KEYS", ask, read_by,
+                      "day, pool, tenant, model, contract, supplier, fault,\nwith commas between; "
+                      "day,pool unless said"),
+        option_flag("--table", &o->table, "for people; so it is unless said"),
+        option_flag("--csv", &o->csv, "for spreadsheets"),
+        option_flag("--json", &o->json, "for programs"),
+        option_custom("--format", "FORMAT", &o->format, read_format,
+                      "of an export: csv or jsonl; csv"),
+        option_custom("--rows", "WHICH", &o->what, read_what,
+                      "of an export: attempts or requests; attempts"),
+    };
+    const struct command command = {
+        .name = "ledger",
+        .usage = "[export | reconcile INVOICE | backup FILE | retain AGE | check] [OPTIONS] "
+                 "PORTFOLIO | FOLDER",
+        .about =
+            "What was called, what it cost and what is still open: sums of the ledger that\n"
+            "`caudal serve` keeps in serve.state. Give its portfolio file, or the folder.\n"
+            "  export     every row, as CSV or JSON lines\n"
+            "  reconcile  compares with a supplier's invoice, by day and model\n"
+            "  backup     a whole copy, while the gateway runs\n"
+            "  retain     turns rows older than AGE (90d) into sums by day; not while it runs\n"
+            "  check      reads all of the store, for a doubt",
+        .more = "A gateway that runs folds its journals twice a second; without one they are "
+                "folded here.\n"
+                "Exit status: 0 done, 1 failed, 2 wrong usage.",
+        .options = rows,
+        .n_options = COUNTOF(rows),
+        .operands_min = 1,
+        .operands_max = 3,
+        .operand = "a portfolio file or a state folder",
+    };
+    int n;
+    int status = options_begin(&command, argc, argv, &n);
+    if (status != OPTIONS_GO)
+        return status;
+    if (!read_operands(o, argv + 1, n))
+        return options_wrong("ledger", "what to do and one portfolio file or folder are expected");
+    if (o->table + o->csv + o->json > 1)
+        return options_wrong("ledger", "one of --table, --csv and --json is enough");
+    bool json = o->json || str_eq(o->format, STR("jsonl"));
+    o->view.form = json ? LEDGER_JSON : o->csv ? LEDGER_CSV : LEDGER_TABLE;
+    o->view.table = str_eq(o->what, STR("requests")) ? STORE_REQUESTS : STORE_ATTEMPTS;
+    return OPTIONS_GO;
+}
+
+// --- opening ----------------------------------------------------------------------------------
+
+static bool is_folder(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static bool has_ledger(const char *folder)
+{
+    char path[PATH_BYTES];
+    return (size_t)snprintf(path, sizeof path, "%s/ledger.db", folder) < sizeof path &&
+           access(path, F_OK) == 0;
+}
+
+static enum err find_folder(struct ledger_options *o, struct arena *a, char out[PATH_BYTES],
+                            struct diag *diag)
+{
+    if (is_folder(o->where)) {
+        snprintf(out, PATH_BYTES, "%s", o->where);
+        if (!has_ledger(out))
+            snprintf(out, PATH_BYTES, "%s/ledger", o->where);
+    } else {
+        struct portfolio *p = arena_new(a, struct portfolio, 1);
+        struct problems problems;
+        problems_init(&problems, a);
+        char *const paths[] = {(char *)(uintptr_t)o->where};
+        enum err e = p ? load_portfolio(p, a, paths, 1, &problems) : ERR_LIMIT;
+        if (e)
+            return diag_set(diag, e,
+                            "%s is neither a folder nor a right portfolio: see caudal check",
+                            o->where);
+        if (!p->serve.state.n)
+            return diag_set(diag, ERR_MISSING, "%s: serve.state is not said, so no ledger is kept",
+                            o->where);
+        o->view.portfolio = p;
+        snprintf(out, PATH_BYTES, STR_FMT "/ledger", STR_ARG(p->serve.state));
+    }
+    if (!has_ledger(out))
+        return diag_set(diag, ERR_MISSING, "%s: there is no ledger here", out);
+    return ERR_NONE;
+}
+
+static void say(void *ctx, const char *path, const char *what)
+{
+    (void)ctx;
+    fprintf(stderr, "caudal ledger: %s %s\n", path, what);
+}
+
+// Folds what lies there when nobody else does.
+static enum err open_and_fold(struct store **s, struct store_lock **lock, const char *folder,
+                              struct diag *diag)
+{
+    struct diag held = {0};
+    enum err e = store_lock(lock, str_of(folder), &held);
+    if (e) {
+        if (e != ERR_EXISTS)
+            fprintf(stderr, "caudal ledger: %s; rows still in its journals are left out\n",
+                    held.text);
+        return store_open(s, str_of(folder), STORE_READ, diag);
+    }
+    e = store_open(s, str_of(folder), STORE_WRITE, diag);
+    if (e)
+        return e;
+    struct fold f = {.store = *s, .folder = str_of(folder), .say = say};
+    uint32_t epoch;
+    e = fold_folder(&f, &epoch, diag);
+    fold_release(&f);
+    return e;
+}
+
+// --- doing ------------------------------------------------------------------------------------
+
+static enum err reconcile(struct store *s, const struct ledger_options *o, struct buf *out,
+                          struct diag *diag)
+{
+    struct arena a;
+    struct str invoice;
+    arena_init(&a, INVOICE_BYTES_MAX * 2u);
+    enum err e = file_read(&invoice, &a, str_of(o->value), INVOICE_BYTES_MAX, diag);
+    if (!e)
+        e = ledger_reconcile(s, &o->view, invoice, out, diag);
+    arena_release(&a);
+    return e;
+}
+
+static enum err retain(struct store *s, const struct ledger_options *o, bool locked,
+                       struct buf *out, struct diag *diag)
+{
+    double age_us;
+    int64_t rows;
+    if (!locked)
+        return diag_set(diag, ERR_EXISTS,
+                        "a gateway has this ledger: say serve.ledger.retain in its portfolio");
+    enum err e = unit_parse(&age_us, UNIT_DURATION, str_of(o->value), diag);
+    if (!e)
+        e = store_retain(s, o->now_us - (int64_t)age_us, &rows, diag);
+    if (!e)
+        buf_printf(out, "%lld rows became sums by day\n", (long long)rows);
+    return e;
+}
+
+static enum err act(struct store *s, const struct ledger_options *o, bool locked, struct buf *out,
+                    struct diag *diag)
+{
+    switch (o->verb) {
+    case VERB_SUMS: return ledger_sums(s, &o->view, out, diag);
+    case VERB_EXPORT: return ledger_export(s, &o->view, out, diag);
+    case VERB_RECONCILE: return reconcile(s, o, out, diag);
+    case VERB_BACKUP: return store_backup(s, str_of(o->value), diag);
+    case VERB_RETAIN: return retain(s, o, locked, out, diag);
+    case VERB_CHECK: return store_check(s, diag);
+    }
+    return ERR_INVALID;
+}
+
+static bool print(const struct buf *out)
+{
+    size_t n = buf_len(out);
+    return !out->overflow && (!n || fwrite(buf_str(out).p, 1, n, stdout) == n) &&
+           fflush(stdout) == 0;
+}
+
+int cmd_ledger(int argc, char **argv)
+{
+    struct ledger_options o;
+    int status = read_options(&o, argc, argv);
+    if (status != OPTIONS_GO)
+        return status;
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    o.now_us = S(now.tv_sec) + now.tv_nsec / 1000;
+    struct store *s = NULL;
+    struct store_lock *lock = NULL;
+    struct diag diag = {0};
+    struct arena a;
+    struct buf out;
+    char folder[PATH_BYTES];
+    arena_init(&a, PORTFOLIO_BYTES_MAX);
+    buf_init(&out, OUTPUT_MAX);
+    enum err e = find_folder(&o, &a, folder, &diag);
+    if (!e)
+        e = open_and_fold(&s, &lock, folder, &diag);
+    if (!e)
+        e = act(s, &o, lock != NULL, &out, &diag);
+    bool written = print(&out);
+    if (e)
+        fprintf(stderr, "caudal ledger: %s\n", diag.text[0] ? diag.text : err_text(e));
+    else if (!written)
+        fputs("caudal ledger: the output could not be written\n", stderr);
+    store_close(s);
+    store_unlock(lock);
+    buf_release(&out);
+    arena_release(&a);
+    return e || !written ? EXIT_FAILED : EXIT_DONE;
+}

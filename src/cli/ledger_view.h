@@ -1,0 +1,33 @@
+// ledger_view.h - what the files of `caudal ledger` share: the question, and how answers are
+// written.
+
+#ifndef CAUDAL_LEDGER_VIEW_H
+#define CAUDAL_LEDGER_VIEW_H
+
+#include "base/buf.h"
+#include "io/store.h"
+#include "portfolio/portfolio.h"
+
+enum ledger_form { LEDGER_TABLE, LEDGER_CSV, LEDGER_JSON };
+
+struct ledger_view {
+    struct store_ask ask;
+    enum ledger_form form;
+    enum store_table table;             // of an export
+    const struct portfolio *portfolio;  // NULL: a folder was given
+};
+
+// Text of nano-dollars: all nine digits, or rounded to six.
+void ledger_usd(struct buf *out, int64_t nusd);
+void ledger_usd6(struct buf *out, int64_t nusd);
+void ledger_csv_cell(struct buf *out, struct str s);  // quoted where it must be
+
+MUST_USE enum err ledger_sums(struct store *s, const struct ledger_view *v, struct buf *out,
+                              struct diag *diag);
+MUST_USE enum err ledger_export(struct store *s, const struct ledger_view *v, struct buf *out,
+                                struct diag *diag);
+// Compares an invoice (CSV) by day and model. ERR_INVALID: it cannot be read; `diag` has the line.
+MUST_USE enum err ledger_reconcile(struct store *s, const struct ledger_view *v, struct str invoice,
+                                   struct buf *out, struct diag *diag);
+
+#endif

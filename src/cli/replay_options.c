@@ -1,0 +1,193 @@
+#include "cli/replay_options.h"
+
+#include "base/units.h"
+#include "cli/options.h"
+
+// --- values -----------------------------------------------------------------------------------
+
+static enum err read_rate(void *to, struct str value, struct diag *diag)
+{
+    double *rate = to;
+    struct str number = str_starts(value, STR("x")) ? str_skip(value, 1) : value;
+    if (str_to_double(number, rate) && *rate > 0 && *rate <= 1e9)
+        return ERR_NONE;
+    return diag_set(diag, ERR_INVALID, "is \"" STR_FMT "\", expected a factor above 0, such as x3",
+                    STR_ARG(value));
+}
+
+static enum err read_factor(void *to, struct str value, struct diag *diag)
+{
+    double *v = to;
+    if (str_to_double(value, v) && *v >= 0 && *v <= 100)
+        return ERR_NONE;
+    return diag_set(diag, ERR_INVALID, "is \"" STR_FMT "\", expected a number from 0 to 100",
+                    STR_ARG(value));
+}
+
+static enum err read_duration(void *to, struct str value, struct diag *diag)
+{
+    double us;
+    enum err e = unit_parse(&us, UNIT_DURATION, value, diag);
+    if (!e)
+        *(int64_t *)to = (int64_t)us;
+    return e;
+}
+
+static enum err read_tokens(void *to, struct str value, struct diag *diag)
+{
+    double tok;
+    enum err e = unit_parse(&tok, UNIT_TOKENS, value, diag);
+    if (!e)
+        *(int64_t *)to = (int64_t)tok;
+    return e;
+}
+
+static enum err read_instant(void *to, struct str value, struct diag *diag)
+{
+    return unit_instant(to, value, diag);
+}
+
+static enum err read_seed(void *to, struct str value, struct diag *diag)
+{
+    if (str_to_i64(value, to) && *(int64_t *)to >= 0)
+        return ERR_NONE;
+    return diag_set(diag, ERR_INVALID, "is \"" STR_FMT "\", expected a whole number from 0 on",
+                    STR_ARG(value));
+}
+
+static enum err read_map(void *to, struct str value, struct diag *diag)
+{
+    struct replay_options *o = to;
+    size_t at;
+    if (o->n_maps == ARRIVALS_MAPS)
+        return diag_set(diag, ERR_LIMIT, "is given more than %d times", ARRIVALS_MAPS);
+    if (!str_find(value, STR("="), &at) || at == 0 || at + 1 == value.n)
+        return diag_set(diag, ERR_INVALID,
+                        "is \"" STR_FMT "\", expected the trace's name = the portfolio's",
+                        STR_ARG(value));
+    o->maps[o->n_maps++] = value;
+    return ERR_NONE;
+}
+
+int replay_options_read(struct replay_options *o, int argc, char **argv)
+{
+    *o = (struct replay_options){.rate = 1,
+                                 .cv = 1,
+                                 .spread = 1,
+                                 .until_us = NEVER,
+                                 .at_us = -1,
+                                 .repeat = 1,
+                                 .jobs = 1,
+                                 .seed = 1,
+                                 .paths = argv + 1};
+    const struct option_row rows[] = {
+        option_text(
+            "--trace", "FILE", &o->trace,
+            "requests to replay: CSV, JSON lines or our own\nform, also gzip; - is standard input"),
+        option_flag("--demand", &o->demand, "made up from the portfolio's demand: section instead"),
+        option_text("--policy", "A,B", &o->policies, "policies to compare; the portfolio's own"),
+        option_custom("--seed", "N", &o->seed, read_seed,
+                      "of everything that is left to chance; 1"),
+        option_custom("--rate", "xN", &o->rate, read_rate,
+                      "so many times as many in the same time"),
+        option_custom("--from", "TIME", &o->from_us, read_duration,
+                      "of the trace: leave out what is before"),
+        option_custom("--to", "TIME", &o->until_us, read_duration, "and what is not before this"),
+        option_count("--repeat", "N", &o->repeat, 1, 1000000,
+                     "the trace so often, one after the other"),
+        option_text("--model", "NAME", &o->model, "of requests that name none"),
+        option_custom("--map", "A=B", o, read_map, "the trace's model A is the portfolio's B"),
+        option_text("--class", "NAME", &o->class, "of all requests"),
+        option_custom("--at", "DATE", &o->at_us, read_instant, "when the trace's time 0 was"),
+        option_flag("--sort", &o->sort, "put the trace in order first, in memory"),
+        option_count("--skip-bad", "N", &o->skip_bad, 0, INT32_MAX,
+                     "pass over so many faulty lines"),
+        option_custom("--cv", "X", &o->cv, read_factor, "of --demand: variation of the gaps; 1"),
+        option_custom("--spread", "X", &o->spread, read_factor,
+                      "of --demand: sigma of log lengths; 1"),
+        option_custom("--prefix-cache", "TOKENS", &o->cache_tok, read_tokens,
+                      "each pool keeps so much of prompts; 0"),
+        option_text("--events", "FILE", &o->events,
+                    "what befalls the pools: AT POOL dies|heals|\nslow X|derate X%|stalls"),
+        option_count("--jobs", "N", &o->jobs, 1, 64, "policies at once; 1"),
+        option_flag("--json", &o->json, "the same for programs, one JSON object"),
+        option_flag("--stats", &o->stats, "on standard error: how fast it went"),
+    };
+    const struct command command = {
+        .name = "replay",
+        .usage = "PORTFOLIO... --trace FILE [OPTIONS]\n       caudal replay convert [--sort] "
+                 "[--skip-bad N] IN OUT",
+        .about =
+            "Sends yesterday's requests, or a hundred times as many, through the code that routes\n"
+            "in 'caudal serve', in virtual time, and says how they were answered and what it "
+            "cost.\n"
+            "'convert' writes a trace in our own form, which is read fastest.",
+        .more = "The same trace, portfolio, policy and seed give the same report to the byte.\n"
+                "docs/simulation.md explains each column.\n"
+                "Exit status: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C.",
+        .options = rows,
+        .n_options = COUNTOF(rows),
+        .operands_min = 1,
+        .operands_max = INT32_MAX,
+        .operand = "a portfolio file",
+    };
+    int status = options_begin(&command, argc, argv, &o->n_paths);
+    if (status != OPTIONS_GO)
+        return status;
+    if (!o->trace.n == !o->demand)
+        return options_wrong("replay", "say either --trace FILE or --demand");
+    if (o->demand && o->until_us == NEVER)
+        return options_wrong("replay", "--demand needs an end: say --to TIME");
+    if (o->until_us <= o->from_us)
+        return options_wrong("replay", "--to is not behind --from");
+    return OPTIONS_GO;
+}
+
+// --- names ------------------------------------------------------------------------------------
+
+static enum err unknown(const struct table *names, const char *what, struct str name,
+                        struct diag *diag)
+{
+    struct str near;
+    if (table_nearest(names, name, &near))
+        return diag_set(diag, ERR_INVALID,
+                        "the portfolio has no %s \"" STR_FMT "\"; did you mean \"" STR_FMT "\"?",
+                        what, STR_ARG(name), STR_ARG(near));
+    return diag_set(diag, ERR_INVALID, "the portfolio has no %s \"" STR_FMT "\"", what,
+                    STR_ARG(name));
+}
+
+enum err replay_options_apply(const struct replay_options *o, const struct portfolio *p,
+                              struct replay_config *out, struct diag *diag)
+{
+    *out = (struct replay_config){.p = p, .seed = (uint64_t)o->seed, .cache_tok = o->cache_tok};
+    struct arrivals_config *a = &out->arrivals;
+    *a = (struct arrivals_config){.p = p,
+                                  .path = o->trace.n ? o->trace.p : NULL,
+                                  .model = -1,
+                                  .class = -1,
+                                  .rate = o->rate,
+                                  .from_us = o->from_us,
+                                  .until_us = o->until_us,
+                                  .repeat = o->repeat,
+                                  .skip_bad = o->skip_bad,
+                                  .sort = o->sort,
+                                  .wall_us = o->at_us,
+                                  .seed = (uint64_t)o->seed,
+                                  .cv = o->cv,
+                                  .spread = o->spread};
+    if (o->model.n && !table_get(p->model_names, o->model, &a->model))
+        return unknown(p->model_names, "model", o->model, diag);
+    if (o->class.n && !table_get(p->class_names, o->class, &a->class))
+        return unknown(p->class_names, "class", o->class, diag);
+    for (int32_t i = 0; i < o->n_maps; i++) {
+        size_t at = 0;
+        str_find(o->maps[i], STR("="), &at);
+        struct str to = str_skip(o->maps[i], at + 1);
+        a->maps[i].from = (struct str){o->maps[i].p, at};
+        if (!table_get(p->model_names, to, &a->maps[i].model))
+            return unknown(p->model_names, "model", to, diag);
+        a->n_maps++;
+    }
+    return ERR_NONE;
+}

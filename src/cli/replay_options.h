@@ -1,0 +1,32 @@
+// replay_options.h - the command line of `caudal replay`.
+
+#ifndef CAUDAL_REPLAY_OPTIONS_H
+#define CAUDAL_REPLAY_OPTIONS_H
+
+#include "base/err.h"
+#include "portfolio/portfolio.h"
+#include "replay/replay.h"
+
+enum { REPLAY_POLICIES = 16 };
+
+struct replay_options {  // texts are those of the command line
+    struct str trace;
+    bool demand, sort, json, stats;
+    struct str policies, model, class, events;
+    struct str maps[ARRIVALS_MAPS];
+    int32_t n_maps;
+    double rate, cv, spread;
+    int64_t from_us, until_us, at_us, cache_tok;
+    int32_t repeat, skip_bad, jobs;
+    int64_t seed;
+    char **paths;
+    int n_paths;
+};
+
+// The exit status, or OPTIONS_GO.
+int replay_options_read(struct replay_options *o, int argc, char **argv);
+// Names to numbers. `out->policy`, `events` and `go_on` are left to the caller.
+MUST_USE enum err replay_options_apply(const struct replay_options *o, const struct portfolio *p,
+                                       struct replay_config *out, struct diag *diag);
+
+#endif

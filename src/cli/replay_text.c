@@ -1,0 +1,365 @@
+#include "cli/replay_view.h"
+
+#include "base/units.h"
+#include "cli/columns.h"
+
+#include <stdio.h>
+
+// First all policies side by side, then each for itself: by class, by pool, by contract, by tenant.
+
+enum { CELL = 96 };
+
+struct row {  // of a table, its cells filled one after the other
+    char text[COLUMNS_MAX][CELL];
+    int32_t n;
+};
+
+static char *cell(struct row *r)
+{
+    CHECK(r->n < COLUMNS_MAX);
+    return r->text[r->n++];
+}
+
+static void add_text(struct row *r, struct str s)
+{
+    snprintf(cell(r), CELL, STR_FMT, (int)(s.n < CELL - 1 ? s.n : CELL - 1), s.p ? s.p : "");
+}
+
+static void add_count(struct row *r, int64_t v)
+{
+    if (v)
+        snprintf(cell(r), CELL, "%lld", (long long)v);
+    else
+        snprintf(cell(r), CELL, "-");
+}
+
+static void add_us(struct row *r, int64_t us, bool known)
+{
+    char text[UNIT_TEXT];
+    snprintf(cell(r), CELL, "%s", known ? unit_text_us(text, us) : "-");
+}
+
+static void add_share(struct row *r, int64_t part, int64_t whole)
+{
+    if (whole > 0)
+        snprintf(cell(r), CELL, "%.2f%%", 100 * (double)part / (double)whole);
+    else
+        snprintf(cell(r), CELL, "-");
+}
+
+static void add_usd(struct row *r, double nusd)
+{
+    if (nusd == 0)
+        snprintf(cell(r), CELL, "-");
+    else
+        snprintf(cell(r), CELL, "$%.*f", nusd < 1e10 && nusd > -1e10 ? 4 : 2, nusd / 1e9);
+}
+
+static void add_si(struct row *r, double v, const char *unit)
+{
+    char text[UNIT_TEXT];
+    snprintf(cell(r), CELL, "%s", v == 0 ? "-" : unit_text_si(text, v, unit));
+}
+
+static void put_row(struct columns *c, const struct row *r)
+{
+    struct str cells[COLUMNS_MAX];
+    for (int32_t i = 0; i < r->n; i++)
+        cells[i] = str_of(r->text[i]);
+    columns_row_str(c, cells, r->n);
+}
+
+static void print(struct buf *out, const struct columns *c, uint32_t left)
+{
+    columns_print(c, out, 2, ~left);
+    buf_lit(out, "\n");
+}
+
+static double joules_of(const struct tally *t)
+{
+    double joules = t->all.joules;
+    for (int32_t i = 0; i < t->p->n_pools; i++)
+        joules += t->pool[i].idle_joules;
+    return joules;
+}
+
+// --- side by side -----------------------------------------------------------------------------
+
+static void overview(struct buf *out, const struct replay_view *v)
+{
+    struct columns c;
+    columns_init(&c, v->arena);
+    columns_row(&c, "policy", "requests", "answered", "good", "refused", "expired", "failed",
+                "waited", "ttft p50", "p99", "total p50", "p99", NULL);
+    for (int32_t i = 0; i < v->n_runs; i++) {
+        const struct tally *t = v->runs[i];
+        const struct tally_cell *a = &t->all;
+        struct row r = {.n = 0};
+        bool any = a->answered > 0;
+        add_text(&r, str_of(t->policy));
+        add_count(&r, a->requests);
+        add_share(&r, a->answered, a->requests);
+        add_share(&r, a->good, a->with_target);
+        add_count(&r, a->refused);
+        add_count(&r, a->expired);
+        add_count(&r, a->failed);
+        add_count(&r, t->waited);
+        add_us(&r, hist_quantile(&a->times.ttft, 0.5), any);
+        add_us(&r, hist_quantile(&a->times.ttft, 0.99), any);
+        add_us(&r, hist_quantile(&a->times.total, 0.5), any);
+        add_us(&r, hist_quantile(&a->times.total, 0.99), any);
+        put_row(&c, &r);
+    }
+    print(out, &c, 1);
+}
+
+static void costs(struct buf *out, const struct replay_view *v)
+{
+    struct columns c;
+    columns_init(&c, v->arena);
+    columns_row(&c, "policy", "list", "power bill", "waiting", "unserved", "all four", "energy",
+                "of it idle", "carbon", "peak", NULL);
+    for (int32_t i = 0; i < v->n_runs; i++) {
+        const struct tally *t = v->runs[i];
+        const struct tally_cell *a = &t->all;
+        struct row r = {.n = 0};
+        double joules = joules_of(t);
+        add_text(&r, str_of(t->policy));
+        add_usd(&r, (double)a->list_nusd);
+        add_usd(&r, t->energy_nusd);
+        add_usd(&r, a->waiting_nusd);
+        add_usd(&r, a->unserved_nusd);
+        add_usd(&r, (double)a->list_nusd + t->energy_nusd + a->waiting_nusd + a->unserved_nusd);
+        add_si(&r, joules / 3600, "Wh");
+        add_si(&r, (joules - a->joules) / 3600, "Wh");
+        add_si(&r, t->carbon_g, "g");
+        add_si(&r, t->peak_w, "W");
+        put_row(&c, &r);
+    }
+    print(out, &c, 1);
+}
+
+// --- one policy -------------------------------------------------------------------------------
+
+struct named {
+    struct str name;
+    const struct tally_cell *cell;
+};
+
+static void times_rows(struct columns *c, const struct named *n)
+{
+    static const char *const words[] = {"ttft", "per token", "total"};
+    const struct hist *all[] = {&n->cell->times.ttft, &n->cell->times.per_token,
+                                &n->cell->times.total};
+    for (size_t i = 0; i < COUNTOF(all); i++) {
+        const struct hist *h = all[i];
+        struct row r = {.n = 0};
+        if (h->count == 0)
+            continue;
+        add_text(&r, i ? STR("") : n->name);
+        add_text(&r, str_of(words[i]));
+        add_us(&r, (int64_t)(hist_mean(h) + 0.5), true);
+        add_us(&r, hist_quantile(h, 0.5), true);
+        add_us(&r, hist_quantile(h, 0.9), true);
+        add_us(&r, hist_quantile(h, 0.99), true);
+        add_us(&r, hist_quantile(h, 0.999), true);
+        add_us(&r, h->max, true);
+        put_row(c, &r);
+    }
+}
+
+static void counts_row(struct columns *c, const struct named *n)
+{
+    const struct tally_cell *x = n->cell;
+    struct row r = {.n = 0};
+    add_text(&r, n->name);
+    add_count(&r, x->requests);
+    add_share(&r, x->answered, x->requests);
+    add_share(&r, x->good, x->with_target);
+    add_count(&r, x->refused);
+    add_count(&r, x->expired);
+    add_count(&r, x->failed);
+    add_count(&r, x->prompt_tok);
+    add_count(&r, x->cached_tok);
+    add_count(&r, x->output_tok);
+    add_usd(&r, (double)x->list_nusd);
+    add_usd(&r, x->waiting_nusd);
+    put_row(c, &r);
+}
+
+static void cells(struct buf *out, const struct replay_view *v, const char *what,
+                  const struct named *all, int32_t n, bool with_counts)
+{
+    struct columns counts, times;
+    columns_init(&counts, v->arena);
+    columns_init(&times, v->arena);
+    columns_row(&counts, what, "requests", "answered", "good", "refused", "expired", "failed",
+                "prompt tok", "cached", "output tok", "list", "waiting", NULL);
+    columns_row(&times, what, "", "mean", "p50", "p90", "p99", "p99.9", "most", NULL);
+    int32_t shown = 0, timed = 0;
+    for (int32_t i = 0; i < n; i++) {
+        if (all[i].cell->requests == 0)
+            continue;
+        shown++;
+        timed += all[i].cell->answered > 0;
+        counts_row(&counts, &all[i]);
+        times_rows(&times, &all[i]);
+    }
+    if (shown && with_counts)
+        print(out, &counts, 1);
+    if (timed)
+        print(out, &times, 3);
+}
+
+static void pools(struct buf *out, const struct replay_view *v, const struct tally *t)
+{
+    struct columns c;
+    columns_init(&c, v->arena);
+    columns_row(&c, "pool", "answered", "of all", "faults", "prompt tok", "output tok", "list",
+                "busy", "most", "queue", "energy", "speed is", NULL);
+    for (int32_t i = 0; i < v->p->n_pools; i++) {
+        const struct tally_cell *x = &t->pools[i];
+        const struct tally_pool *tp = &t->pool[i];
+        struct row r = {.n = 0};
+        add_text(&r, v->p->pools[i].name);
+        add_count(&r, x->answered);
+        add_share(&r, x->answered, t->all.answered);
+        add_count(&r, x->faults);
+        add_count(&r, x->prompt_tok);
+        add_count(&r, x->output_tok);
+        add_usd(&r, (double)x->list_nusd);
+        snprintf(cell(&r), CELL, "%.1f%%",
+                 tp->span_us > 0 && tp->slots ? 100 * tp->held_us / tp->span_us / tp->slots : 0);
+        snprintf(cell(&r), CELL, "%d/%d", (int)tp->most, (int)tp->slots);
+        add_count(&r, tp->waiting_most);
+        add_si(&r, (x->joules + tp->idle_joules) / 3600, "Wh");
+        add_text(&r, str_of(tp->guessed ? "a guess" : basis_name(tp->basis)));
+        put_row(&c, &r);
+    }
+    print(out, &c, 1 | 1 << 11);
+}
+
+static void contracts(struct buf *out, const struct replay_view *v, const struct tally *t)
+{
+    struct columns c;
+    int32_t shown = 0;
+    columns_init(&c, v->arena);
+    columns_row(&c, "contract", "answered", "tokens", "list", NULL);
+    for (int32_t k = 0; k < v->p->n_contracts; k++) {
+        int64_t answered = 0, tok = 0, nusd = 0;
+        for (int32_t i = 0; i < v->p->n_pools; i++) {
+            if (v->p->pools[i].contract != k)
+                continue;
+            answered += t->pools[i].answered;
+            tok += t->pools[i].prompt_tok + t->pools[i].output_tok;
+            nusd += t->pools[i].list_nusd;
+        }
+        if (!answered)
+            continue;
+        struct row r = {.n = 0};
+        add_text(&r, v->p->contracts[k].name);
+        add_count(&r, answered);
+        add_count(&r, tok);
+        add_usd(&r, (double)nusd);
+        put_row(&c, &r);
+        shown++;
+    }
+    if (shown)
+        print(out, &c, 1);
+}
+
+static void losses(struct buf *out, const struct tally *t)
+{
+    for (int i = 1; i <= ROUTE_BAR_MODEL; i++) {
+        int64_t n = t->bars[i] - (i == ROUTE_BAR_MODEL ? t->unknown : 0);
+        if (n)
+            buf_printf(out, "  %lld refused: %s\n", (long long)n,
+                       route_bar_text((enum route_bar)i));
+    }
+    if (t->line_full)
+        buf_printf(out, "  %lld refused: the waiting line was full\n", (long long)t->line_full);
+    if (t->cut)
+        buf_printf(out, "  %lld failed: the answer broke off, its pool died\n", (long long)t->cut);
+    if (t->open)
+        buf_printf(out, "  %lld were under way when it was stopped\n", (long long)t->open);
+}
+
+static void one_policy(struct buf *out, const struct replay_view *v, const struct tally *t)
+{
+    const struct portfolio *p = v->p;
+    int32_t most = p->n_classes > p->n_pools ? p->n_classes : p->n_pools;
+    most = most > p->n_tenants ? most : p->n_tenants;
+    struct named *all = arena_new(v->arena, struct named, most + 1);
+    if (!all)
+        return;
+    buf_printf(out, "%s: at most %lld under way, %lld in the waiting line\n", t->policy,
+               (long long)t->in_flight_most, (long long)t->waiting_most);
+    losses(out, t);
+    buf_lit(out, "\n");
+    for (int32_t i = 0; i <= p->n_classes; i++)
+        all[i] =
+            (struct named){i < p->n_classes ? p->classes[i].name : STR("(none)"), &t->classes[i]};
+    cells(out, v, "class", all, p->n_classes + 1, true);
+    pools(out, v, t);
+    for (int32_t i = 0; i < p->n_pools; i++)
+        all[i] = (struct named){p->pools[i].name, &t->pools[i]};
+    cells(out, v, "pool", all, p->n_pools, false);
+    contracts(out, v, t);
+    if (p->n_tenants == 0)
+        return;
+    for (int32_t i = 0; i <= p->n_tenants; i++)
+        all[i] =
+            (struct named){i < p->n_tenants ? p->tenants[i].name : STR("(none)"), &t->tenants[i]};
+    cells(out, v, "tenant", all, p->n_tenants + 1, true);
+}
+
+// What was not replayed as it stood, and what the figures rest on. The same for every policy.
+static void remarks(struct buf *out, const struct replay_view *v)
+{
+    const struct tally *t = v->runs[0];
+    for (int32_t i = 0; i < t->n_unknowns; i++)
+        buf_printf(out,
+                   "%lld requests for \"" STR_FMT "\", which the portfolio does not have: "
+                   "counted as refused; --map gives them a model\n",
+                   (long long)t->unknowns[i].count, STR_ARG(t->unknowns[i].name));
+    if (t->unknown_classes)
+        buf_printf(out,
+                   "%lld requests of classes that the portfolio does not have: of the default\n",
+                   (long long)t->unknown_classes);
+    if (t->unknown_tenants)
+        buf_printf(out, "%lld requests of tenants that the portfolio does not have: of none\n",
+                   (long long)t->unknown_tenants);
+    if (t->skipped)
+        buf_printf(out, "%lld faulty lines passed over, the first: %s\n", (long long)t->skipped,
+                   t->first_fault);
+    if (t->outside)
+        buf_printf(out, "%lld requests before --from left out\n", (long long)t->outside);
+    int32_t guessed = 0;
+    for (int32_t i = 0; i < v->p->n_pools; i++)
+        guessed += t->pool[i].guessed && t->pool[i].slots > 0;
+    if (guessed)
+        buf_printf(
+            out,
+            "%d of %d pools state no chip, so their speed is a guess: see docs/simulation.md\n",
+            (int)guessed, (int)v->p->n_pools);
+}
+
+void replay_text(struct buf *out, const struct replay_view *v)
+{
+    char from[UNIT_TEXT], span[UNIT_TEXT];
+    const struct tally *t = v->runs[0];
+    bool partial = false;
+    for (int32_t i = 0; i < v->n_runs; i++)
+        partial = partial || v->runs[i]->partial;
+    if (partial)
+        buf_lit(out, "PARTIAL: stopped before the end; what follows is what was done so far.\n\n");
+    buf_printf(out, STR_FMT ": %lld requests in %s from %s, seed %llu\n", STR_ARG(v->trace),
+               (long long)(t->all.requests + t->open), unit_text_us(span, t->arrivals_us),
+               unit_text_instant(from, t->wall_us), (unsigned long long)v->seed);
+    remarks(out, v);
+    buf_lit(out, "\n");
+    overview(out, v);
+    costs(out, v);
+    for (int32_t i = 0; i < v->n_runs; i++)
+        one_policy(out, v, v->runs[i]);
+}

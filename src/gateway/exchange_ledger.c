@@ -1,0 +1,159 @@
+// What an exchange tells the ledger: each send before it, each end of one, and the whole of it
+// once.
+
+#include "gateway/exchange_parts.h"
+
+#include <math.h>
+
+enum {
+    TEMPLATE_TOK = 256,           // what a supplier may put around a prompt
+    OUTPUT_TOK_UNKNOWN = 131072,  // nothing says how long the answer may get
+};
+
+static void copy_id(char out[RECORD_REQUEST_BYTES], const char *id)
+{
+    strncpy(out, id, RECORD_REQUEST_BYTES);
+}
+
+static uint64_t id_of(enum record_name kind, struct str name)
+{
+    return record_id(kind, name);
+}
+
+static uint64_t contract_id(const struct portfolio *p, const struct pool *pool)
+{
+    return pool->contract < 0 ? 0 : id_of(RECORD_CONTRACT, p->contracts[pool->contract].name);
+}
+
+static uint64_t tenant_id(const struct exchange *x)
+{
+    const struct tenant *t = exchange_tenant(x);
+    return t ? id_of(RECORD_TENANT, t->name) : 0;
+}
+
+// What this send may cost at most: a token has at least one byte, so the body bounds the prompt;
+// what the client allows, the pool or the context bound the answer.
+static int64_t bound_nusd(const struct exchange *x, const struct serving *s, uint32_t *flags)
+{
+    int64_t context = serving_context(exchange_portfolio(x), s);
+    int64_t prompt = (int64_t)buf_len(&x->wire_body) + TEMPLATE_TOK;
+    if (context > 0)
+        prompt = min_i64(prompt, context);
+    int64_t output = x->ask.output_tok_max;
+    int64_t choices = x->rq ? x->rq->choices : 1;
+    if (output > 0)
+        output *= max_i64(1, choices);
+    else if (s->output_tok_max > 0)
+        output = (int64_t)s->output_tok_max * max_i64(1, choices);
+    else if (context > 0)
+        output = context * max_i64(1, choices);
+    else
+        *flags |= RECORD_UNBOUNDED;
+    return price_of(&s->price, prompt, 0, output > 0 ? output : OUTPUT_TOK_UNKNOWN);
+}
+
+bool exchange_reserve(struct exchange *x)
+{
+    struct pen *pen = x->worker->pen;
+    if (!pen)
+        return true;
+    const struct portfolio *p = exchange_portfolio(x);
+    const struct pool *pool = &p->pools[x->decision.pool];
+    const struct serving *s = pool_serving(pool, x->decision.model);
+    uint32_t flags = x->stream ? RECORD_STREAM : 0;
+    flags |= x->n_sends > 0 ? RECORD_FAILED_OVER : 0;
+    struct record_reserve r = {
+        .tenant = tenant_id(x),
+        .pool = id_of(RECORD_POOL, pool->name),
+        .supplier = id_of(RECORD_SUPPLIER, p->suppliers[pool->supplier].name),
+        .contract = contract_id(p, pool),
+        .model = id_of(RECORD_MODEL, p->models[x->decision.model].name),
+        .bound_nusd = bound_nusd(x, s, &flags),
+        .prompt_tok = x->ask.prompt_tok,
+        .surface = (uint16_t)x->surface,
+        .ordinal = (uint16_t)(x->n_sends + 1),
+    };
+    copy_id(r.request, x->id);
+    return ledger_reserve(pen, &x->call, &r, flags);
+}
+
+void exchange_ledger_attempt(struct exchange *x, enum fault fault, bool stale)
+{
+    struct pen *pen = x->worker->pen;
+    if (!pen || !x->call.open)
+        return;
+    struct record_settle s = {.fault = (uint16_t)fault,
+                              .status = (uint16_t)x->answer_status,
+                              .ttft_us = x->first_us ? x->first_us - x->sent_us : -1};
+    uint32_t flags = x->stream ? RECORD_STREAM : 0;
+    flags |= x->n_sends > 1 ? RECORD_FAILED_OVER : 0;
+    flags |= stale ? RECORD_STALE : 0;
+    flags |= fault == FAULT_GONE ? RECORD_CANCELLED : 0;
+    if (!attempt_connected(&x->attempt))
+        flags |= RECORD_UNSENT;
+    else if (!x->attempt.any_byte)
+        flags |= RECORD_UNHEARD;
+    exchange_count(x);
+    if (x->first_us) {
+        s.prompt_tok = x->usage.prompt_tok;
+        s.cached_tok = x->usage.cached_tok;
+        s.output_tok = x->usage.output_tok;
+        s.reasoning_tok = x->usage.reasoning_tok;
+        s.list_nusd = x->list_nusd;
+        s.joules = x->joules;
+        flags |= x->tokens_estimated ? RECORD_ESTIMATED : 0;
+        flags |= fault ? RECORD_CUT : 0;
+    } else if (attempt_connected(&x->attempt) && !stale && x->answer_status < 300 &&
+               (fault == FAULT_GONE || fault == FAULT_TIMEOUT)) {
+        // Left while the supplier was at work: it has read the prompt, and will ask for it.
+        const struct serving *serving =
+            pool_serving(&exchange_portfolio(x)->pools[x->decision.pool], x->decision.model);
+        s.prompt_tok = x->ask.prompt_tok;
+        s.list_nusd = price_of(&serving->price, s.prompt_tok, 0, 0);
+        flags |= RECORD_ESTIMATED;
+    }
+    // Until a plan prices what a commitment has paid for, one more token costs its list price.
+    s.marginal_nusd = s.list_nusd;
+    ledger_settle(pen, &x->call, &s, flags);
+}
+
+void exchange_ledger_request(struct exchange *x)
+{
+    struct pen *pen = x->worker->pen;
+    if (!pen || x->ask.model < 0)  // what was asked for is no model: nobody is charged
+        return;
+    const struct portfolio *p = exchange_portfolio(x);
+    const struct tenant *t = exchange_tenant(x);
+    bool answered = x->first_us != 0;
+    int32_t model = answered ? x->decision.model : x->ask.model;
+    const struct pool *pool = answered ? &p->pools[x->decision.pool] : NULL;
+    struct record_request r = {
+        .tenant = tenant_id(x),
+        .pool = pool ? id_of(RECORD_POOL, pool->name) : 0,
+        .supplier = pool ? id_of(RECORD_SUPPLIER, p->suppliers[pool->supplier].name) : 0,
+        .contract = pool ? contract_id(p, pool) : 0,
+        .model_asked = id_of(RECORD_MODEL, p->models[x->ask.model].name),
+        .model = id_of(RECORD_MODEL, p->models[model].name),
+        .class = x->ask.class < 0 ? 0 : id_of(RECORD_CLASS, p->classes[x->ask.class].name),
+        .list_nusd = x->list_nusd,
+        .charged_nusd =
+            t && t->markup > 0 ? llround((double)x->list_nusd * t->markup) : x->list_nusd,
+        .total_us = x->ended_us - x->arrived_us,
+        .ttft_us = answered ? x->first_us - x->arrived_us : -1,
+        .prompt_tok = x->usage.prompt_tok,
+        .cached_tok = x->usage.cached_tok,
+        .output_tok = x->usage.output_tok,
+        .reasoning_tok = x->usage.reasoning_tok,
+        .status = (uint16_t)x->status,
+        .attempts = (uint16_t)x->n_sends,
+        .surface = (uint16_t)x->surface,
+        .fault = (uint16_t)(answered && !x->cut ? 0 : x->last_fault),
+    };
+    copy_id(r.request, x->id);
+    uint32_t flags = x->stream ? RECORD_STREAM : 0;
+    flags |= x->tokens_estimated ? RECORD_ESTIMATED : 0;
+    flags |= x->cut ? RECORD_CUT : 0;
+    flags |= x->status == 499 ? RECORD_CANCELLED : 0;
+    flags |= x->n_sends > 1 ? RECORD_FAILED_OVER : 0;
+    ledger_request(pen, &x->call, &r, flags);
+}

@@ -1,0 +1,63 @@
+// ledger_inside.h - what ledger.c (the pens), ledger_thread.c (fold and sync) and ledger_page.c
+// share.
+
+#ifndef CAUDAL_LEDGER_INSIDE_H
+#define CAUDAL_LEDGER_INSIDE_H
+
+#include "gateway/ledger.h"
+#include "io/fold.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum { LEDGER_STEPS = 24, LEDGER_FOLDER_BYTES = 3072 };
+
+struct pen {
+    struct ledger *ledger;
+    struct loop *loop;
+    struct journal *journal;
+    struct timer retry;  // while writing fails
+    int64_t owed;        // records that open calls will need
+    int64_t complained_us;
+    bool failing;
+    struct record_gap gap;  // calls that found no room, not yet told
+    // durability: disk
+    struct ledger_wait *waiting, **waiting_end;  // in the order of their batches
+    uint64_t batch;                              // of the records pending now
+    _Atomic uint64_t written, synced;            // batches
+    _Atomic bool sync_asked;
+    // read by other threads
+    _Atomic uint64_t records, writes, write_us, failures, lost;
+    _Atomic uint64_t steps[LEDGER_STEPS];  // writes that took less than 2^i us
+    _Atomic int64_t open;
+    _Atomic bool full;
+    struct journal_place folded;  // of the fold thread
+};
+
+struct ledger {
+    char folder[LEDGER_FOLDER_BYTES];
+    struct log *log;
+    struct store *store;
+    struct store_lock *lock;
+    uint32_t epoch;
+    bool refuse, disk;
+    int64_t retain_us, retained_us;
+    struct pen *pens;  // [n_pens]
+    int32_t n_pens;
+
+    pthread_mutex_t mutex;        // for `stopping` and `sync_wanted`; held for moments
+    pthread_mutex_t store_mutex;  // for `store` and `fold`; held while the disk works
+    pthread_cond_t wake, sync_wake;
+    pthread_t fold_thread, sync_thread;
+    bool folding, syncing, stopping, sync_wanted;
+    struct fold fold;
+    int64_t complained_us;
+    _Atomic uint64_t folded, fold_failures;
+};
+
+MUST_USE enum err ledger_threads_start(struct ledger *l, struct diag *diag);
+void ledger_fold_now(struct ledger *l);  // all that is written; by the fold thread, or after it
+void ledger_sync_ask(struct pen *pen);
+void pen_synced(void *arg);  // on its loop: lets go who waits
+
+#endif

@@ -1,0 +1,166 @@
+#include "io/fold.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { NAME_BYTES = 64 };
+
+void fold_release(struct fold *f)
+{
+    free(f->batch);
+    f->batch = NULL;
+}
+
+// From `*offset` up to byte `until` of the file.
+static enum err fold_file(struct fold *f, const struct journal_file *file, const char *name,
+                          int64_t *offset, int64_t until, enum journal_end *end, struct diag *diag)
+{
+    if (!f->batch)
+        f->batch = take_n(sizeof *f->batch, FOLD_BATCH);
+    do {
+        int32_t n;
+        enum err e = journal_file_read(file, *offset, until, f->batch, FOLD_BATCH, &n, end, diag);
+        if (e)
+            return e;
+        if (!n)
+            continue;
+        int64_t next = *offset + (int64_t)n * RECORD_BYTES;
+        e = store_fold(f->store, name, next, f->batch, n, diag);
+        if (e)
+            return e;
+        *offset = next;
+        f->records += n;
+    } while (*end == JOURNAL_MORE);
+    return ERR_NONE;
+}
+
+static enum err drop_file(struct fold *f, const char *path, const char *name, bool keep,
+                          struct diag *diag)
+{
+    char kept[JOURNAL_PATH_BYTES + 16];
+    snprintf(kept, sizeof kept, "%s.damaged", path);
+    if (keep ? rename(path, kept) : unlink(path))
+        return diag_set(diag, ERR_SYSTEM, "%s: %s", path, strerror(errno));
+    return store_forget(f->store, name, diag);
+}
+
+static void say(const struct fold *f, const char *path, const char *what)
+{
+    if (f->say)
+        f->say(f->ctx, path, what);
+}
+
+static enum err fold_dead(struct fold *f, const char *name, struct diag *diag)
+{
+    struct journal_file file;
+    enum journal_end end = JOURNAL_END;
+    int64_t offset;
+    enum err e = journal_file_open(&file, f->folder, name, diag);
+    if (e)
+        return e;
+    e = store_offset(f->store, name, &offset, diag);
+    offset = max_i64(offset, JOURNAL_FIRST);
+    if (!e)
+        e = fold_file(f, &file, name, &offset, file.bytes, &end, diag);
+    journal_file_close(&file);
+    if (e)
+        return e;
+    if (end == JOURNAL_TORN)
+        say(f, file.path, "ends in the middle of a record, which is left out");
+    else if (end == JOURNAL_DAMAGED)
+        say(f, file.path,
+            "is damaged in its middle; what comes behind is left out, and the file is "
+            "kept as .damaged");
+    return drop_file(f, file.path, name, end == JOURNAL_DAMAGED, diag);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+static bool is_unfinished(const char *name)
+{
+    size_t n = strlen(name);
+    return n > 7 && strcmp(name + n - 7, ".cj.new") == 0;
+}
+
+static enum err list(struct str folder, char (**out)[NAME_BYTES], size_t *n, struct diag *diag)
+{
+    char path[JOURNAL_PATH_BYTES];
+    snprintf(path, sizeof path, STR_FMT, STR_ARG(folder));
+    DIR *d = opendir(path);
+    if (!d)
+        return diag_set(diag, errno == ENOENT ? ERR_MISSING : ERR_DENIED, "%s: %s", path,
+                        strerror(errno));
+    size_t size = 0;
+    *n = 0;
+    *out = NULL;
+    for (const struct dirent *entry; (entry = readdir(d));) {
+        struct journal_file f;
+        if (is_unfinished(entry->d_name))
+            unlinkat(dirfd(d), entry->d_name, 0);
+        if (!journal_name_read(&f, entry->d_name))
+            continue;
+        if (*n == size) {
+            size = size ? size * 2 : 16;
+            *out = realloc(*out, size * sizeof **out);
+            CHECK(*out);
+        }
+        snprintf((*out)[(*n)++], NAME_BYTES, "%.63s", entry->d_name);
+    }
+    closedir(d);
+    if (*n)
+        qsort(*out, *n, sizeof **out, by_name);
+    return ERR_NONE;
+}
+
+enum err fold_folder(struct fold *f, uint32_t *epoch_max, struct diag *diag)
+{
+    char(*names)[NAME_BYTES] = NULL;
+    size_t n = 0;
+    *epoch_max = 0;
+    enum err e = list(f->folder, &names, &n, diag);
+    for (size_t i = 0; !e && i < n; i++) {
+        struct journal_file file;
+        if (journal_name_read(&file, names[i]) && file.epoch > *epoch_max)
+            *epoch_max = file.epoch;
+        e = fold_dead(f, names[i], diag);
+    }
+    free(names);
+    return e;
+}
+
+enum err fold_live(struct fold *f, const struct journal *j, uint32_t epoch, uint16_t loop,
+                   struct journal_place *at, struct diag *diag)
+{
+    for (;;) {
+        struct journal_place place = journal_place(j);
+        bool complete = place.segment > at->segment;
+        if (!complete && place.offset <= at->offset)
+            return ERR_NONE;
+        char name[NAME_BYTES];
+        struct journal_file file;
+        enum journal_end end;
+        snprintf(name, sizeof name, "%08x-%04x-%08x.cj", epoch, loop, at->segment);
+        enum err e = journal_file_open(&file, f->folder, name, diag);
+        if (e)
+            return e;
+        e = fold_file(f, &file, name, &at->offset, complete ? file.bytes : place.offset, &end,
+                      diag);
+        journal_file_close(&file);
+        if (!e && !complete && at->offset < place.offset)
+            e = diag_set(diag, ERR_SYSTEM, "%s: what was written cannot be read back", file.path);
+        if (e || !complete)
+            return e;
+        if (end == JOURNAL_DAMAGED)
+            say(f, file.path, "is damaged in its middle; the file is kept as .damaged");
+        e = drop_file(f, file.path, name, end == JOURNAL_DAMAGED, diag);
+        if (e)
+            return e;
+        *at = (struct journal_place){at->segment + 1, JOURNAL_FIRST};
+    }
+}

@@ -1,0 +1,317 @@
+#include "io/store_inside.h"
+
+#include "base/arena.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+enum { PATH_BYTES = 4096, BUSY_MS = 5000, APPLICATION_ID = 0x63617564 };
+
+// What makes a store of version i + 1 out of one of version i. Never edited, only added to.
+static const char *const migrations[STORE_VERSION] = {
+    "CREATE TABLE meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE names(id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, name TEXT NOT NULL);"
+    "CREATE TABLE segments(name TEXT PRIMARY KEY, offset INTEGER NOT NULL) WITHOUT ROWID;"
+    // 65536 records of one loop: a row's id is its block's and its place in it. Ids grow with time,
+    // and a block knows of when its rows are, so that neither needs an index of its own.
+    "CREATE TABLE blocks(id INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, loop INTEGER NOT NULL,"
+    " block INTEGER NOT NULL, min_us INTEGER NOT NULL, max_us INTEGER NOT NULL,"
+    " UNIQUE(epoch, loop, block));"
+    "CREATE TABLE attempts(id INTEGER PRIMARY KEY,"
+    " request TEXT NOT NULL, ordinal INTEGER NOT NULL, surface INTEGER NOT NULL,"
+    " tenant INTEGER NOT NULL, pool INTEGER NOT NULL, supplier INTEGER NOT NULL,"
+    " contract INTEGER NOT NULL, model INTEGER NOT NULL,"
+    " began_us INTEGER NOT NULL, bound_nusd INTEGER NOT NULL, settled INTEGER NOT NULL DEFAULT 0,"
+    " flags INTEGER NOT NULL DEFAULT 0, fault INTEGER NOT NULL DEFAULT 0,"
+    " status INTEGER NOT NULL DEFAULT 0, total_us INTEGER NOT NULL DEFAULT 0,"
+    " ttft_us INTEGER NOT NULL DEFAULT -1, prompt_tok INTEGER NOT NULL DEFAULT 0,"
+    " cached_tok INTEGER NOT NULL DEFAULT 0, output_tok INTEGER NOT NULL DEFAULT 0,"
+    " reasoning_tok INTEGER NOT NULL DEFAULT 0, list_nusd INTEGER NOT NULL DEFAULT 0,"
+    " marginal_nusd INTEGER NOT NULL DEFAULT 0, joules REAL NOT NULL DEFAULT 0,"
+    " bytes_up INTEGER NOT NULL DEFAULT 0, bytes_down INTEGER NOT NULL DEFAULT 0);"
+    "CREATE TABLE requests(id INTEGER PRIMARY KEY,"
+    " request TEXT NOT NULL, surface INTEGER NOT NULL,"
+    " tenant INTEGER NOT NULL, pool INTEGER NOT NULL, supplier INTEGER NOT NULL,"
+    " contract INTEGER NOT NULL, model_asked INTEGER NOT NULL, model INTEGER NOT NULL,"
+    " class INTEGER NOT NULL, began_us INTEGER NOT NULL, flags INTEGER NOT NULL,"
+    " status INTEGER NOT NULL, fault INTEGER NOT NULL, attempts INTEGER NOT NULL,"
+    " total_us INTEGER NOT NULL, ttft_us INTEGER NOT NULL, prompt_tok INTEGER NOT NULL,"
+    " cached_tok INTEGER NOT NULL, output_tok INTEGER NOT NULL, reasoning_tok INTEGER NOT NULL,"
+    " list_nusd INTEGER NOT NULL, charged_nusd INTEGER NOT NULL);"
+    "CREATE TABLE gaps("
+    " epoch INTEGER NOT NULL, loop INTEGER NOT NULL, sequence INTEGER NOT NULL,"
+    " at_us INTEGER NOT NULL, attempts INTEGER NOT NULL, list_nusd INTEGER NOT NULL,"
+    " PRIMARY KEY(epoch, loop, sequence)) WITHOUT ROWID;"
+    "CREATE TABLE daily("
+    " day TEXT NOT NULL, tenant INTEGER NOT NULL, pool INTEGER NOT NULL,"
+    " supplier INTEGER NOT NULL, contract INTEGER NOT NULL, model INTEGER NOT NULL,"
+    " fault INTEGER NOT NULL, attempts INTEGER NOT NULL, failed INTEGER NOT NULL,"
+    " cancelled INTEGER NOT NULL, failed_over INTEGER NOT NULL, estimated INTEGER NOT NULL,"
+    " prompt_tok INTEGER NOT NULL, cached_tok INTEGER NOT NULL, output_tok INTEGER NOT NULL,"
+    " reasoning_tok INTEGER NOT NULL, list_nusd INTEGER NOT NULL, marginal_nusd INTEGER NOT NULL,"
+    " charged_nusd INTEGER NOT NULL, estimated_nusd INTEGER NOT NULL, joules REAL NOT NULL,"
+    " PRIMARY KEY(day, tenant, pool, supplier, contract, model, fault)) WITHOUT ROWID;",
+};
+
+// --- the lock ---------------------------------------------------------------------------------
+
+struct store_lock {
+    int fd;
+};
+
+enum err store_lock(struct store_lock **out, struct str folder, struct diag *diag)
+{
+    char path[PATH_BYTES], owner[32] = "";
+    snprintf(path, sizeof path, STR_FMT "/lock", STR_ARG(folder));
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return diag_set(diag, errno == ENOENT ? ERR_MISSING : ERR_DENIED, "%s: %s", path,
+                        strerror(errno));
+    if (flock(fd, LOCK_EX | LOCK_NB)) {
+        int why = errno;
+        ssize_t n = pread(fd, owner, sizeof owner - 1, 0);
+        owner[n > 0 ? n : 0] = 0;
+        close(fd);
+        if (why != EWOULDBLOCK)
+            return diag_set(diag, ERR_SYSTEM, "%s: %s", path, strerror(why));
+        return diag_set(diag, ERR_EXISTS,
+                        "the ledger in " STR_FMT " is in use by another caudal%s%s",
+                        STR_ARG(folder), owner[0] ? ", process " : "", owner);
+    }
+    int n = snprintf(owner, sizeof owner, "%d", (int)getpid());
+    // Only for the message above: the lock holds whatever becomes of this.
+    if (ftruncate(fd, 0) || pwrite(fd, owner, (size_t)n, 0) != n)
+        owner[0] = 0;
+    *out = take(sizeof **out);
+    (*out)->fd = fd;
+    return ERR_NONE;
+}
+
+void store_unlock(struct store_lock *l)
+{
+    if (!l)
+        return;
+    close(l->fd);
+    free(l);
+}
+
+// --- running statements -----------------------------------------------------------------------
+
+enum err store_failure(const struct store *s, const char *what, int status, struct diag *diag)
+{
+    enum err e = ERR_SYSTEM;
+    const char *more = "";
+    switch (status & 0xff) {
+    case SQLITE_FULL: e = ERR_LIMIT; break;
+    case SQLITE_READONLY:
+    case SQLITE_CANTOPEN:
+    case SQLITE_PERM:
+    case SQLITE_AUTH: e = ERR_DENIED; break;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED: e = ERR_TIMEOUT; break;
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+        e = ERR_INVALID;
+        more = "; restore a backup: the journals beside it fill in what came since";
+        break;
+    default: break;
+    }
+    return diag_set(diag, e, "%s: %s: %s%s", s->path, what,
+                    s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(status), more);
+}
+
+enum err store_run(struct store *s, const char *sql, struct diag *diag)
+{
+    int status = sqlite3_exec(s->db, sql, NULL, NULL, NULL);
+    return status ? store_failure(s, "the ledger's store failed", status, diag) : ERR_NONE;
+}
+
+enum err store_prepare(const struct store *s, const char *sql, sqlite3_stmt **out,
+                       struct diag *diag)
+{
+    int status = sqlite3_prepare_v2(s->db, sql, -1, out, NULL);
+    return status ? store_failure(s, "the ledger's store failed", status, diag) : ERR_NONE;
+}
+
+enum err store_step(const struct store *s, sqlite3_stmt *q, struct diag *diag)
+{
+    int status = sqlite3_step(q);
+    enum err e = status == SQLITE_DONE || status == SQLITE_ROW
+                     ? ERR_NONE
+                     : store_failure(s, "a row cannot be written", status, diag);
+    sqlite3_reset(q);
+    return e;
+}
+
+// One number of a query without parameters.
+static enum err number(struct store *s, const char *sql, int64_t *out, struct diag *diag)
+{
+    sqlite3_stmt *q;
+    enum err e = store_prepare(s, sql, &q, diag);
+    if (e)
+        return e;
+    int status = sqlite3_step(q);
+    if (status == SQLITE_ROW)
+        *out = sqlite3_column_int64(q, 0);
+    else if (status != SQLITE_DONE)
+        e = store_failure(s, "cannot be read", status, diag);
+    sqlite3_finalize(q);
+    return e;
+}
+
+// --- opening ----------------------------------------------------------------------------------
+
+static enum err migrate(struct store *s, int64_t version, struct diag *diag)
+{
+    enum err e = store_run(s, "BEGIN IMMEDIATE", diag);
+    for (int64_t v = version; !e && v < STORE_VERSION; v++)
+        e = store_run(s, migrations[v], diag);
+    char sql[96];
+    snprintf(sql, sizeof sql, "PRAGMA application_id=%d; PRAGMA user_version=%d", APPLICATION_ID,
+             STORE_VERSION);
+    if (!e)
+        e = store_run(s, sql, diag);
+    if (!e)
+        e = store_run(s, "COMMIT", diag);
+    if (e)
+        sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+    return e;
+}
+
+static enum err check_version(struct store *s, struct diag *diag)
+{
+    int64_t version = 0, application = 0, tables = 0;
+    enum err e = number(s, "PRAGMA user_version", &version, diag);
+    if (!e)
+        e = number(s, "PRAGMA application_id", &application, diag);
+    if (!e)
+        e = number(s, "SELECT count(*) FROM sqlite_master", &tables, diag);
+    if (e)
+        return e;
+    if (tables && application != APPLICATION_ID)
+        return diag_set(diag, ERR_INVALID, "%s is a database, but not a ledger of caudal", s->path);
+    if (version > STORE_VERSION)
+        return diag_set(diag, ERR_INVALID,
+                        "%s is of version %" PRId64 ", and this caudal knows up to %d: a newer "
+                        "caudal must open it",
+                        s->path, version, STORE_VERSION);
+    if (version == STORE_VERSION)
+        return ERR_NONE;
+    if (s->reads_only)
+        return diag_set(diag, ERR_INVALID,
+                        "%s is of version %" PRId64 " and must first be opened by caudal serve",
+                        s->path, version);
+    return migrate(s, version, diag);
+}
+
+static enum err prepare_to_write(struct store *s, struct diag *diag)
+{
+    // FULL: a commit is on the disk before its segment goes.
+    enum err e = store_run(s,
+                           "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+                           "PRAGMA foreign_keys=OFF; PRAGMA temp_store=MEMORY",
+                           diag);
+    if (e)
+        return e;
+    if (sqlite3_db_readonly(s->db, "main") == 1)
+        return diag_set(diag, ERR_DENIED, "%s may not be written", s->path);
+    return ERR_NONE;
+}
+
+enum err store_open(struct store **out, struct str folder, enum store_mode mode, struct diag *diag)
+{
+    struct store *s = take(sizeof *s);
+    s->path = take(folder.n + sizeof "/ledger.db");
+    sprintf(s->path, STR_FMT "/ledger.db", STR_ARG(folder));
+    s->reads_only = mode == STORE_READ;
+    enum err e = ERR_NONE;
+    if (mode == STORE_READ && access(s->path, F_OK))
+        e = diag_set(diag, ERR_MISSING, "%s: there is no ledger here", s->path);
+    // A reader of a database in WAL mode writes too (its index in shared memory), where it may.
+    int flags =
+        mode == STORE_WRITE ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READWRITE;
+    int status = e ? 0 : sqlite3_open_v2(s->path, &s->db, flags | SQLITE_OPEN_NOMUTEX, NULL);
+    if (!e && status)
+        e = store_failure(s, "cannot be opened", status, diag);
+    if (!e) {
+        sqlite3_busy_timeout(s->db, BUSY_MS);
+        sqlite3_extended_result_codes(s->db, 1);
+    }
+    if (!e && mode == STORE_WRITE)
+        e = prepare_to_write(s, diag);
+    if (!e)
+        e = check_version(s, diag);
+    if (e) {
+        store_close(s);
+        return e;
+    }
+    *out = s;
+    return ERR_NONE;
+}
+
+void store_close(struct store *s)
+{
+    if (!s)
+        return;
+    for (int i = 0; i < STORE_STATEMENTS; i++)
+        sqlite3_finalize(s->made[i]);
+    sqlite3_close(s->db);
+    free(s->path);
+    free(s);
+}
+
+enum err store_epoch(struct store *s, uint32_t at_least, uint32_t *epoch, struct diag *diag)
+{
+    char sql[256];
+    snprintf(sql, sizeof sql,
+             "INSERT INTO meta VALUES('epoch',%u) ON CONFLICT(key) DO UPDATE SET "
+             "value=max(value+1,excluded.value)",
+             at_least + 1);
+    int64_t n = 0;
+    enum err e = store_run(s, sql, diag);
+    if (!e)
+        e = number(s, "SELECT value FROM meta WHERE key='epoch'", &n, diag);
+    *epoch = (uint32_t)n;
+    return e;
+}
+
+static enum err add_name(struct store *s, sqlite3_stmt *add, const struct store_name *name,
+                         struct diag *diag)
+{
+    sqlite3_bind_int64(add, 1, (int64_t)record_id(name->kind, name->name));
+    sqlite3_bind_int(add, 2, (int)name->kind);
+    sqlite3_bind_text(add, 3, name->name.p, (int)name->name.n, SQLITE_STATIC);
+    enum err e = store_step(s, add, diag);
+    if (!e && sqlite3_changes(s->db) == 0)
+        e = diag_set(diag, ERR_INVALID,
+                     "%s: the name " STR_FMT
+                     " has the same number as another one; rename it (chance below 1 in 1e12)",
+                     s->path, STR_ARG(name->name));
+    return e;
+}
+
+enum err store_names(struct store *s, const struct store_name *names, int32_t n, struct diag *diag)
+{
+    sqlite3_stmt *add;
+    enum err e = store_prepare(s,
+                               "INSERT INTO names VALUES(?,?,?) ON CONFLICT(id) DO UPDATE SET "
+                               "name=excluded.name WHERE kind=excluded.kind AND name=excluded.name",
+                               &add, diag);
+    if (e)
+        return e;
+    e = store_run(s, "BEGIN IMMEDIATE", diag);
+    for (int32_t i = 0; !e && i < n; i++)
+        if (names[i].name.n)
+            e = add_name(s, add, &names[i], diag);
+    sqlite3_finalize(add);
+    if (!e)
+        e = store_run(s, "COMMIT", diag);
+    if (e)
+        sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+    return e;
+}

@@ -1,0 +1,374 @@
+#include "replay/inside.h"
+
+#include "base/arena.h"
+#include "base/rng.h"
+
+#include <stdlib.h>
+
+enum { FLIGHTS_FIRST = 1024 };
+static const int64_t RETRY_US_MIN = 5000;  // as gateway/exchange_try.c
+
+// --- places -----------------------------------------------------------------------------------
+
+static void grow(struct replay *rp)
+{
+    int32_t size = rp->flights_size ? 2 * rp->flights_size : FLIGHTS_FIRST;
+    CHECK(size <= FLEET_IDS_MAX);
+    // Nodes of the heap point into the flights: take them out, and put them back in their order.
+    struct flight *old = rp->flights, *more = take_n(sizeof *more, (size_t)size);
+    if (rp->n_flights)
+        memcpy(more, old, (size_t)rp->n_flights * sizeof *more);
+    for (size_t i = 0; i < rp->retry.n; i++) {
+        struct flight *x = CONTAINER_OF(rp->retry.nodes[i], struct flight, retry);
+        rp->retry.nodes[i] = &more[x - old].retry;
+    }
+    free(old);
+    struct brief *briefs = take_n(sizeof *briefs, (size_t)size);
+    if (rp->n_flights)
+        memcpy(briefs, rp->briefs, (size_t)rp->n_flights * sizeof *briefs);
+    free(rp->briefs);
+    rp->briefs = briefs;
+    rp->flights = more;
+    rp->flights_size = size;
+}
+
+static struct flight *flight_new(struct replay *rp)
+{
+    int32_t id = rp->free_flight;
+    if (id >= 0) {
+        rp->free_flight = rp->flights[id].next_free;
+    } else {
+        if (rp->n_flights == rp->flights_size)
+            grow(rp);
+        id = rp->n_flights++;
+    }
+    rp->open++;
+    if (rp->open > rp->t->in_flight_most)
+        rp->t->in_flight_most = rp->open;
+    rp->briefs[id].turn++;
+    return &rp->flights[id];
+}
+
+static int32_t id_of(const struct replay *rp, const struct flight *x)
+{
+    return (int32_t)(x - rp->flights);
+}
+
+// --- watches ----------------------------------------------------------------------------------
+
+static bool deadline_counts(void *ctx, const struct watch_entry *e)
+{
+    const struct brief *b = &((struct replay *)ctx)->briefs[e->id];
+    return b->turn == e->turn && b->unheard;
+}
+
+static bool silence_counts(void *ctx, const struct watch_entry *e)
+{
+    const struct brief *b = &((struct replay *)ctx)->briefs[e->id];
+    return b->attempt == e->turn && b->trying;
+}
+
+static void watch(struct replay *rp, struct watch *w, watch_live live, int64_t from_us, int32_t id,
+                  uint32_t turn)
+{
+    if (w->length_us >= NEVER - from_us)
+        return;
+    const struct watch_entry e = {from_us + w->length_us, id, turn};
+    watch_add(w, &e, live, rp);
+    rp->watch_due_us = min_i64(rp->watch_due_us, e.due_us);
+}
+
+void flights_watch(struct replay *rp)
+{
+    int64_t due_us = NEVER;
+    for (int32_t i = 0; i < rp->n_deadlines + rp->n_silences; i++) {
+        bool deadline = i < rp->n_deadlines;
+        struct watch *w = deadline ? &rp->deadlines[i] : &rp->silences[i - rp->n_deadlines];
+        watch_live live = deadline ? deadline_counts : silence_counts;
+        const struct watch_entry *e;
+        while ((e = watch_first(w, live, rp)) && e->due_us <= rp->now_us) {
+            struct flight *x = &rp->flights[e->id];
+            if (deadline)
+                flight_deadline(rp, x);
+            else
+                flight_silence(rp, x);
+        }
+        if (e)
+            due_us = min_i64(due_us, e->due_us);
+    }
+    rp->watch_due_us = min_i64(due_us, rp->watch_due_us > rp->now_us ? rp->watch_due_us : NEVER);
+}
+
+// --- trying -----------------------------------------------------------------------------------
+
+static void leave_line(struct replay *rp, struct flight *x)
+{
+    heap_take(&rp->retry, &x->retry);
+    if (x->ticket >= 0)
+        route_cancel(rp->route, x->ticket);
+    x->ticket = -1;
+}
+
+static void retry_at(struct replay *rp, struct flight *x, int64_t at_us)
+{
+    flight_state(rp, x, FLIGHT_WAITING);
+    x->retry.due_us = at_us;
+    heap_put(&rp->retry, &x->retry);
+}
+
+static void give_up(struct replay *rp, struct flight *x, enum route_bar bar)
+{
+    if (rp->now_us >= x->ask.deadline_us) {
+        settle(rp, x, END_EXPIRED);
+        return;
+    }
+    if (x->f.attempts > 0) {
+        settle(rp, x, END_FAILED);
+        return;
+    }
+    rp->t->bars[bar]++;
+    settle(rp, x, END_REFUSED);
+}
+
+// What an attempt died of, told to the router.
+static void tell_fault(struct replay *rp, struct flight *x, enum fault fault)
+{
+    struct route_seen seen = {.outcome = fault_outcome(fault), .cool_us = fault_cool_us(fault, -1)};
+    tally_cell(rp->t, x->d.pool, x->ask.class)->faults++;
+    route_done(rp->route, &x->ask, &x->d, &seen, rp->now_us);
+}
+
+// After a fault: true, pick again now.
+static bool fail_over(struct replay *rp, struct flight *x, enum fault fault)
+{
+    struct failover_decision f = failover_next(&x->f, &x->ask, fault, -1, &rp->retries, rp->now_us);
+    switch (f.step) {
+    case FAILOVER_AGAIN: return true;
+    case FAILOVER_LATER: retry_at(rp, x, max_i64(rp->now_us, f.at_us)); break;
+    case FAILOVER_GIVE_UP: give_up(rp, x, ROUTE_BAR_BREAKER); break;
+    }
+    return false;
+}
+
+static int32_t warm_tok(struct replay *rp, const struct flight *x)
+{
+    if (!x->n_blocks)
+        return 0;
+    uint64_t salt = mix64((uint64_t)x->d.model + 1);
+    int32_t n = prefix_use(&rp->cache[x->d.pool], x->blocks, x->n_blocks, salt);
+    // The last token is always computed: it gives the first of the answer.
+    int64_t tok = min_i64((int64_t)n * TRACE_BLOCK_TOK, (int64_t)x->prompt_tok - 1);
+    return (int32_t)max_i64(tok, 0);
+}
+
+// It has been taken. True: the pool is dead, and another is to be picked.
+static bool send_to(struct replay *rp, struct flight *x)
+{
+    failover_sent(&x->f, x->d.pool);
+    x->f.context_tok = x->d.context_tok;
+    tally_cell(rp->t, x->d.pool, x->ask.class)->attempts++;
+    x->sent_us = rp->now_us;
+    flight_state(rp, x, FLIGHT_TRYING);
+    uint32_t attempt = ++rp->briefs[id_of(rp, x)].attempt;
+    if (rp->state[x->d.pool] == POOL_DEAD) {
+        tell_fault(rp, x, FAULT_CONNECT);
+        return fail_over(rp, x, FAULT_CONNECT);
+    }
+    watch(rp, &rp->silences[rp->silence_of[x->d.pool]], silence_counts, rp->now_us, id_of(rp, x),
+          attempt);
+    x->unit = -1;
+    if (rp->state[x->d.pool] == POOL_STALLS)
+        return false;
+    x->cached_tok = warm_tok(rp, x);
+    x->unit = berth_of(rp, x->d.pool, x->d.model)->unit;
+    fleet_add(rp->fleet, x->unit, id_of(rp, x), x->prompt_tok, x->cached_tok, x->output_tok,
+              rp->now_us);
+    int32_t waiting = fleet_waiting(rp->fleet, x->unit);
+    if (waiting > rp->t->pool[x->d.pool].waiting_most)
+        rp->t->pool[x->d.pool].waiting_most = waiting;
+    return false;
+}
+
+// What x->d comes to. True: pick again.
+static bool follow(struct replay *rp, struct flight *x)
+{
+    if (x->d.verdict == ROUTE_SEND)
+        return send_to(rp, x);
+    struct failover_decision f = failover_stuck(&x->f, &x->ask, &x->d, rp->now_us);
+    if (f.step == FAILOVER_AGAIN)
+        return true;
+    if (f.step == FAILOVER_GIVE_UP) {
+        give_up(rp, x, x->d.bar);
+        return false;
+    }
+    if (x->d.verdict == ROUTE_WAIT) {
+        x->ticket = route_wait(rp->route, &x->ask, (uint64_t)id_of(rp, x), rp->now_us);
+        if (x->ticket < 0) {
+            rp->t->line_full++;
+            settle(rp, x, END_REFUSED);
+            return false;
+        }
+        rp->t->waited += !x->has_waited;
+        x->has_waited = true;
+        rp->t->waiting_most = max_i64(rp->t->waiting_most, route_waiting(rp->route));
+    }
+    // In the line it is found when anybody may have it. It leaves to let stand-ins in; once they
+    // are in, nothing but its deadline is worth looking at. (`serve` looks again at d.until_us as
+    // well: the answers are the same, and each look is a pick.)
+    int64_t at_us = min_i64(f.at_us, x->d.until_us);
+    if (x->ticket >= 0 && x->f.stand_in_after_us < NEVER - x->f.began_us)
+        at_us = max_i64(at_us, x->f.began_us + x->f.stand_in_after_us);
+    if (x->ticket >= 0 && x->ask.stand_in)
+        flight_state(rp, x, FLIGHT_WAITING);
+    else
+        retry_at(rp, x, max_i64(rp->now_us + RETRY_US_MIN, at_us));
+    return false;
+}
+
+static void try_it(struct replay *rp, struct flight *x)
+{
+    do {
+        x->d = route_pick(rp->route, &x->ask, rp->now_us);
+        if (x->d.verdict == ROUTE_SEND)
+            route_took(rp->route, &x->ask, &x->d, rp->now_us);
+    } while (follow(rp, x));
+}
+
+void flights_wake(struct replay *rp)
+{
+    struct route_woken woken;
+    while (route_waiting(rp->route) && route_next(rp->route, &woken, rp->now_us)) {
+        struct flight *x = &rp->flights[woken.user];
+        CHECK(x->state == FLIGHT_WAITING);
+        x->ticket = -1;
+        heap_take(&rp->retry, &x->retry);
+        x->d = woken.decision;
+        if (follow(rp, x))
+            try_it(rp, x);
+    }
+}
+
+// --- what happens to it -----------------------------------------------------------------------
+
+void flight_begin(struct replay *rp, const struct arrival *a)
+{
+    struct flight *x = flight_new(rp);
+    const struct serve_config *s = &rp->p->serve;
+    const struct class *k = a->class >= 0 ? &rp->p->classes[a->class] : NULL;
+    int64_t patience_us = s->deadline_us;
+    if (k)
+        patience_us = min_i64(patience_us, k->deadline_us);
+    x->ask = (struct route_ask){
+        .model = a->model,
+        .class = a->class,
+        .tenant = a->tenant,
+        .surface = SURFACE_CHAT,
+        .prompt_tok = a->prompt_tok,
+        .output_tok = forecast_output_tok(rp->forecast, a->tenant, a->model, 0),
+        .arrived_us = rp->now_us,
+        .deadline_us = patience_us < NEVER - rp->now_us ? rp->now_us + patience_us : NEVER,
+        .wall_us = rp->wall_us + rp->now_us,
+        .draw = mix64(rp->c->seed * 0x9e3779b97f4a7c15u + rp->n_asked),
+    };
+    x->first_us = 0;
+    x->prompt_tok = a->prompt_tok;
+    x->output_tok = a->output_tok;
+    x->cached_tok = 0;
+    x->ticket = -1;
+    x->n_blocks = 0;
+    x->has_waited = false;
+    if (rp->cache && a->n_blocks) {
+        x->blocks = take_n(sizeof *x->blocks, (size_t)a->n_blocks);
+        memcpy(x->blocks, a->blocks, (size_t)a->n_blocks * sizeof *x->blocks);
+        x->n_blocks = a->n_blocks;
+    }
+    flight_state(rp, x, FLIGHT_WAITING);
+    failover_init(&x->f, s, rp->now_us, x->ask.deadline_us);
+    retry_budget_request(&rp->retries);
+    int32_t row = a->class >= 0 ? a->class : rp->p->n_classes;
+    watch(rp, &rp->deadlines[rp->deadline_of[row]], deadline_counts, rp->now_us, id_of(rp, x),
+          rp->briefs[id_of(rp, x)].turn);
+    try_it(rp, x);
+}
+
+void flight_first(struct replay *rp, struct flight *x)
+{
+    x->first_us = rp->now_us;
+    flight_state(rp, x, FLIGHT_RELAYING);
+    int32_t row = x->ask.tenant >= 0 ? x->ask.tenant : rp->p->n_tenants;
+    double trip_us = rp->round_trip_us[(size_t)row * (size_t)rp->p->n_pools + (size_t)x->d.pool];
+    route_first(rp->route, &x->d, rp->now_us - x->sent_us + (int64_t)trip_us, rp->now_us);
+}
+
+void flight_last(struct replay *rp, struct flight *x)
+{
+    if (x->state == FLIGHT_TRYING)
+        flight_first(rp, x);
+    int32_t row = x->ask.tenant >= 0 ? x->ask.tenant : rp->p->n_tenants;
+    double trip_us = rp->round_trip_us[(size_t)row * (size_t)rp->p->n_pools + (size_t)x->d.pool];
+    struct route_seen seen = {.outcome = ROUTE_OK,
+                              .ttft_us = x->first_us - x->sent_us + (int64_t)trip_us,
+                              .prompt_tok = x->prompt_tok,
+                              .cached_tok = x->cached_tok,
+                              .output_tok = x->output_tok};
+    if (x->output_tok > 1)
+        seen.per_token_us = (rp->now_us - x->first_us) / (x->output_tok - 1);
+    route_done(rp->route, &x->ask, &x->d, &seen, rp->now_us);
+    forecast_learn(rp->forecast, x->ask.tenant, x->ask.model, 0, x->prompt_tok, x->output_tok);
+    settle(rp, x, END_ANSWERED);
+}
+
+void flight_retry(struct replay *rp, struct flight *x)
+{
+    leave_line(rp, x);
+    try_it(rp, x);
+}
+
+static void stop(struct replay *rp, struct flight *x, enum fault fault)
+{
+    leave_line(rp, x);
+    if (x->state != FLIGHT_TRYING && x->state != FLIGHT_RELAYING)
+        return;
+    if (x->unit >= 0)
+        fleet_cancel(rp->fleet, id_of(rp, x), rp->now_us);
+    tell_fault(rp, x, fault);
+}
+
+void flight_deadline(struct replay *rp, struct flight *x)
+{
+    stop(rp, x, FAULT_TIMEOUT);
+    settle(rp, x, END_EXPIRED);
+    flights_wake(rp);
+}
+
+static void failed(struct replay *rp, struct flight *x, enum fault fault)
+{
+    stop(rp, x, fault);
+    if (fail_over(rp, x, fault))
+        try_it(rp, x);
+    flights_wake(rp);
+}
+
+void flight_silence(struct replay *rp, struct flight *x)
+{
+    failed(rp, x, FAULT_TIMEOUT);
+}
+
+void flight_lost(struct replay *rp, struct flight *x)
+{
+    if (x->state == FLIGHT_TRYING) {
+        failed(rp, x, FAULT_RESET);
+        return;
+    }
+    // Content has gone out: there is no other attempt.
+    stop(rp, x, FAULT_RESET);
+    rp->t->cut++;
+    settle(rp, x, END_FAILED);
+    flights_wake(rp);
+}
+
+bool flight_is_at(const struct replay *rp, const struct flight *x, int32_t pool)
+{
+    (void)rp;
+    return (x->state == FLIGHT_TRYING || x->state == FLIGHT_RELAYING) && x->d.pool == pool;
+}

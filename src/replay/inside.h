@@ -1,0 +1,117 @@
+// inside.h - what the files of replay.h share.
+//
+//   replay.c    the loop: whatever is due first            arrivals, fleet, watches, retries,
+//   events flight.c    one request: try, wait, send, fail over     as gateway/exchange_try.c does
+//   with sockets settle.c    what it came to                             into the tally
+
+#ifndef CAUDAL_REPLAY_INSIDE_H
+#define CAUDAL_REPLAY_INSIDE_H
+
+#include "base/heap.h"
+#include "replay/fleet.h"
+#include "replay/prefix.h"
+#include "replay/replay.h"
+#include "replay/watch.h"
+#include "route/failover.h"
+#include "route/forecast.h"
+#include "route/live.h"
+
+enum flight_state { FLIGHT_FREE, FLIGHT_WAITING, FLIGHT_TRYING, FLIGHT_RELAYING };
+
+struct flight {
+    struct route_ask ask;
+    struct route_decision d;
+    struct failover f;
+    struct heap_node retry;  // WAITING: when to pick again
+    int64_t sent_us, first_us;
+    int32_t prompt_tok, cached_tok, output_tok;  // true
+    int32_t unit;    // where it is served; -1: a pool that stalls has it
+    int32_t ticket;  // in the router's line; -1: not there
+    int32_t n_blocks;
+    uint64_t *blocks;  // own copy, only with a prefix cache; NULL: none
+    enum flight_state state;
+    bool has_waited;
+    int32_t next_free;
+};
+
+enum pool_state { POOL_WELL, POOL_DEAD, POOL_STALLS };
+
+// Of one (pool, model), in the order of the pool's `serves`.
+struct berth {
+    int32_t unit;
+    int32_t pool, model;
+    const struct token_price *price;
+    double joules_per_us;  // of one sequence in its slot, at the wall
+};
+
+// What a watch looks at, apart from the rest, so that looking costs no cache line of a flight.
+struct brief {
+    uint32_t turn;     // how often this place was used: see watch.h
+    uint32_t attempt;  // sends of this place, all of its uses
+    bool unheard;      // it waits or tries: no content yet
+    bool trying;
+};
+
+struct replay {
+    const struct replay_config *c;
+    const struct portfolio *p;
+    struct arena *arena;
+    struct tally *t;
+    struct route *route;
+    struct live *live;
+    struct forecast *forecast;
+    struct retry_budget retries;
+    struct fleet *fleet;
+    struct berth *berths;    // by unit
+    int32_t *first_berth;    // [n_pools + 1]
+    enum pool_state *state;  // [n_pools]
+    double *round_trip_us;   // [n_tenants + 1][n_pools]; the last row: no tenant
+    struct prefix *cache;    // [n_pools]
+    struct arrivals *arrivals;
+    int64_t now_us, wall_us;
+    uint64_t n_asked;
+
+    struct flight *flights;  // [n_flights]
+    struct brief *briefs;    // [n_flights], kept by flight_state()
+    int32_t n_flights, flights_size, free_flight, open;
+    struct heap retry;
+    // Deadlines, one watch for each length there is, and silence, likewise.
+    struct watch *deadlines, *silences;
+    int32_t *deadline_of;  // [n_classes + 1]
+    int32_t *silence_of;   // [n_pools]
+    int32_t n_deadlines, n_silences;
+    int64_t watch_due_us;  // no watch is due before
+    int32_t next_event;
+};
+
+// flight.c
+// One comes. Everything up to now has been done.
+void flight_begin(struct replay *rp, const struct arrival *a);
+void flight_first(struct replay *rp, struct flight *x);
+void flight_last(struct replay *rp, struct flight *x);
+void flight_retry(struct replay *rp, struct flight *x);     // its time to pick again has come
+void flight_deadline(struct replay *rp, struct flight *x);  // before any content
+void flight_silence(struct replay *rp, struct flight *x);   // of its pool, before any content
+void flight_lost(struct replay *rp, struct flight *x);      // its pool has died
+void flights_wake(struct replay *rp);                       // those in the line who may go now
+void flights_watch(struct replay *rp);                      // deadlines and silences that are due
+bool flight_is_at(const struct replay *rp, const struct flight *x, int32_t pool);
+
+static inline void flight_state(struct replay *rp, struct flight *x, enum flight_state state)
+{
+    struct brief *b = &rp->briefs[x - rp->flights];
+    x->state = state;
+    b->trying = state == FLIGHT_TRYING;
+    b->unheard = state == FLIGHT_TRYING || state == FLIGHT_WAITING;
+}
+
+// settle.c
+enum flight_end { END_ANSWERED, END_REFUSED, END_EXPIRED, END_FAILED };
+// Counts it; the place is free afterwards.
+void settle(struct replay *rp, struct flight *x, enum flight_end end);
+void settle_unknown(struct replay *rp, const struct arrival *a);
+void settle_all(struct replay *rp);  // what is known at the end of the run
+void flight_free(struct replay *rp, struct flight *x);
+struct berth *berth_of(const struct replay *rp, int32_t pool, int32_t model);
+
+#endif

@@ -1,0 +1,287 @@
+#include "replay/replay.h"
+
+#include "base/arena.h"
+#include "replay/inside.h"
+
+#include <stdlib.h>
+
+enum { ASK_EVERY = 4096 };
+
+// --- what it is made of -----------------------------------------------------------------------
+
+static int32_t watch_of(struct watch *all, int32_t *n, int64_t length_us)
+{
+    for (int32_t i = 0; i < *n; i++)
+        if (all[i].length_us == length_us)
+            return i;
+    all[*n].length_us = length_us;
+    return (*n)++;
+}
+
+static bool make_watches(struct replay *rp)
+{
+    const struct portfolio *p = rp->p;
+    rp->deadlines = arena_new(rp->arena, struct watch, p->n_classes + 1);
+    rp->deadline_of = arena_new(rp->arena, int32_t, p->n_classes + 1);
+    rp->silences = arena_new(rp->arena, struct watch, p->n_pools);
+    rp->silence_of = arena_new(rp->arena, int32_t, p->n_pools);
+    if (!rp->deadlines || !rp->deadline_of || !rp->silences || !rp->silence_of)
+        return false;
+    for (int32_t i = 0; i <= p->n_classes; i++) {
+        int64_t us = p->serve.deadline_us;
+        if (i < p->n_classes)
+            us = min_i64(us, p->classes[i].deadline_us);
+        rp->deadline_of[i] = watch_of(rp->deadlines, &rp->n_deadlines, us);
+    }
+    for (int32_t i = 0; i < p->n_pools; i++) {
+        int64_t us = p->suppliers[p->pools[i].supplier].first_byte_us;
+        rp->silence_of[i] = watch_of(rp->silences, &rp->n_silences, us > 0 ? us : NEVER);
+    }
+    rp->watch_due_us = NEVER;
+    return true;
+}
+
+static bool make_trips(struct replay *rp)
+{
+    const struct portfolio *p = rp->p;
+    rp->round_trip_us =
+        arena_new(rp->arena, double, (size_t)(p->n_tenants + 1) * (size_t)p->n_pools);
+    if (!rp->round_trip_us)
+        return false;
+    for (int32_t t = 0; t <= p->n_tenants; t++) {
+        struct str region =
+            t < p->n_tenants && p->tenants[t].region.n ? p->tenants[t].region : p->serve.region;
+        for (int32_t i = 0; i < p->n_pools; i++)
+            rp->round_trip_us[t * p->n_pools + i] =
+                (double)pool_round_trip_us(p, &p->pools[i], region);
+    }
+    return true;
+}
+
+static bool make_fleet(struct replay *rp)
+{
+    const struct portfolio *p = rp->p;
+    int32_t n = 0;
+    for (int32_t i = 0; i < p->n_pools; i++)
+        n += p->pools[i].n_serves;
+    rp->berths = arena_new(rp->arena, struct berth, n);
+    rp->first_berth = arena_new(rp->arena, int32_t, p->n_pools + 1);
+    rp->state = arena_new(rp->arena, enum pool_state, p->n_pools);
+    if (!rp->berths || !rp->first_berth || !rp->state)
+        return false;
+    rp->fleet = fleet_new(n > 0 ? n : 1);
+    for (int32_t i = 0, at = 0; i < p->n_pools; i++) {
+        rp->first_berth[i] = at;
+        for (int32_t k = 0; k < p->pools[i].n_serves; k++) {
+            const struct serving *serving = &p->pools[i].serves[k];
+            struct service s;
+            service_of(&s, p, &p->pools[i], serving->model);
+            double each_w = (s.busy_w - s.idle_w) * s.pue / s.slots;
+            int32_t unit = fleet_unit(rp->fleet, &s);
+            fleet_weigh(rp->fleet, unit, (int64_t)(each_w * 1e3 + 0.5));
+            rp->berths[at++] =
+                (struct berth){unit, i, serving->model, &serving->price, each_w / 1e6};
+        }
+        rp->first_berth[i + 1] = at;
+    }
+    return true;
+}
+
+static bool make_caches(struct replay *rp)
+{
+    int64_t blocks = rp->c->cache_tok / TRACE_BLOCK_TOK;
+    if (blocks <= 0)
+        return true;
+    rp->cache = arena_new(rp->arena, struct prefix, rp->p->n_pools);
+    for (int32_t i = 0; rp->cache && i < rp->p->n_pools; i++)
+        prefix_init(&rp->cache[i], (int32_t)min_i64(blocks, 1 << 28));
+    return rp->cache != NULL;
+}
+
+static enum err make(struct replay *rp, struct diag *diag)
+{
+    const struct portfolio *p = rp->p;
+    int32_t pairs = 0;
+    for (int32_t i = 0; i < p->n_pools; i++)
+        pairs += p->pools[i].n_serves;
+    if (!make_watches(rp) || !make_trips(rp) || !make_fleet(rp) || !make_caches(rp))
+        return diag_set(diag, ERR_LIMIT, "the replay does not fit its memory");
+    enum err e = live_new(&rp->live, rp->arena, p->n_pools, pairs);
+    if (!e)
+        e = forecast_new(&rp->forecast, rp->arena, p->n_tenants, p->n_models);
+    if (!e)
+        e = route_new(&rp->route, rp->arena, p, rp->live, rp->c->policy, diag);
+    if (!e)
+        e = arrivals_new(&rp->arrivals, &rp->c->arrivals, diag);
+    retry_budget_init(&rp->retries, p->serve.retry_budget);
+    return e ? diag_set(diag, e, "the replay does not fit its memory") : ERR_NONE;
+}
+
+static void release(struct replay *rp)
+{
+    for (int32_t i = 0; i < rp->n_flights; i++)
+        if (rp->flights[i].n_blocks)
+            free(rp->flights[i].blocks);
+    free(rp->flights);
+    free(rp->briefs);
+    heap_release(&rp->retry);
+    fleet_free(rp->fleet);
+    arrivals_free(rp->arrivals);
+    for (int32_t i = 0; i < rp->n_deadlines; i++)
+        watch_release(&rp->deadlines[i]);
+    for (int32_t i = 0; i < rp->n_silences; i++)
+        watch_release(&rp->silences[i]);
+    for (int32_t i = 0; rp->cache && i < rp->p->n_pools; i++)
+        prefix_release(&rp->cache[i]);
+}
+
+// --- the loop ---------------------------------------------------------------------------------
+
+static void befall(struct replay *rp, const struct event *ev)
+{
+    int32_t from = rp->first_berth[ev->pool], end = rp->first_berth[ev->pool + 1];
+    switch (ev->kind) {
+    case EVENT_DIES:
+        rp->state[ev->pool] = POOL_DEAD;
+        for (int32_t i = 0; i < rp->n_flights; i++)
+            if (flight_is_at(rp, &rp->flights[i], ev->pool))
+                flight_lost(rp, &rp->flights[i]);
+        break;
+    case EVENT_STALLS: rp->state[ev->pool] = POOL_STALLS; break;
+    case EVENT_HEALS:
+        rp->state[ev->pool] = POOL_WELL;
+        for (int32_t i = from; i < end; i++) {
+            fleet_slow(rp->fleet, rp->berths[i].unit, 1, rp->now_us);
+            fleet_derate(rp->fleet, rp->berths[i].unit, 1, rp->now_us);
+        }
+        break;
+    case EVENT_SLOW:
+        for (int32_t i = from; i < end; i++)
+            fleet_slow(rp->fleet, rp->berths[i].unit, ev->value, rp->now_us);
+        break;
+    case EVENT_DERATE:
+        for (int32_t i = from; i < end; i++)
+            fleet_derate(rp->fleet, rp->berths[i].unit, ev->value, rp->now_us);
+        break;
+    }
+}
+
+static void on_fleet(struct replay *rp)
+{
+    struct fleet_event ev;
+    if (!fleet_next(rp->fleet, rp->now_us, &ev))
+        return;  // only a prefill has ended
+    struct flight *x = &rp->flights[ev.id];
+    if (ev.kind == SERVICE_FIRST)
+        flight_first(rp, x);
+    else
+        flight_last(rp, x);
+    if (route_waiting(rp->route))
+        flights_wake(rp);
+}
+
+static int64_t retry_due_us(const struct replay *rp)
+{
+    struct heap_node *first = heap_first(&rp->retry);
+    return first ? first->due_us : NEVER;
+}
+
+static int64_t event_due_us(const struct replay *rp)
+{
+    const struct events *e = &rp->c->events;
+    return rp->next_event < e->n ? e->all[rp->next_event].at_us : NEVER;
+}
+
+// Does what is due up to `until_us`, in the order of time; what is due together in the order of the
+// ifs below.
+static void run_until(struct replay *rp, int64_t until_us)
+{
+    for (;;) {
+        int64_t fleet_us = fleet_due(rp->fleet), event_us = event_due_us(rp);
+        int64_t retry_us = retry_due_us(rp);
+        int64_t line_us =
+            route_waiting(rp->route) ? max_i64(route_due(rp->route), rp->now_us) : NEVER;
+        int64_t due_us = min_i64(min_i64(fleet_us, event_us), min_i64(retry_us, line_us));
+        due_us = min_i64(due_us, rp->watch_due_us);
+        if (due_us > until_us || due_us == NEVER)
+            return;
+        CHECK(due_us >= rp->now_us);
+        rp->now_us = due_us;
+        if (fleet_us == due_us)
+            on_fleet(rp);
+        else if (event_us == due_us)
+            befall(rp, &rp->c->events.all[rp->next_event++]);
+        else if (rp->watch_due_us == due_us)
+            flights_watch(rp);
+        else if (retry_us == due_us)
+            flight_retry(rp, CONTAINER_OF(heap_first(&rp->retry), struct flight, retry));
+        else
+            flights_wake(rp);
+    }
+}
+
+static bool may_go_on(const struct replay *rp)
+{
+    const struct replay_progress at = {(int64_t)rp->n_asked, rp->now_us};
+    return !rp->c->go_on || rp->c->go_on(rp->c->ctx, &at);
+}
+
+static enum err play(struct replay *rp, struct diag *diag)
+{
+    for (;;) {
+        struct arrival a;
+        bool more;
+        enum err e = arrivals_next(rp->arrivals, &a, &more, diag);
+        if (e)
+            return e;
+        if (!more)
+            break;
+        if (rp->n_asked == 0)
+            rp->wall_us = arrivals_wall_us(rp->arrivals);
+        if (rp->n_asked % ASK_EVERY == 0 && !may_go_on(rp)) {
+            rp->t->partial = true;
+            return ERR_NONE;
+        }
+        run_until(rp, a.at_us);
+        rp->now_us = a.at_us;
+        rp->n_asked++;
+        rp->t->arrivals_us = a.at_us;
+        if (a.model < 0)
+            settle_unknown(rp, &a);
+        else
+            flight_begin(rp, &a);
+    }
+    // Events and the like of a fleet without work are of no interest.
+    for (int64_t step = 0; rp->open > 0; step++) {
+        if (step % ASK_EVERY == 0 && !may_go_on(rp)) {
+            rp->t->partial = true;
+            return ERR_NONE;
+        }
+        int64_t next_us = min_i64(min_i64(fleet_due(rp->fleet), event_due_us(rp)),
+                                  min_i64(retry_due_us(rp), rp->watch_due_us));
+        if (route_waiting(rp->route))
+            next_us = min_i64(next_us, max_i64(route_due(rp->route), rp->now_us));
+        CHECK(next_us < NEVER);
+        run_until(rp, next_us);
+    }
+    return ERR_NONE;
+}
+
+enum err replay_run(struct tally *out, struct arena *a, const struct replay_config *c,
+                    struct diag *diag)
+{
+    struct replay rp = {.c = c, .p = c->p, .arena = a, .t = out, .free_flight = -1};
+    enum err e = tally_init(out, a, c->p, c->policy);
+    if (e)
+        return diag_set(diag, e, "the replay does not fit its memory");
+    heap_init(&rp.retry);
+    e = make(&rp, diag);
+    if (!e)
+        e = play(&rp, diag);
+    if (!e) {
+        out->wall_us = rp.wall_us;
+        settle_all(&rp);
+    }
+    release(&rp);
+    return e;
+}

@@ -1,0 +1,218 @@
+"""caudal replay as it is typed: reports to the byte, the same from every form of a trace, errors, Ctrl-C.
+
+    tests/integration/replay_test.py --write    writes tests/golden/replay/*.txt and *.json anew: look at the diff
+"""
+
+import gzip
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+from harness import CAUDAL, ROOT, main
+
+GOLDEN = os.path.join(ROOT, "tests", "golden", "replay")
+TRACES = "/work/shared/data/traces"
+
+# What is compared: scores of these policies need no prices, so that a better price is no other report.
+CASES = {
+    "mixed": ["--trace", "mixed.csv", "--policy", "round-robin,priority-spill"],
+    "failing": ["--trace", "mixed.csv", "--policy", "round-robin", "--events", "events.txt",
+                "--prefix-cache", "200k tok", "--rate", "x2", "--repeat", "2"],
+    "demand": ["--demand", "--to", "10 min", "--cv", "3", "--policy", "least-in-flight"],
+}
+
+
+def run(*args, program=CAUDAL, cwd=GOLDEN, **more):
+    return subprocess.run([program, "replay", *args], cwd=cwd, capture_output=True, text=True, timeout=100, **more)
+
+
+def report(name, kind, program=CAUDAL):
+    done = run("fleet.yaml", *CASES[name], *(["--json"] if kind == "json" else []), program=program)
+    if done.returncode:
+        raise AssertionError(done.stderr)
+    return done.stdout
+
+
+class Reports(unittest.TestCase):
+    def test_reports_are_the_golden_ones(self):
+        for name in CASES:
+            for kind in ("txt", "json"):
+                with open(os.path.join(GOLDEN, "%s.%s" % (name, kind))) as f:
+                    self.assertEqual(report(name, kind), f.read(), "%s.%s: see --write above" % (name, kind))
+
+    def test_another_compiler_gives_the_same_bytes(self):
+        other = os.environ.get("CAUDAL_OTHER", os.path.join(ROOT, "build-clang/src/cli/caudal"))
+        if not os.path.exists(other):
+            self.skipTest("no program built by another compiler: set CAUDAL_OTHER")
+        for name in CASES:
+            self.assertEqual(report(name, "json"), report(name, "json", other), name)
+        args = ["fleet.yaml", "--trace", "mixed.csv", "--policy", "least-cost", "--json"]
+        self.assertEqual(run(*args).stdout, run(*args, program=other).stdout)
+
+    def test_jobs_change_nothing(self):
+        args = ["fleet.yaml", "--trace", "mixed.csv", "--policy", "least-cost,round-robin,priority-spill,least-in-flight"]
+        alone = run(*args)
+        self.assertEqual(alone.returncode, 0, alone.stderr)
+        self.assertEqual(alone.stdout, run(*args, "--jobs", "4").stdout)
+        self.assertEqual(alone.stdout, run(*args).stdout)
+
+    def test_another_seed_is_another_run(self):
+        args = ["fleet.yaml", "--demand", "--to", "10 min"]
+        self.assertNotEqual(run(*args, "--seed", "1").stdout, run(*args, "--seed", "2").stdout)
+
+    def test_every_form_of_a_trace_is_the_same_trace(self):
+        with tempfile.TemporaryDirectory() as d, open(os.path.join(GOLDEN, "mixed.csv")) as f:
+            text = f.read()
+            rows = [dict(zip(text.split("\n")[0].split(","), line.split(","))) for line in text.split("\n")[1:] if line]
+            with open(d + "/t.jsonl", "w") as out:
+                for r in rows:
+                    o = {"timestamp": int(r["t_ms"]), "input_length": int(r["prompt_tokens"]),
+                         "output_length": int(r["output_tokens"]), "hash_ids": [int(b) for b in r["block_hashes"].split()]}
+                    o.update({k: r[k] for k in ("model", "class", "tenant") if r[k]})
+                    out.write(json.dumps(o) + "\n")
+            with gzip.open(d + "/t.csv.gz", "wt") as out:
+                out.write(text)
+            self.assertEqual(run("convert", "mixed.csv", d + "/t.trace").returncode, 0)
+            with open(d + "/t.csv.gz") as packed:
+                self.assertEqual(run("convert", "-", d + "/t2.trace", stdin=packed).returncode, 0)
+            seen = set()
+            for path in ("mixed.csv", d + "/t.jsonl", d + "/t.csv.gz", d + "/t.trace", d + "/t2.trace"):
+                done = run("fleet.yaml", "--trace", path, "--prefix-cache", "100k tok", "--json")
+                self.assertEqual(done.returncode, 0, done.stderr)
+                seen.add(re.sub(r'"trace":"[^"]*"', "", done.stdout))
+            self.assertEqual(len(seen), 1)
+
+    def test_no_secret_is_printed(self):
+        for flags in ([], ["--json"]):
+            done = run("fleet.yaml", "--trace", "mixed.csv", *flags)
+            self.assertNotIn("sk-golden-secret", done.stdout + done.stderr)
+
+    def test_json_adds_up(self):
+        whole = json.loads(report("failing", "json"))
+        run_, cells = whole["runs"][0], ("answered", "refused", "expired", "failed")
+        self.assertEqual(run_["requests"], 2400)
+        self.assertEqual(sum(run_[k] for k in cells), 2400)
+        for part in ("classes", "tenants"):
+            for k in ("requests", "prompt_tok", "list_nusd") + cells:
+                self.assertEqual(sum(c[k] for c in run_[part]), run_[k], (part, k))
+        self.assertEqual(sum(p["answered"] for p in run_["pools"]), run_["answered"])
+        self.assertEqual(whole["unknown_models"], [{"name": "unheard-of", "requests": 18}])
+        self.assertGreater(run_["cached_tok"], 0)
+        self.assertLessEqual(run_["ttft_us"]["p50"], run_["ttft_us"]["p99"])
+
+
+class Errors(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.path = os.path.join(self.folder.name, "t.csv")
+
+    def tearDown(self):
+        self.folder.cleanup()
+
+    def fails(self, words, *args, trace=None, status=1):
+        if trace is not None:
+            with open(self.path, "w") as f:
+                f.write("t_us,prompt_tokens,output_tokens,model,class\n" + trace)
+            args += ("--trace", self.path)
+        done = run(*args)
+        self.assertEqual(done.returncode, status, done.stderr)
+        self.assertEqual(done.stdout, "")
+        self.assertRegex(done.stderr, words)
+        self.assertEqual(done.stderr.count("\n"), 1 if status == 1 else 2, done.stderr)
+
+    def test_bad_input_is_one_clear_line(self):
+        p = "fleet.yaml"
+        self.fails(r"t\.csv:3: time goes back.*--sort", p, trace="5,1,1,large,chat\n4,1,1,large,chat\n")
+        self.fails(r"t\.csv:2: the prompt's length is \"-1\"", p, trace="5,-1,1,large,chat\n")
+        self.fails(r"t\.csv:2: the answer's length is \"1e9\"", p, trace="5,1,1e9,large,chat\n")
+        self.fails(r"the trace is empty", p, trace="")
+        self.fails(r"t\.csv:3: .*one more than --skip-bad allows", p, "--skip-bad", "1", trace="x\ny\n")
+        self.fails(r"names no models, and the portfolio serves several: say --model", p, trace="1,1,1,,chat\n")
+        self.fails(r"none of its 1 requests is between", p, "--from", "1 h", trace="1,1,1,large,chat\n")
+        self.fails(r"no model \"larg\"; did you mean \"large\"", p, "--map", "x=larg", trace="1,1,1,x,\n")
+        self.fails(r"no class \"caht\"; did you mean \"chat\"", p, "--class", "caht", trace="1,1,1,large,\n")
+        self.fails(r"no policy \"best\": expected", p, "--policy", "best", trace="1,1,1,large,\n")
+        self.fails(r"No such file", p, "--trace", "/nowhere")
+        self.fails(r"No such file", p, "--trace", self.path, "--events", "/nowhere")
+        self.fails(r"events.txt:2: there is no pool", "small.yaml", "--trace", "mixed.csv", "--events", "events.txt")
+        self.fails(r"has no demand: section", "small.yaml", "--demand", "--to", "1 h")
+        self.fails(r"class vague states no target", "small.yaml", trace="1,1,1,m,vague\n")
+        self.fails(r"nobody serves the model forgotten", "small.yaml", trace="1,1,1,forgotten,\n")
+
+    def test_wrong_usage(self):
+        self.fails(r"either --trace FILE or --demand", "fleet.yaml", status=2)
+        self.fails(r"--demand needs an end", "fleet.yaml", "--demand", status=2)
+        self.fails(r"--rate.*expected a factor", "fleet.yaml", "--trace", "x", "--rate", "x0", status=2)
+        self.fails(r"--to is not behind --from", "fleet.yaml", "--trace", "x", "--from", "2 h", "--to", "1 h", status=2)
+
+    def test_what_was_left_out_is_said(self):
+        with open(self.path, "w") as f:
+            f.write("t_us,prompt_tokens,output_tokens,model\n1,1,1,other\nbroken\n2,1,1,m\n")
+        done = run("small.yaml", "--trace", self.path, "--skip-bad", "5")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn('1 requests for "other", which the portfolio does not have', done.stdout)
+        self.assertIn("1 faulty lines passed over, the first: %s:3: " % self.path, done.stdout)
+        done = run("small.yaml", "--trace", self.path, "--skip-bad", "5", "--map", "other=m", "--json")
+        self.assertEqual(json.loads(done.stdout)["runs"][0]["answered"], 2)
+
+    def test_a_damaged_file_leaves_no_output(self):
+        with open(self.path, "wb") as f:
+            f.write(gzip.compress(b"t_us,prompt_tokens,output_tokens\n1,2,3\n" * 2)[:-4])
+        out = self.path + ".out"
+        done = run("convert", self.path, out)
+        self.assertEqual(done.returncode, 1)
+        self.assertFalse(os.path.exists(out) or os.path.exists(out + ".part"), os.listdir(self.folder.name))
+
+
+class Running(unittest.TestCase):
+    def test_ctrl_c_prints_what_was_done_and_says_that_it_is_partial(self):
+        with subprocess.Popen([CAUDAL, "replay", "fleet.yaml", "--trace", "mixed.csv", "--repeat", "1000000"], cwd=GOLDEN,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as p:
+            time.sleep(1)
+            p.send_signal(signal.SIGINT)
+            out, err = p.communicate(timeout=60)
+        self.assertEqual(p.returncode, 130, err)
+        self.assertTrue(out.startswith("PARTIAL: stopped before the end"), out[:200])
+        self.assertEqual(err, "")
+        self.assertRegex(out, r"mixed.csv: \d+ requests in ")
+
+    def test_memory_does_not_grow_with_the_trace(self):
+        # A sanitizer holds back what was freed.
+        env = dict(os.environ, ASAN_OPTIONS=os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=1")
+
+        def most_kib(repeat):
+            text = "import resource,subprocess,sys; subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL);" \
+                   "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+            return int(subprocess.run([sys.executable, "-c", text, CAUDAL, "replay", "fleet.yaml", "--trace", "mixed.csv",
+                                       "--repeat", str(repeat)], cwd=GOLDEN, env=env, capture_output=True, text=True).stdout)
+        self.assertLess(most_kib(100), most_kib(5) * 1.1 + 1024)
+
+    @unittest.skipUnless(os.path.isdir(TRACES), "the shared traces are not here")
+    def test_real_traces_are_replayed_whole(self):
+        for name, n in (("azure2023_code", 8819), ("azure2023_conv", 19366), ("mooncake_conversation_first_half", 5606)):
+            done = run("fleet.yaml", "--trace", "%s/%s.csv.gz" % (TRACES, name), "--model", "large", "--json")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            one = json.loads(done.stdout)["runs"][0]
+            self.assertEqual(one["requests"], n)
+            self.assertEqual(one["answered"] + one["refused"] + one["expired"] + one["failed"], n)
+
+
+def write():
+    for name in CASES:
+        for kind in ("txt", "json"):
+            text = report(name, kind)
+            with open(os.path.join(GOLDEN, "%s.%s" % (name, kind)), "w") as f:
+                f.write(text)
+
+
+if __name__ == "__main__":
+    if "--write" in sys.argv:
+        write()
+    else:
+        main()

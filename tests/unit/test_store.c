@@ -1,0 +1,203 @@
+#include "io/fold.h"
+#include "lib/test.h"
+
+#include <dirent.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static char folder[] = "/tmp/test_store.XXXXXX";
+static const int64_t day_us = S(86400), noon_us = S(86400) * 20000 + S(43200);
+
+static struct store *open_store(void)
+{
+    struct store *s;
+    struct diag diag = {0};
+    if (store_open(&s, str_of(folder), STORE_WRITE, &diag)) {
+        printf("%s\n", diag.text);
+        NEED(false);
+    }
+    return s;
+}
+
+static void remove_all(void)
+{
+    DIR *d = opendir(folder);
+    for (const struct dirent *e; d && (e = readdir(d));)
+        unlinkat(dirfd(d), e->d_name, 0);
+    closedir(d);
+}
+
+static struct record reserve(uint64_t sequence, int64_t at_us)
+{
+    return (struct record){.kind = RECORD_RESERVE,
+                           .epoch = 1,
+                           .loop = 0,
+                           .sequence = sequence,
+                           .at_us = at_us,
+                           .reserve = {.request = "req",
+                                       .tenant = record_id(RECORD_TENANT, STR("app")),
+                                       .pool = record_id(RECORD_POOL, STR("p")),
+                                       .bound_nusd = 1000,
+                                       .ordinal = 1}};
+}
+
+static struct record settle(uint64_t sequence, uint64_t attempt, int64_t nusd)
+{
+    return (struct record){.kind = RECORD_SETTLE,
+                           .epoch = 1,
+                           .sequence = sequence,
+                           .at_us = noon_us,
+                           .settle = {.attempt = attempt,
+                                      .list_nusd = nusd,
+                                      .marginal_nusd = nusd,
+                                      .prompt_tok = 3,
+                                      .output_tok = 4,
+                                      .status = 200}};
+}
+
+static bool keep(void *ctx, const struct store_sum *sum)
+{
+    *(struct store_sum *)ctx = *sum;
+    return true;
+}
+
+static struct store_sum total(struct store *s)
+{
+    struct store_sum sum = {0};
+    struct store_ask ask = {.until_us = INT64_MAX};
+    struct diag diag = {0};
+    EXPECT(!store_sums(s, &ask, keep, &sum, &diag), "%s", diag.text);
+    return sum;
+}
+
+static void folding_again_changes_nothing(void)
+{
+    struct store *s = open_store();
+    struct record r[] = {reserve(1, noon_us), reserve(2, noon_us), settle(3, 1, 70),
+                         reserve(4, noon_us), settle(5, 4, 30)};
+    for (int i = 0; i < 3; i++) {
+        EXPECT(!store_fold(s, "seg", 6 * RECORD_BYTES, r, COUNTOF(r), NULL), "fold");
+        struct store_sum sum = total(s);
+        EXPECT(sum.attempts == 3 && sum.open == 1 && sum.list_nusd == 100 && sum.open_nusd == 1000,
+               "%" PRId64 " %" PRId64 " %" PRId64, sum.attempts, sum.open, sum.list_nusd);
+    }
+    struct record late = settle(6, 2, 5);
+    EXPECT(!store_fold(s, "seg", 7 * RECORD_BYTES, &late, 1, NULL), "fold");
+    EXPECT(total(s).open == 0 && total(s).list_nusd == 105, "settled in a later part");
+    EXPECT(!store_fold(s, "seg", 7 * RECORD_BYTES, &late, 1, NULL), "fold");
+    EXPECT(total(s).list_nusd == 105, "settled once");
+    int64_t offset = 0;
+    EXPECT(!store_offset(s, "seg", &offset, NULL) && offset == 7 * RECORD_BYTES, "offset");
+    store_close(s);
+    s = open_store();
+    EXPECT(total(s).list_nusd == 105, "kept");
+    store_close(s);
+    remove_all();
+}
+
+// However the rows are cut into parts, and whichever parts come twice, the sums are the same.
+static void any_cut_gives_the_same_sums(void)
+{
+    enum { N = 60 };
+    struct record r[N];
+    for (uint64_t i = 0; i < N; i++)
+        r[i] = i % 3 != 2 ? reserve(i + 1, noon_us) : settle(i + 1, i % 2 ? i : i - 1, (int64_t)i);
+    struct store_sum want = {0};
+    for (unsigned seed = 0; seed < 12; seed++) {
+        struct store *s = open_store();
+        srand(seed);
+        for (int32_t at = 0; at < N;) {
+            int32_t n = seed ? rand() % 7 + 1 : N;
+            n = at + n > N ? N - at : n;
+            EXPECT(!store_fold(s, "seg", 0, r + at, n, NULL), "fold");
+            if (rand() % 2)
+                EXPECT(!store_fold(s, "seg", 0, r + at, n, NULL), "again");
+            at += n;
+        }
+        struct store_sum sum = total(s);
+        if (!seed)
+            want = sum;
+        EXPECT(sum.attempts == want.attempts && sum.open == want.open &&
+                   sum.list_nusd == want.list_nusd && sum.output_tok == want.output_tok,
+               "seed %u", seed);
+        store_close(s);
+        remove_all();
+    }
+    EXPECT(want.open > 0 && want.list_nusd > 0, "something to see");
+}
+
+static void old_rows_become_sums_and_open_ones_stay(void)
+{
+    struct store *s = open_store();
+    struct record r[] = {reserve(1, noon_us - 9 * day_us), settle(2, 1, 70),
+                         reserve(3, noon_us - 9 * day_us), reserve(4, noon_us), settle(5, 4, 30)};
+    EXPECT(!store_fold(s, "seg", 0, r, COUNTOF(r), NULL), "fold");
+    struct store_sum before = total(s);
+    int64_t rows = 0;
+    for (int i = 0; i < 2; i++) {
+        EXPECT(!store_retain(s, noon_us - day_us, &rows, NULL), "retain");
+        EXPECT(rows == !i, "%" PRId64 " rows", rows);
+        struct store_sum after = total(s);
+        EXPECT(memcmp(&before.attempts, &after.attempts,
+                      sizeof before - offsetof(struct store_sum, attempts)) == 0,
+               "the sums are the same");
+    }
+    store_close(s);
+    remove_all();
+}
+
+static void epochs_only_grow(void)
+{
+    uint32_t a = 0, b = 0, c = 0;
+    struct store *s = open_store();
+    EXPECT(!store_epoch(s, 0, &a, NULL) && !store_epoch(s, 7, &b, NULL) &&
+               !store_epoch(s, 3, &c, NULL),
+           "epochs");
+    EXPECT(a == 1 && b == 8 && c == 9, "%u %u %u", a, b, c);
+    store_close(s);
+    remove_all();
+}
+
+static void one_writer_at_a_time(void)
+{
+    struct store_lock *a = NULL, *b = NULL;
+    struct diag diag = {0};
+    EXPECT(!store_lock(&a, str_of(folder), NULL), "first");
+    EXPECT(store_lock(&b, str_of(folder), &diag) == ERR_EXISTS, "second");
+    EXPECT(strstr(diag.text, "in use by another caudal, process"), "%s", diag.text);
+    store_unlock(a);
+    EXPECT(!store_lock(&b, str_of(folder), NULL), "after the first");
+    store_unlock(b);
+    remove_all();
+}
+
+static void what_is_no_ledger_is_refused(void)
+{
+    struct store *s;
+    struct diag diag = {0}, other = {0};
+    EXPECT(store_open(&s, str_of(folder), STORE_READ, &diag) == ERR_MISSING, "none");
+    char path[64];
+    snprintf(path, sizeof path, "%s/ledger.db", folder);
+    FILE *f = fopen(path, "w");
+    for (int i = 0; f && i < 1000; i++)
+        fputs("no database ", f);
+    fclose(f);
+    EXPECT(store_open(&s, str_of(folder), STORE_WRITE, &other) == ERR_INVALID, "%s", other.text);
+    EXPECT(strstr(other.text, "restore a backup"), "%s", other.text);
+    remove_all();
+}
+
+int main(void)
+{
+    NEED(mkdtemp(folder));
+    TEST(folding_again_changes_nothing);
+    TEST(any_cut_gives_the_same_sums);
+    TEST(old_rows_become_sums_and_open_ones_stay);
+    TEST(epochs_only_grow);
+    TEST(one_writer_at_a_time);
+    TEST(what_is_no_ledger_is_refused);
+    rmdir(folder);
+    return test_end();
+}
