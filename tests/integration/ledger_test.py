@@ -443,6 +443,7 @@ class Faults(Case):
                 shutil.rmtree(self.folder(), ignore_errors=True)
                 with self.gateway(a, env=self.env, threads=1, serve=f"ledger: {{on_full: {on_full}}}") as gw:
                     gw.post("/v1/chat/completions", chat("hello"))
+                    until(lambda: gw.metric("caudal_ledger_lag_records") == 0)
                     self.say("fail", "yes")
                     if on_full == "serve":
                         self.assertEqual(gw.post("/v1/chat/completions", chat("hello")).status, 200)
@@ -487,7 +488,7 @@ class Faults(Case):
                 gw.post("/v1/chat/completions", chat("hello"))
             order = self.order()
         sends = [i for i, what in enumerate(order) if what == "sent"]
-        self.assertEqual(len(sends), 5)
+        self.assertEqual(len(sends), 5, order)
         for n, at in enumerate(sends):  # its own reserve, and reserve and end of each before it
             self.assertGreaterEqual(order[:at].count("journal"), 2 * n + 1, order)
 
@@ -504,7 +505,7 @@ class Faults(Case):
                     sends += 1
                     self.assertTrue(synced, order)
                     synced = False
-            self.assertEqual(sends, 5)
+            self.assertEqual(sends, 5, order)
 
 
 class Command(Case):
