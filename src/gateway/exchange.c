@@ -337,6 +337,8 @@ static void recognise(struct exchange *x)
     const struct class *k = x->ask.class < 0 ? NULL : &exchange_portfolio(x)->classes[x->ask.class];
     if (k && k->deadline_us != NEVER)
         x->ask.deadline_us = min_i64(x->ask.deadline_us, x->arrived_us + k->deadline_us);
+    if (x->ask.deadline_us == NEVER)
+        x->ask.deadline_us = x->arrived_us + exchange_portfolio(x)->serve.deadline_us;
     core_estimate(x->worker->core, &x->ask, x->prompt_bytes);
     core_request(x->worker->core);
     failover_init(&x->failover, &exchange_portfolio(x)->serve, exchange_now(x), x->ask.deadline_us);
@@ -394,8 +396,8 @@ void exchange_begin(struct worker *w, struct client *c, const struct asked *q)
                                 .model = -1,
                                 .arrived_us = x->arrived_us,
                                 .wall_us = loop_wall_us(w->loop)};
-    int64_t patience = min_i64(s->deadline_us, declared_timeout_us(q->head));
-    x->ask.deadline_us = x->arrived_us + patience;
+    int64_t patience = declared_timeout_us(q->head);
+    x->ask.deadline_us = patience == NEVER ? NEVER : x->arrived_us + patience;
     x->rq = arena_new(&x->arena, struct openai_request, 1);
     x->last_error = arena_new(&x->arena, struct openai_fault, 1);
     x->path = arena_str(&x->arena, q->path);

@@ -258,13 +258,16 @@ static int64_t retry_after_of(const struct http1_head *h)
     return s ? S(10) : -1;
 }
 
+static const struct str stream_type = {"text/event-stream", 17};
+
 static void on_head(void *ctx, const struct http1_head *h)
 {
     struct exchange *x = ctx;
     const struct str *type = http1_get(h, STR("content-type"));
     x->answer_status = h->status;
     x->answer_stream =
-        x->stream && h->status < 300 && type && str_starts(*type, STR("text/event-stream"));
+        x->stream && h->status < 300 && type && type->n >= stream_type.n &&
+        str_same_nocase(type->p, stream_type.p, stream_type.n);
     x->retry_after_us = retry_after_of(h);
     x->last_us = exchange_now(x);
     attempt_forget_head(&x->attempt);

@@ -67,30 +67,6 @@ int64_t admit_tokens_from(const struct route_limits *lim, const struct live_pool
     return lp->tokens.full_at - bucket_size(lim->token_us);
 }
 
-void look_at(struct look *l, const struct route *r, const struct route_ask *ask, int64_t now_us)
-{
-    int32_t n_tenants = r->p->n_tenants, tenant = ask->tenant;
-    CHECK(tenant >= -1 && tenant < n_tenants);
-    CHECK(ask->n_tried >= 0 && ask->n_tried <= ROUTE_TRIED_MAX);
-    l->ask = ask;
-    l->now_us = now_us;
-    l->wall_us = ask->wall_us + (now_us - ask->arrived_us);
-    l->larger = ask->context_tok > 0;
-    l->context_tok = l->larger ? ask->context_tok : (int64_t)ask->prompt_tok + ask->output_tok_max;
-    l->panic = false;
-    l->strength = 0;
-    l->rights = -1;
-    l->tenant_region = NULL;
-    l->tenant_models = NULL;
-    if (tenant >= 0) {
-        l->tenant_region = &r->tenant_region[(size_t)tenant * (size_t)r->n_regions];
-        l->tenant_models = &r->tenant_models[(size_t)tenant * (size_t)r->model_words];
-        l->rights = r->tenant_rights[tenant];
-    }
-    l->users = r->tenant_users[tenant >= 0 ? tenant : n_tenants];
-    l->round_trip_us = &r->round_trip_us[(size_t)l->users * (size_t)r->p->n_pools];
-}
-
 static bool is_tried(const struct route_ask *ask, int32_t pool)
 {
     for (int32_t i = 0; i < ask->n_tried; i++) {

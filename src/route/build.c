@@ -385,7 +385,6 @@ static void weigh_classes(struct route *r)
 
 enum err route_build(struct route *r, struct arena *a, struct diag *diag)
 {
-    r->width = score_width();
     enum err e = commit_build(r, a, diag);
     if (!e)
         e = build_offers(r, a, diag);

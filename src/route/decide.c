@@ -15,15 +15,6 @@
 // until when, or what to tell the client; and whether all that is left is to try what is known to
 // fail.
 
-struct list *route_list(const struct route *r, const struct route_ask *ask)
-{
-    if (ask->model < 0 || ask->model >= r->p->n_models)
-        return NULL;
-    int kind = ask->surface ? __builtin_ctz(ask->surface) : LIST_ANY;
-    kind = kind < LIST_SURFACES ? kind : LIST_ANY;
-    return &r->lists[r->list_of[ask->model * LIST_KINDS + kind]];
-}
-
 static const int64_t DEADLINE_US_MAX = S(1000000);  // 11 days: longer is no deadline, as in learn.c
 
 // Why none of the candidates of one ask may have it.
@@ -64,9 +55,12 @@ static void scoring_of(struct scoring *s, const struct route *r, const struct lo
     s->bucket_now = (double)((l->now_us - list->fresh_us) * 1024);
     s->ttft = &r->worths[2 * (ask->class >= 0 ? ask->class : r->p->n_classes)];
     s->per_token = s->ttft + 1;
-    double slope = list->least_us_per_tok + list->least_us_per_tok2 * prompt;
-    s->more = list->bends || list->answers || list->buckets || s->context > list->context_min ||
-              !(list->least_us + slope * prompt < s->ttft_most_us);
+    s->bends = list->bends;
+    s->bars = list->buckets || s->context > list->context_min;
+    if (bounded && !s->bars) {
+        double slope = list->least_us_per_tok + list->least_us_per_tok2 * prompt;
+        s->bars = !(list->least_us + slope * prompt < s->ttft_most_us);
+    }
 }
 
 static const double *trips_of(const struct look *l, const struct list *list)
@@ -80,7 +74,7 @@ static void strike_tried(const struct route *r, const struct look *l, const stru
     for (int32_t k = 0; k < l->ask->n_tried; k++) {
         for (int32_t i = 0; i < n; i++) {
             if (r->offers[list->entries[i].offer].pool == l->ask->tried[k])
-                r->memo->scores[i] = INFINITY;
+                r->memo->room.scores[i] = INFINITY;
         }
     }
 }
@@ -91,7 +85,7 @@ static void strike_rights(const struct route *r, const struct look *l, const str
     const uint64_t *allowed = &list->allowed[l->rights * words_of(list->all)];
     for (int32_t i = 0; i < n; i++) {
         if (!(allowed[i / 64] >> (i % 64) & 1))
-            r->memo->scores[i] = INFINITY;
+            r->memo->room.scores[i] = INFINITY;
     }
 }
 
@@ -101,7 +95,7 @@ static void strike_claimed(const struct route *r, const struct look *l, const st
     for (int32_t i = 0; i < n; i++) {
         double claim = r->claimed[r->offers[list->entries[i].offer].pool];
         if (claim > 0 && claim >= l->strength)
-            r->memo->scores[i] = INFINITY;
+            r->memo->room.scores[i] = INFINITY;
     }
 }
 
@@ -111,31 +105,34 @@ static void see(const struct route *r, const struct look *l, struct list *list)
     lanes_see(r, list, l->now_us);
 }
 
-// The best of memo->scores, by the policy's idea of equal.
-static void best_of(const struct route *r, int32_t n, struct score_best *best)
+// Within which share of the least scores count as equal.
+static double band_of(const struct route *r)
 {
-    double band = r->policy->is_money ? r->p->serve.band : 0;
-    score_best(r->memo->scores, n, r->width, band, best, r->memo->within);
+    return r->policy->is_money ? r->p->serve.band : 0;
 }
 
-// Totals of the first `n` of `list` into memo->scores.
+// Totals of the first `n` of `list`, and the best of them.
 static void score(const struct route *r, const struct look *l, struct list *list,
                   const struct scoring *s, int32_t n, struct score_best *best)
 {
-    r->memo->n_kept = 0;
+    struct memo *m = r->memo;
+    bool strikes = l->ask->n_tried > 0 || l->rights >= 0 || r->some_claimed;
+    m->n_kept = 0;
     best->usable = 0;
     if (l->now_us >= l->ask->deadline_us)
         return;
-    score_list(list->lanes, list->more, trips_of(l, list), s, n, r->width, r->memo->scores,
-               r->memo->kept);
-    r->memo->n_kept = n <= TERMS_KEPT ? n : 0;
+    score_list(list->lanes, list->more, trips_of(l, list), s, n, &m->room, band_of(r),
+               strikes ? NULL : best);
+    m->n_kept = n <= TERMS_KEPT ? n : 0;
+    if (!strikes)
+        return;
     if (l->ask->n_tried > 0)
         strike_tried(r, l, list, n);
     if (l->rights >= 0)
         strike_rights(r, l, list, n);
     if (r->some_claimed)
         strike_claimed(r, l, list, n);
-    best_of(r, n, best);
+    score_best(&m->room, n, band_of(r), best);
 }
 
 static int64_t whole_us(double us)
@@ -143,21 +140,21 @@ static int64_t whole_us(double us)
     return us < 1e12 ? (int64_t)(us + 0.5) : (int64_t)1e12;
 }
 
-// The row of memo->kept that holds all terms of candidate `i`: score() left them there, or they are
-// worked out now.
+// The row of memo->room.kept that holds all terms of candidate `i`: score() left them there, or
+// they are worked out now.
 static int32_t kept_at(const struct route *r, const struct look *l, const struct list *list,
                        const struct scoring *s, int32_t i)
 {
     if (i < r->memo->n_kept)
         return i;
-    score_terms(list->lanes, list->more, trips_of(l, list), s, i, r->memo->kept);
+    score_terms(list->lanes, list->more, trips_of(l, list), s, i, r->memo->room.kept);
     return 0;
 }
 
 static inline struct route_terms terms_at(const struct route *r, int32_t row, double score,
                                           bool observed)
 {
-    const struct terms_kept *t = r->memo->kept;
+    const struct terms_kept *t = r->memo->room.kept;
     return (struct route_terms){.list = t->list[row],
                                 .energy = t->energy[row],
                                 .wait_ttft = t->wait_ttft[row],
@@ -175,10 +172,11 @@ static double policy_score(const struct route *r, const struct look *l, const st
                            int32_t i, int32_t row)
 {
     if (!r->policy->score)
-        return r->memo->kept->total[row];
+        return r->memo->room.kept->total[row];
     const struct offer *o = &r->offers[list->entries[i].offer];
     const struct live_pair *pair = &r->live->pairs[o->pair];
-    struct route_terms terms = terms_at(r, row, r->memo->kept->total[row], pair->ttft_ratio > 0);
+    struct route_terms terms =
+        terms_at(r, row, r->memo->room.kept->total[row], pair->ttft_ratio > 0);
     struct policy_view view = {.pool = &r->p->pools[o->pool],
                                .index = o->pool,
                                .n_pools = r->p->n_pools,
@@ -211,7 +209,7 @@ static void keep_two(double *scores, int32_t n, int32_t usable, uint64_t draw)
 static void rescore(const struct route *r, const struct look *l, const struct list *list,
                     const struct scoring *s, int32_t n, int32_t usable)
 {
-    double *scores = r->memo->scores;
+    double *scores = r->memo->room.scores;
     if (r->policy->of_two)
         keep_two(scores, n, usable, l->ask->draw);
     for (int32_t i = 0; i < n; i++) {
@@ -230,14 +228,14 @@ static struct tally survey(const struct route *r, const struct look *l, struct l
     for (int32_t i = 0; i < n; i++) {
         const struct offer *o = &r->offers[list->entries[i].offer];
         struct verdict v = admit(r, l, o);
-        r->memo->scores[i] = INFINITY;
+        r->memo->room.scores[i] = INFINITY;
         if (v.bar < ROUTE_BAR_SPENT)
             *(v.open ? &t.open : &t.closed) += 1;
         if (v.bar) {
             tally_bar(&t, l, &v);
             continue;
         }
-        r->memo->scores[i] = r->memo->kept->total[kept_at(r, l, list, s, i)];
+        r->memo->room.scores[i] = r->memo->room.kept->total[kept_at(r, l, list, s, i)];
         t.usable++;
     }
     return t;
@@ -260,11 +258,11 @@ static bool is_panic(const struct route *r, const struct look *l, const struct t
     return true;
 }
 
-// The lanes of the best rank among the `count` of memo->within: the model asked for comes before
-// stand-ins. Returns how many are left.
+// The lanes of the best rank among the `count` of memo->room.within: the model asked for comes
+// before stand-ins. Returns how many are left.
 static int32_t best_rank(const struct route *r, const struct list *list, int32_t count)
 {
-    int32_t *within = r->memo->within, rank = INT32_MAX, best = 0;
+    int32_t *within = r->memo->room.within, rank = INT32_MAX, best = 0;
     for (int32_t k = 0; k < count; k++) {
         int32_t its = list->entries[within[k]].rank;
         rank = its < rank ? its : rank;
@@ -281,7 +279,7 @@ static int32_t best_rank(const struct route *r, const struct list *list, int32_t
 static int32_t draw_one(const struct route *r, const struct list *list, int32_t count,
                         uint64_t draw)
 {
-    const int32_t *within = r->memo->within;
+    const int32_t *within = r->memo->room.within;
     double at = (double)(mix64(draw) >> 11) * 0x1p-53, sum = 0;
     if (list->even)
         return within[(int32_t)(at * count)];
@@ -307,7 +305,7 @@ static int32_t choose(const struct route *r, const struct list *list, int32_t n,
     CHECK(count > 0);
     if (count > 1 && n > list->own)
         count = best_rank(r, list, count);
-    return count == 1 ? r->memo->within[0] : draw_one(r, list, count, draw);
+    return count == 1 ? r->memo->room.within[0] : draw_one(r, list, count, draw);
 }
 
 static struct route_decision refuse(const struct route *r, const struct route_ask *ask,
@@ -350,20 +348,20 @@ static struct route_decision send_to(const struct route *r, const struct look *l
         why = "a probe: it was failing";
     if (l->panic)
         why = "every breaker of the model is open, so none counts";
-    return (struct route_decision){.verdict = ROUTE_SEND,
-                                   .pool = o->pool,
-                                   .model = o->model,
-                                   .bar = ROUTE_MAY,
-                                   .probe = probe,
-                                   .probe_number = probe ? breaker_probe_number(b) : 0,
-                                   .panic = l->panic,
-                                   .until_us = l->now_us,
-                                   .candidates = n,
-                                   .usable = usable,
-                                   .context_tok = o->context_tok,
-                                   .terms =
-                                       terms_at(r, row, r->memo->scores[i], pair->ttft_ratio > 0),
-                                   .why = why};
+    return (struct route_decision){
+        .verdict = ROUTE_SEND,
+        .pool = o->pool,
+        .model = o->model,
+        .bar = ROUTE_MAY,
+        .probe = probe,
+        .probe_number = probe ? breaker_probe_number(b) : 0,
+        .panic = l->panic,
+        .until_us = l->now_us,
+        .candidates = n,
+        .usable = usable,
+        .context_tok = o->context_tok,
+        .terms = terms_at(r, row, r->memo->room.scores[i], pair->ttft_ratio > 0),
+        .why = why};
 }
 
 // Nobody may have it as things stand: why not, and must the breakers be passed over?
@@ -402,7 +400,7 @@ struct route_decision route_decide(const struct route *r, const struct route_ask
         t = look_closer(r, &l, list, &s, n, timed_us);
         if (t.usable == 0)
             return refuse(r, ask, &t, n, 0);
-        best_of(r, n, &best);
+        score_best(&r->memo->room, n, band_of(r), &best);
     }
     int64_t unserved = ask->class >= 0 ? r->p->classes[ask->class].unserved_nusd : -1;
     if (unserved >= 0 && best.least > (double)unserved) {
@@ -412,7 +410,7 @@ struct route_decision route_decide(const struct route *r, const struct route_ask
     int32_t usable = best.usable;
     if (r->policy->score) {
         rescore(r, &l, list, &s, n, usable);
-        best_of(r, n, &best);
+        score_best(&r->memo->room, n, band_of(r), &best);
     }
     return send_to(r, &l, list, &s, choose(r, list, n, best.within, ask->draw), n, usable);
 }

@@ -196,7 +196,7 @@ static void catch_up(const struct route *r)
     }
 }
 
-void lanes_see(const struct route *r, struct list *l, int64_t now_us)
+void lanes_find(const struct route *r, struct list *l, int64_t now_us)
 {
     if (r->memo->seen != r->live->changes)
         catch_up(r);
@@ -248,11 +248,9 @@ static void boundary(struct memo *m, int64_t at_us, int64_t change_us)
         m->wall_until_us = min_i64(m->wall_until_us, change_us);
 }
 
-void lanes_see_wall(const struct route *r, int64_t wall_us)
+void lanes_find_wall(const struct route *r, int64_t wall_us)
 {
     struct memo *m = r->memo;
-    if (wall_us >= m->wall_from_us && wall_us < m->wall_until_us)
-        return;
     const struct portfolio *p = r->p;
     m->wall_from_us = INT64_MIN;
     m->wall_until_us = NEVER;
@@ -310,7 +308,6 @@ static enum err list_build(struct route *r, struct arena *a, struct list *l)
         }
         double context = or_infinite(o->context_tok);
         l->context_min = context < l->context_min ? context : l->context_min;
-        l->answers = l->answers || o->output_tok_max > 0;
         l->buckets = l->buckets || r->limits[o->pool].token_us > 0;
         l->bends =
             l->bends || s->prefill_us_per_tok2 > 0 || s->kv_tok > 0 || o->beyond_hold_nusd > 0;
@@ -339,10 +336,11 @@ enum err lanes_build(struct route *r, struct arena *a)
     m->wall_from_us = NEVER;
     m->wall_until_us = INT64_MIN;
     m->active = arena_new(a, bool, r->p->n_pools);
-    m->scores = take_lines(a, (size_t)whole_lanes(r->longest) * sizeof(double));
-    m->within = arena_new(a, int32_t, whole_lanes(r->longest));
-    m->kept = take_lines(a, sizeof *m->kept);
-    if (!m->active || !m->scores || !m->within || !m->kept)
+    m->room.width = score_width();
+    m->room.scores = take_lines(a, (size_t)whole_lanes(r->longest) * sizeof(double));
+    m->room.within = arena_new(a, int32_t, whole_lanes(r->longest));
+    m->room.kept = take_lines(a, sizeof *m->room.kept);
+    if (!m->active || !m->room.scores || !m->room.within || !m->room.kept)
         return ERR_LIMIT;
     int32_t from = 0;
     for (int32_t i = 0; i < r->live->max_pools; i++)

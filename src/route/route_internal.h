@@ -60,8 +60,9 @@ struct list {
     const double *weight;         // [all], at least 0
     const uint64_t *allowed;      // [n_rights][dirty_words]: lanes that tenants with these may have
     bool even;                    // all weights are equal, and above 0
-    bool bends, buckets, answers;  // some lane has P2, KV bound or capacity; a bucket; a bound
-    double context_min;            // no lane's context is smaller
+    bool bends;                   // some lane needs what scoring.bends is for
+    bool buckets;                 // some lane has a token bucket
+    double context_min;           // no lane's context is smaller
     double least_us, least_us_per_tok, least_us_per_tok2;  // bounds of every lane's least TTFT
     // Which lanes are to be worked out again.
     uint64_t *dirty;   // [words_of(all)]
@@ -96,11 +97,9 @@ struct memo {
     uint64_t seen;  // of live->changes
     // Which pools are active, as long as the wall clock is in [wall_from_us, wall_until_us).
     int64_t wall_from_us, wall_until_us;
-    bool *active;             // [n_pools]
-    double *scores;           // [longest list, whole blocks]
-    int32_t *within;          // [longest list, whole blocks]
-    struct terms_kept *kept;  // of what was scored last, while `n_kept` is not 0
-    int32_t n_kept;
+    bool *active;            // [n_pools]
+    struct score_room room;  // for the longest list
+    int32_t n_kept;          // of room.kept, of what was scored last
 };
 
 struct line;
@@ -110,7 +109,6 @@ struct route {
     struct live *live;
     const struct policy *policy;
     struct breaker_rules rules;
-    int32_t width;  // of vectors
 
     struct offer *offers;  // by pool, then as the pool serves them
     int32_t n_offers;
@@ -184,8 +182,19 @@ int64_t commit_stop_us(const struct route *r, const struct offer *o);
 // lanes.c
 enum err lanes_build(struct route *r, struct arena *a);
 // Brings what a decision reads up to this time and state.
-void lanes_see_wall(const struct route *r, int64_t wall_us);
-void lanes_see(const struct route *r, struct list *l, int64_t now_us);
+void lanes_find_wall(const struct route *r, int64_t wall_us);
+void lanes_find(const struct route *r, struct list *l, int64_t now_us);
+static inline void lanes_see_wall(const struct route *r, int64_t wall_us)
+{
+    if (wall_us < r->memo->wall_from_us || wall_us >= r->memo->wall_until_us)
+        lanes_find_wall(r, wall_us);
+}
+static inline void lanes_see(const struct route *r, struct list *l, int64_t now_us)
+{
+    if (r->memo->seen != r->live->changes || l->summary ||
+        l->fresh_us != (now_us & ~(int64_t)(FADE_US - 1)))
+        lanes_find(r, l, now_us);
+}
 // All of `list`'s first `n` are barred, whoever asks; `*until_us` is when time alone changes that.
 bool lanes_all_barred(const struct list *l, int32_t n, int64_t now_us, int64_t *until_us);
 
@@ -200,7 +209,30 @@ static inline int32_t whole_lanes(int32_t n)
 }
 
 // admit.c
-void look_at(struct look *l, const struct route *r, const struct route_ask *ask, int64_t now_us);
+static inline void look_at(struct look *l, const struct route *r, const struct route_ask *ask,
+                           int64_t now_us)
+{
+    int32_t n_tenants = r->p->n_tenants, tenant = ask->tenant;
+    CHECK(tenant >= -1 && tenant < n_tenants);
+    CHECK(ask->n_tried >= 0 && ask->n_tried <= ROUTE_TRIED_MAX);
+    l->ask = ask;
+    l->now_us = now_us;
+    l->wall_us = ask->wall_us + (now_us - ask->arrived_us);
+    l->larger = ask->context_tok > 0;
+    l->context_tok = l->larger ? ask->context_tok : (int64_t)ask->prompt_tok + ask->output_tok_max;
+    l->panic = false;
+    l->strength = 0;
+    l->rights = -1;
+    l->tenant_region = NULL;
+    l->tenant_models = NULL;
+    if (tenant >= 0) {
+        l->tenant_region = &r->tenant_region[(size_t)tenant * (size_t)r->n_regions];
+        l->tenant_models = &r->tenant_models[(size_t)tenant * (size_t)r->model_words];
+        l->rights = r->tenant_rights[tenant];
+    }
+    l->users = r->tenant_users[tenant >= 0 ? tenant : n_tenants];
+    l->round_trip_us = &r->round_trip_us[(size_t)l->users * (size_t)r->p->n_pools];
+}
 // Neither its context nor its token bucket is too small for ever.
 bool admit_fits(const struct route *r, const struct look *l, const struct offer *o);
 struct verdict admit(const struct route *r, const struct look *l, const struct offer *o);
@@ -231,7 +263,14 @@ double learn_hold_us(const struct offer *o, const struct route_ask *ask, double 
 // ROUTE_WAIT may become something else without an event.
 struct route_decision route_decide(const struct route *r, const struct route_ask *ask,
                                    double strength, int64_t now_us, int64_t *timed_us);
-struct list *route_list(const struct route *r, const struct route_ask *ask);  // NULL: no such model
+static inline struct list *route_list(const struct route *r, const struct route_ask *ask)
+{
+    if (ask->model < 0 || ask->model >= r->p->n_models)
+        return NULL;  // no such model
+    int kind = ask->surface ? __builtin_ctz(ask->surface) : LIST_ANY;
+    kind = kind < LIST_SURFACES ? kind : LIST_ANY;
+    return &r->lists[r->list_of[ask->model * LIST_KINDS + kind]];
+}
 static inline int32_t list_n(const struct list *l, const struct route_ask *ask)
 {
     return !l ? 0 : ask->stand_in ? l->all : l->own;

@@ -13,22 +13,26 @@
 #define NAME2(name, width) name##_##width
 #define NAME1(name, width) NAME2(name, width)
 #define NAME(name) NAME1(name, WIDTH)
-// BITS: of a mask, one each. ONES: how many of those are 1. LEAST: of a vector.
+// BELOW, UP_TO: a bit for each element that is below, or at most, the limit. ONES: how many are 1.
+// LEAST: of all elements.
 #define WIDTH 2
 #define TARGET
-#define BITS(mask) ((unsigned)((mask)[0] & 1) | (unsigned)((mask)[1] & 2))
+#define BELOW(v, limit) ((unsigned)((v)[0] < (limit)) | (unsigned)((v)[1] < (limit)) << 1)
+#define UP_TO(v, limit) ((unsigned)((v)[0] <= (limit)) | (unsigned)((v)[1] <= (limit)) << 1)
 #define ONES(bits) (int32_t)(((bits)&1) + ((bits) >> 1))
 #define LEAST(v) ((v)[0] < (v)[1] ? (v)[0] : (v)[1])
 #include "route/score_kernel.h"
 #undef WIDTH
 #undef TARGET
-#undef BITS
+#undef BELOW
+#undef UP_TO
 #undef ONES
 #undef LEAST
 #if defined(__x86_64__)
 #define WIDTH 4
 #define TARGET __attribute__((target("avx2,popcnt")))
-#define BITS(mask) (unsigned)_mm256_movemask_pd((__m256d)(mask))
+#define BELOW(v, limit) (unsigned)_mm256_movemask_pd((__m256d)((v) < (limit)))
+#define UP_TO(v, limit) (unsigned)_mm256_movemask_pd((__m256d)((v) <= (limit)))
 #define ONES(bits) __builtin_popcount(bits)
 #define LEAST(v) least_of_4((__m256d)(v))
 INLINE TARGET double least_of_4(__m256d v)
@@ -39,13 +43,23 @@ INLINE TARGET double least_of_4(__m256d v)
 #include "route/score_kernel.h"
 #undef WIDTH
 #undef TARGET
-#undef BITS
+#undef BELOW
+#undef UP_TO
 #undef LEAST
 #define WIDTH 8
 #define TARGET __attribute__((target("avx512f,avx512dq,avx512vl,popcnt")))
-#define BITS(mask) (unsigned)_mm512_movepi64_mask((__m512i)(mask))
+#define BELOW(v, limit) _mm512_cmp_pd_mask((__m512d)(v), _mm512_set1_pd(limit), _CMP_LT_OQ)
+#define UP_TO(v, limit) _mm512_cmp_pd_mask((__m512d)(v), _mm512_set1_pd(limit), _CMP_LE_OQ)
 #define LEAST(v) _mm512_reduce_min_pd((__m512d)(v))
 #include "route/score_kernel.h"
+#endif
+
+// gcc aligns what the address sanitizer keeps of a stack to 32 bytes, whatever stands in it (its bug
+// 110027), and vectors of 64 are stored as if they were aligned.
+#if defined(__SANITIZE_ADDRESS__) && !defined(__clang__)
+enum { WIDEST = 4 };
+#else
+enum { WIDEST = 8 };
 #endif
 
 int32_t score_width(void)
@@ -59,7 +73,7 @@ int32_t score_width(void)
     if ((saved & YMM) != YMM || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b & bit_AVX2))
         return 2;
     unsigned all = bit_AVX512F | bit_AVX512DQ | bit_AVX512VL;
-    return (saved & ZMM) == ZMM && (b & all) == all ? 8 : 4;
+    return WIDEST == 8 && (saved & ZMM) == ZMM && (b & all) == all ? 8 : 4;
 #else
     return 2;
 #endif
@@ -85,15 +99,15 @@ enum err worth_of(struct worth *out, struct arena *a, const struct value_curve *
 }
 
 void score_list(const struct candidates *c, const struct candidates_more *m,
-                const double *round_trip_us, const struct scoring *s, int32_t n, int32_t width,
-                double *out, struct terms_kept *kept)
+                const double *round_trip_us, const struct scoring *s, int32_t n,
+                const struct score_room *r, double band, struct score_best *best)
 {
-    switch (width) {
+    switch (r->width) {
 #if defined(__x86_64__)
-    case 8: score_list_8(c, m, round_trip_us, s, n, out, kept); break;
-    case 4: score_list_4(c, m, round_trip_us, s, n, out, kept); break;
+    case 8: score_list_8(c, m, round_trip_us, s, n, r, band, best); break;
+    case 4: score_list_4(c, m, round_trip_us, s, n, r, band, best); break;
 #endif
-    default: score_list_2(c, m, round_trip_us, s, n, out, kept);
+    default: score_list_2(c, m, round_trip_us, s, n, r, band, best);
     }
 }
 
@@ -104,7 +118,7 @@ void score_terms(const struct candidates *c, const struct candidates_more *m,
     struct terms_2 t;
     int32_t b = i / LANES;
     int k = i % LANES / 2 * 2, of = i % 2;
-    terms_of_2(&c[b], &m[b], &round_trip_us[b * LANES], s, s->more, k, &t);
+    terms_of_2(&c[b], &m[b], &round_trip_us[b * LANES], s, s->bends || s->bars, k, &t);
     kept->list[0] = t.list[of];
     kept->energy[0] = t.energy[of];
     kept->wait_ttft[0] = t.wait_ttft[of];
@@ -116,16 +130,15 @@ void score_terms(const struct candidates *c, const struct candidates_more *m,
     kept->model_per_token[0] = t.model_per_token[of];
 }
 
-void score_best(double *scores, int32_t n, int32_t width, double band, struct score_best *out,
-                int32_t *within)
+void score_best(const struct score_room *r, int32_t n, double band, struct score_best *best)
 {
     for (int32_t i = n; i % LANES; i++)
-        scores[i] = INFINITY;
-    switch (width) {
+        r->scores[i] = INFINITY;
+    switch (r->width) {
 #if defined(__x86_64__)
-    case 8: score_best_8(scores, n, band, out, within); break;
-    case 4: score_best_4(scores, n, band, out, within); break;
+    case 8: score_best_8(r, n, band, best); break;
+    case 4: score_best_4(r, n, band, best); break;
 #endif
-    default: score_best_2(scores, n, band, out, within);
+    default: score_best_2(r, n, band, best);
     }
 }

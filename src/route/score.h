@@ -35,7 +35,7 @@ struct candidates {
     double energy[LANES];                // of a us of hold
 };
 
-// What few lists or few requests need; read only when `scoring.more` says so.
+// What some lists or some requests need; read only when `bends` or `bars` of the scoring say so.
 struct candidates_more {
     double answer_max[LANES];   // INFINITY: not said
     double context_max[LANES];  // as above
@@ -64,7 +64,8 @@ struct scoring {  // one request, in doubles
     double ttft_most_us;  // the least possible TTFT must be below; INFINITY: no deadline
     double now_us, bucket_now;
     const struct worth *ttft, *per_token;
-    bool more;
+    bool bends;  // some candidate has a bound on answers or KV, P2, or a price of capacity
+    bool bars;   // some candidate may have to give way to its bucket, its context or the deadline
 };
 
 // Doubles in a vector of this machine: 2, 4 or 8.
@@ -79,23 +80,29 @@ struct terms_kept {
     double model_ttft[TERMS_KEPT], model_per_token[TERMS_KEPT];
 };
 
-// The totals of `n` candidates, INFINITY for those that may not have it. `out` has room for as many
-// as `n` rounded up to LANES, and what is beyond `n` is not to be read. `kept` may be NULL, and is
-// written when `n` is at most TERMS_KEPT.
-void score_list(const struct candidates *c, const struct candidates_more *m,
-                const double *round_trip_us, const struct scoring *s, int32_t n, int32_t width,
-                double *out, struct terms_kept *kept);
-// All terms of candidate `i`, whether it may have it or not, into the first row of `kept`.
-void score_terms(const struct candidates *c, const struct candidates_more *m,
-                 const double *round_trip_us, const struct scoring *s, int32_t i,
-                 struct terms_kept *kept);
 struct score_best {
     double least;
     int32_t usable;  // scores below INFINITY
     int32_t within;  // how many are at most least + least * band
 };
-// The best of `n` scores; `within` gets which, in order. Writes INFINITY behind the last.
-void score_best(double *scores, int32_t n, int32_t width, double band, struct score_best *out,
-                int32_t *within);
+
+struct score_room {   // to work in, for lists of up to some length rounded up to LANES
+    int32_t width;    // of vectors
+    double *scores;   // [length]
+    int32_t *within;  // [length]
+    struct terms_kept *kept;
+};
+
+// The totals of `n` candidates into room->scores, INFINITY for those that may not have it, and
+// their terms into room->kept when `n` is at most TERMS_KEPT. With `best`, as score_best().
+void score_list(const struct candidates *c, const struct candidates_more *m,
+                const double *round_trip_us, const struct scoring *s, int32_t n,
+                const struct score_room *room, double band, struct score_best *best);
+// The best of the first `n` of room->scores; room->within gets which are within the band, in order.
+void score_best(const struct score_room *room, int32_t n, double band, struct score_best *best);
+// All terms of candidate `i`, whether it may have it or not, into the first row of `kept`.
+void score_terms(const struct candidates *c, const struct candidates_more *m,
+                 const double *round_trip_us, const struct scoring *s, int32_t i,
+                 struct terms_kept *kept);
 
 #endif

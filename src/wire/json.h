@@ -47,7 +47,7 @@ struct json_walk {
     struct json_span value;  // offsets into the text given to json_walk
     bool array, done;
     bool key_escaped;        // the key holds a backslash
-    bool value_escaped;      // the value is a string and holds one
+    size_t value_saved;      // of a string: how many bytes its escapes take beyond what they stand for
     bool once, open;         // once: of json_walk_once; open: the value's end is not known yet
     struct json_walk *outer;
 };

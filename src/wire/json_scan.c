@@ -62,6 +62,17 @@ bool json_escape_read(const char **p, const char *end, uint32_t *c)
     return true;
 }
 
+size_t json_unicode_n(const char *p, const char *end, size_t *saved)
+{
+    const char *at = p;
+    uint32_t c;
+    if (!json_escape_read(&at, end, &c))
+        return 0;
+    size_t n = (size_t)(at - p);
+    *saved += n - (c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4);
+    return n;
+}
+
 struct scan {
     const char *p, *end;
     const char *why;  // set where something is wrong, which is at `p`
@@ -80,35 +91,22 @@ static bool wrong(struct scan *s, const char *why)
 
 static bool scan_string(struct scan *s)
 {
+    size_t saved;
+    s->p = string_end(s->p + 1, s->end, &saved);
+    if (s->p == s->end)
+        return wrong(s, "a string does not end");
+    if (*s->p != '"')
+        return wrong(s, *s->p == '\\' ? "not an escape" : "a control character in a string");
     s->p++;
-    for (;;) {
-        uint32_t c;
-        s->p = string_stop(s->p, s->end);
-        if (s->p == s->end)
-            return wrong(s, "a string does not end");
-        if (*s->p == '"') {
-            s->p++;
-            return true;
-        }
-        if (*s->p != '\\')
-            return wrong(s, "a control character in a string");
-        if (!json_escape_read(&s->p, s->end, &c))
-            return wrong(s, "not an escape");
-    }
+    return true;
 }
 
 const char *json_text_end(const char *p, const char *end, size_t *bytes)
 {
+    size_t saved;
     if (p == end || *p != '"')
         return NULL;
-    const char *at = p + 1;
-    bool escaped = false;
-    while ((at = string_stop(at, end)) < end && *at == '\\') {
-        uint32_t c;
-        escaped = true;
-        if (!json_escape_read(&at, end, &c))
-            return NULL;
-    }
+    const char *at = string_end(p + 1, end, &saved);
     if (at == end || *at != '"')
         return NULL;
     struct str text = {p + 1, (size_t)(at - p) - 1};
@@ -117,8 +115,7 @@ const char *json_text_end(const char *p, const char *end, size_t *bytes)
         any |= text.p[i];
     if ((any & 0x80) && !json_utf8_valid(text))
         return NULL;
-    struct json_span whole = {.kind = JSON_STRING, .n = text.n + 2};
-    *bytes = escaped ? json_string_bytes((struct str){p, text.n + 2}, whole) : text.n;
+    *bytes = text.n - saved;
     return at + 1;
 }
 

@@ -20,6 +20,18 @@ static inline __m128i string_marks(const char *p)
     __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1f)), v);
     return _mm_or_si128(_mm_or_si128(quote, slash), control);
 }
+
+// The same for 64 bytes, a bit for each.
+static inline uint64_t string_marks_64(const char *p)
+{
+    __m128i a = string_marks(p), b = string_marks(p + 16), c = string_marks(p + 32),
+            d = string_marks(p + 48);
+    if (!_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(a, b), _mm_or_si128(c, d))))
+        return 0;
+    uint64_t low = (uint32_t)_mm_movemask_epi8(a) | (uint64_t)_mm_movemask_epi8(b) << 16;
+    uint64_t high = (uint32_t)_mm_movemask_epi8(c) | (uint64_t)_mm_movemask_epi8(d) << 16;
+    return low | high << 32;
+}
 #endif
 
 // The first quote, backslash or control character in [p, end), or `end`.
@@ -27,20 +39,55 @@ static inline const char *string_stop(const char *p, const char *end)
 {
 #if defined(__SSE2__)
     int stop;
-    if (end - p >= 16 && (stop = _mm_movemask_epi8(string_marks(p))))
-        return p + __builtin_ctz((unsigned)stop);  // most keys and many values are as short
-    for (; end - p >= 64; p += 64) {
-        __m128i low = _mm_or_si128(string_marks(p), string_marks(p + 16));
-        __m128i high = _mm_or_si128(string_marks(p + 32), string_marks(p + 48));
-        if (_mm_movemask_epi8(_mm_or_si128(low, high)))
-            break;
-    }
     for (; end - p >= 16; p += 16)
         if ((stop = _mm_movemask_epi8(string_marks(p))))
             return p + __builtin_ctz((unsigned)stop);
 #endif
     while (p < end && *p != '"' && *p != '\\' && (unsigned char)*p >= 0x20)
         p++;
+    return p;
+}
+
+// Reads the escape at **p, a backslash: its character goes to *c and *p behind it. False: no escape
+// of JSON, or half a surrogate pair.
+bool json_escape_read(const char **p, const char *end, uint32_t *c);
+// The bytes of the escape at p; 0: it is none. *saved grows by how many more these are than those of
+// what it stands for.
+size_t json_unicode_n(const char *p, const char *end, size_t *saved);
+static inline size_t escape_n(const char *p, const char *end, size_t *saved)
+{
+    static const bool simple[256] = {['"'] = true, ['\\'] = true, ['/'] = true, ['b'] = true,
+                                     ['f'] = true, ['n'] = true,  ['r'] = true, ['t'] = true};
+    if (end - p < 2 || !simple[(unsigned char)p[1]])
+        return json_unicode_n(p, end, saved);
+    ++*saved;
+    return 2;
+}
+
+// The closing quote of the string whose text begins at p, or where what is no JSON stands, or `end`.
+// `*saved`: how many bytes longer the text is than what it stands for.
+static inline const char *string_end(const char *p, const char *end, size_t *saved)
+{
+    size_t n;
+    *saved = 0;
+#if defined(__SSE2__)
+    int first = end - p >= 16 ? _mm_movemask_epi8(string_marks(p)) : 0;
+    if (first && p[__builtin_ctz((unsigned)first)] == '"')
+        return p + __builtin_ctz((unsigned)first);  // most keys and many values are as short
+    while (end - p >= 64) {
+        uint64_t marks = string_marks_64(p);
+        size_t at = 0;
+        for (; marks; marks = at < 64 ? marks & (~(uint64_t)0 << at) : 0) {
+            at = (size_t)__builtin_ctzll(marks);
+            if (p[at] != '\\' || !(n = escape_n(p + at, end, saved)))
+                return p + at;
+            at += n;
+        }
+        p += at > 64 ? at : 64;
+    }
+#endif
+    while ((p = string_stop(p, end)) < end && *p == '\\' && (n = escape_n(p, end, saved)))
+        p += n;
     return p;
 }
 
@@ -55,9 +102,5 @@ static inline const char *blank_skip(const char *p, const char *end)
         p++;
     return p;
 }
-
-// Reads the escape at **p, a backslash: its character goes to *c and *p behind it. False: no escape
-// of JSON, or half a surrogate pair.
-bool json_escape_read(const char **p, const char *end, uint32_t *c);
 
 #endif

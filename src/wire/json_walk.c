@@ -26,34 +26,31 @@ static const char *bracket_stop(const char *p, const char *end)
 }
 
 // Behind the closing quote of the string whose first character is at p; NULL if it does not end.
-static const char *string_skip(const char *p, const char *end, bool *escaped)
+// What is no JSON is passed over: only a text that was not validated has it.
+static const char *string_skip(const char *p, const char *end, size_t *saved)
 {
-    for (;;) {
-        p = string_stop(p, end);
-        if (p == end)
+    size_t more;
+    p = string_end(p, end, saved);
+    while (p < end && *p != '"') {
+        if (*p == '\\' && ++p == end)
             return NULL;
-        if (*p == '"')
-            return p + 1;
-        if (*p == '\\') {
-            *escaped = true;
-            if (++p == end)
-                return NULL;
-        }
-        p++;
+        p = string_end(p + 1, end, &more);
+        *saved += more;
     }
+    return p < end ? p + 1 : NULL;
 }
 
 // Behind the object or array that starts at p, which is known to be well formed; never past `end`.
 static const char *nested_skip(const char *p, const char *end)
 {
-    bool escaped;
+    size_t saved;
     for (size_t depth = 0; p < end;) {
         p = bracket_stop(p, end);
         if (p == end)
             break;
         char c = *p++;
         if (c == '"') {
-            p = string_skip(p, end, &escaped);
+            p = string_skip(p, end, &saved);
             if (!p)
                 return end;
         } else if ((c | 0x20) == '{') {
@@ -140,12 +137,13 @@ static const char *step_key(struct json_walk *w, const char *p, const char *end)
 {
     if (*p != '"')
         return NULL;
-    w->key_escaped = false;
     w->key_at = (size_t)(p - w->text.p);
     const char *key = p + 1;
-    p = string_skip(key, end, &w->key_escaped);
+    size_t saved;
+    p = string_skip(key, end, &saved);
     if (!p)
         return NULL;
+    w->key_escaped = saved > 0;
     w->key = (struct str){key, (size_t)(p - 1 - key)};
     p = blank_skip(p, end);
     return p < end && *p == ':' ? blank_skip(p + 1, end) : NULL;
@@ -157,7 +155,7 @@ static bool step_value(struct json_walk *w, const char *p, const char *end)
     const char *stop;
     w->value.kind = kind_of(*p);
     w->value.at = (size_t)(p - w->text.p);
-    w->value_escaped = false;
+    w->value_saved = 0;
     if (w->value.kind == JSON_OBJECT || w->value.kind == JSON_ARRAY) {
         w->open = true;
         w->value.n = 0;
@@ -166,7 +164,7 @@ static bool step_value(struct json_walk *w, const char *p, const char *end)
         return true;
     }
     if (w->value.kind == JSON_STRING)
-        stop = string_skip(p + 1, end, &w->value_escaped);
+        stop = string_skip(p + 1, end, &w->value_saved);
     else
         stop = word_skip(p, end);
     if (!stop || stop == p)

@@ -112,7 +112,7 @@ static bool add_text(struct answer *a, const struct json_walk *at)
 {
     if (at->value.kind != JSON_STRING || at->value.n <= 2)
         return false;
-    size_t n = at->value_escaped ? json_string_bytes(at->text, at->value) : at->value.n - 2;
+    size_t n = at->value.n - 2 - at->value_saved;
     a->ev->content_bytes = at_most_i32((int64_t)a->ev->content_bytes + (int64_t)n);
     a->ev->texts++;
     a->ev->text_at = at->value;

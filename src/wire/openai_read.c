@@ -63,8 +63,7 @@ static enum err twice(struct reader *r, const char *param)
 
 static int64_t string_bytes(const struct json_walk *at)
 {
-    return at->value_escaped ? (int64_t)json_string_bytes(at->text, at->value)
-                             : (int64_t)at->value.n - 2;
+    return (int64_t)at->value.n - 2 - (int64_t)at->value_saved;
 }
 
 // Members of a message, a part or an item that hold text for the model, and members that hold more

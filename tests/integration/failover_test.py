@@ -1,6 +1,7 @@
 """A supplier that fails before its first content is replaced without the client seeing it; one that
 fails after cannot be, and the stream says so."""
 
+import gzip
 import json
 import os
 import random
@@ -237,6 +238,34 @@ class BeforeContent(TwoPools):
             gw = self.gateway(there, self.b, PATIENT)
             self.assert_whole(gw.post(CHAT, chat("x")), "b")
 
+    def test_a_redirection_is_not_followed(self):
+        for status in (301, 302, 307, 304):
+            with Recorder(lambda r: json_answer(b"", status, {"Location": self.b.url})) as there:
+                gw = self.gateway(there, self.b, PATIENT)
+                self.assert_whole(gw.post(CHAT, chat("x", stream=True)), "b")
+                self.assertEqual(len(there.requests), 1)
+
+    def test_an_answer_in_an_encoding_that_was_not_asked_for_is_no_answer(self):
+        zipped = json_answer(gzip.compress(b'{"model":"m","choices":[]}'), headers={"Content-Encoding": "gzip"})
+        with Recorder(lambda r: zipped) as there:
+            gw = self.gateway(there, self.b, PATIENT)
+            self.assert_whole(gw.post(CHAT, chat("x")), "b")
+
+    def test_the_type_of_a_stream_may_be_written_in_any_case(self):
+        body = b'data: {"model":"m","choices":[{"index":0,"delta":{"content":"simulated"},"finish_reason":"stop"}]}\n\n'
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: Text/Event-Stream;charset=UTF-8\r\nContent-Length: %d\r\n\r\n" % len(body)
+        with Recorder(lambda r: head + body) as there:
+            gw = self.gateway(there, None, PATIENT)
+            answer = gw.post(CHAT, chat("x", stream=True))
+            self.assertEqual((answer.status, answer.text(), answer.events()[-1]), (200, "simulated", "[DONE]"))
+
+    def test_retries_have_a_budget_over_all_requests(self):
+        gw = self.gateway(self.a, self.b, PATIENT + ", attempts: {retry_budget: 0 %}")
+        self.a.faults("500")
+        statuses = [gw.post(CHAT, chat("x")).status for _ in range(15)]
+        self.assertEqual(statuses, [200] * 10 + [502] * 5)  # ten are always there
+        self.assertEqual(self.calls(), (15, 10))
+
     def test_attempts_have_a_number(self):
         with Sim("--instant") as c:
             extra = f"  c: {{api: openai, url: {c.url}, key: k, serves: {{m: {{price: {DEAR}}}}}}}\n"
@@ -380,6 +409,15 @@ class AllDown(TwoPools):
         self.assertEqual(gw.post(CHAT, chat("x"), {"x-caudal-class": "hurried"}).status, 504)
         self.assertLess(time.monotonic() - began, 3)
 
+    def test_the_default_deadline_is_for_requests_that_state_none(self):
+        gw = self.gateway(self.a, None, PATIENT + ", attempts: {deadline: 300 ms}", first_byte="60 s",
+                          extra="classes: {slow: {deadline: 1 h}}\n")
+        self.a.faults("delay=700ms")
+        self.assertEqual(gw.post(CHAT, chat("x")).status, 504)
+        self.assertEqual(gw.post(CHAT, chat("x"), {"x-caudal-class": "slow"}).status, 200)
+        self.assertEqual(gw.post(CHAT, chat("x"), {"x-stainless-timeout": "30"}).status, 200)
+        self.assertEqual(gw.post(CHAT, chat("x"), {"x-stainless-timeout": "0.2", "x-caudal-class": "slow"}).status, 504)
+
     def test_a_long_silence_is_kept_alive_and_the_error_goes_into_the_stream(self):
         gw = self.gateway(self.a, None, PATIENT + ", attempts: {silence: 100 ms, deadline: 700 ms}", first_byte="60 s")
         self.a.faults("stall-before")
@@ -388,6 +426,16 @@ class AllDown(TwoPools):
         self.assertEqual((s.status, first), (200, ": keepalive"))
         self.assertIn("error", json.loads(last[len("data: "):]))
         self.assertNotIn("data: [DONE]", others)
+
+    def test_a_stream_that_waits_for_a_pool_is_kept_alive_too(self):
+        gw = self.gateway(self.a, None, PATIENT + ", attempts: {silence: 100 ms}", a_more="limits: {in_flight: 1}")
+        self.a.faults("delay=400ms,count=1")
+        with Stream(gw, chat("x")) as first:
+            until(lambda: self.a.calls()["now"] == 1)
+            answer = gw.post(CHAT, chat("x", stream=True))
+            self.assertEqual(first.answer().status, 200)
+        self.assertIn("keepalive", answer.comments())
+        self.assertEqual(answer.events()[-1], "[DONE]")
 
     def test_after_a_keepalive_another_pool_may_still_answer(self):
         gw = self.gateway(self.a, self.b, PATIENT + ", attempts: {silence: 100 ms}")
@@ -466,6 +514,14 @@ class StandIns(TwoPools):
         self.a.faults("500")
         self.assertEqual(gw.post(CHAT, chat("x")).status, 502)
         self.assertEqual(self.calls(), (2, 0))
+
+    def test_a_model_that_the_tenant_may_not_have_never_stands_in(self):
+        text = pools(self.a, self.b, PATIENT, b_model="n", extra="groups: {all: [m, n]}\n") \
+            .replace("{expose: [decision]}", "{models: [m]}")
+        self.a.faults("500")
+        with Gateway(text) as gw:
+            self.assertEqual(gw.post(CHAT, chat("x")).status, 502)
+            self.assertEqual(self.calls(), (2, 0))
 
     def test_a_full_pool_is_waited_for_only_so_long(self):
         self.a.faults("stall-after=1,count=1")

@@ -214,6 +214,7 @@ class Suppliers(unittest.TestCase):
             "not HTTP": b"SSH-2.0-OpenSSH\r\n\r\n",
             "HTTP/2": b"HTTP/2.0 200 OK\r\nContent-Length: %d\r\n\r\n" % n,
             "status of two digits": b"HTTP/1.1 20 OK\r\nContent-Length: %d\r\n\r\n" % n,
+            "an upgrade nobody asked for": b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n",
             "head too long": b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100000 + b"\r\n\r\n",
         }
         for name, head in heads.items():

@@ -374,6 +374,12 @@ class Mistakes(Served):
         self.assert_error(self.post(body + b" "), 413)
         self.sim.post("/sim/reset", "")
 
+    def test_bytes_that_are_no_text_come_back_as_text(self):
+        for answer in (self.gw.get("/v1/models/%ff%c3%28"), self.post(chat("x"), {"x-caudal-class": b"\xff\xc3("}),
+                       self.post(chat("x", model="a\u0000\ud800b"))):
+            self.assertIn(answer.status, (400, 404))
+            self.assertEqual(set(json.loads(answer.body.decode("utf-8"))["error"]), {"message", "type", "param", "code"})
+
     def test_an_encoded_body_is_415(self):
         self.assert_error(self.post(chat("x"), {"Content-Encoding": "gzip"}), 415)
 
@@ -588,8 +594,8 @@ tenants:
             self.assert_error(self.gw.get(path), 401, "invalid_api_key")
         self.assertEqual(self.sim.calls()["total"], 0)
 
-    def test_health_needs_no_key(self):
-        self.assertEqual((self.gw.get("/healthz").status, self.gw.get("/readyz").status), (200, 200))
+    def test_health_and_metrics_need_no_key_here(self):
+        self.assertEqual([self.gw.get(p).status for p in ("/healthz", "/readyz", "/metrics")], [200] * 3)
 
     def test_a_model_of_others_does_not_exist(self):
         self.assert_error(self.ask("key-of-one", "other"), 404, "model_not_found", "model")

@@ -136,7 +136,7 @@ static void narrow_and_wide_agree(void)
             struct route_decision d[3];
             int32_t n = 0;
             for (int32_t width = 2; width <= widest; width *= 2) {
-                t.f.route->width = width;
+                t.f.route->memo->room.width = width;
                 d[n++] = route_pick(t.f.route, &ask, t.now_us);
             }
             for (int32_t i = 1; i < n; i++)
