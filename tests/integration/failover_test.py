@@ -626,7 +626,7 @@ class Chaos(unittest.TestCase):
 
     def test_every_request_ends_once(self):
         how = ("--ttft", "2ms", "--per-token", "1ms", "--output", "8")
-        seed, rounds = int(os.environ.get("SEED", "7")), int(os.environ.get("ROUNDS", "15"))
+        seed, rounds = int(os.environ.get("SEED", "7")), int(os.environ.get("ROUNDS", "10"))
         sims = [Sim(*how, "--seed", str(seed + i)) for i in range(3)]
         for sim in sims:
             self.addCleanup(sim.__exit__)

@@ -2,10 +2,8 @@
 
 import hashlib
 import json
-import re
 import socket
 import threading
-import time
 import unittest
 
 from harness import Gateway, PATIENCE_S, Recorder, Wire, chat, json_answer, main, raw_request, until
