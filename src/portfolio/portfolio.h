@@ -299,6 +299,7 @@ struct serve_config {
     struct str host;             // default 127.0.0.1
     int32_t port;                // default 8080
     struct str policy;           // default "least-cost"
+    struct place policy_place;   // of `policy:`; no line: not said
     int32_t threads;             // 0: one per core
     struct str region;           // where users are unless their tenant says otherwise
     int32_t default_class;       // -1: none

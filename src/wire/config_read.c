@@ -187,9 +187,9 @@ bool read_number(struct reader *r, const struct yaml_node *node, double *out)
     return true;
 }
 
-bool read_tokens(struct reader *r, const struct yaml_node *node, double *out)
+static bool read_scaled(struct reader *r, const struct yaml_node *node, const char *not_it,
+                        const char *expected, double *out)
 {
-    static const char expected[] = "a number of tokens such as 8192 or 128k tok";
     struct str unit;
     double v, factor;
     if (!is_scalar(r, node, expected))
@@ -204,8 +204,14 @@ bool read_tokens(struct reader *r, const struct yaml_node *node, double *out)
             return true;
         }
     }
-    bad_value(r, node, "is not a number of tokens", expected);
+    bad_value(r, node, not_it, expected);
     return false;
+}
+
+bool read_tokens(struct reader *r, const struct yaml_node *node, double *out)
+{
+    return read_scaled(r, node, "is not a number of tokens",
+                       "a number of tokens such as 8192 or 128k tok", out);
 }
 
 bool read_unit(struct reader *r, const struct yaml_node *node, enum unit_kind kind, double *out)
@@ -471,7 +477,9 @@ void read_field(struct reader *r, const struct yaml_node *node, const struct fie
     case KIND_URL: read_url(r, node, at); break;
     case KIND_BOOL: read_bool(r, node, at); break;
     case KIND_COUNT:
-        if (!read_tokens(r, node, &v) || !in_bounds(r, node, f, v))
+        if (!read_scaled(r, node, "is not a whole number", "a whole number such as 16 or 64k",
+                         &v) ||
+            !in_bounds(r, node, f, v))
             break;
         if (v != floor(v) || v > INT32_MAX)
             bad_value(r, node, "is not a whole number below two thousand million", "a count");

@@ -62,6 +62,15 @@ static void read_listen(struct reader *r, const struct yaml_node *node, void *ob
     c->port = (int32_t)number;
 }
 
+static void read_policy(struct reader *r, const struct yaml_node *node, void *object)
+{
+    struct serve_config *c = object;
+    if (!is_scalar(r, node, "text"))
+        return;
+    c->policy = node->text;  // the names are known to route: cmd_check and cmd_serve look
+    c->policy_place = node->place;
+}
+
 static const struct field log_fields[] = {
     {"format", KIND_CHOICE, AT(serve_config, log_format), .word = format_word, .fallback = "text",
      .meaning = "how a line of the log is written"},
@@ -134,7 +143,9 @@ static const struct field attempt_fields[] = {
      .fallback = "3 s",
      .meaning = "how long the model itself is waited for before a stand-in of its group is asked"},
     {"silence", KIND_UNIT_I64, AT(serve_config, silence_us), .unit = UNIT_DURATION,
-     .fallback = "15 s", .meaning = "how long a stream's head is held back for its first content"},
+     .fallback = "15 s",
+     .meaning = "how long a stream's head is held back for its first content; then comments keep "
+                "the client waiting, and `first_byte` says when the next pool is tried"},
     {"deadline", KIND_UNIT_I64, AT(serve_config, deadline_us), .unit = UNIT_DURATION,
      .fallback = "10 min", .meaning = "of a request that states none and whose class has none"},
     {.key = NULL},
@@ -155,8 +166,8 @@ const struct field serve_fields[] = {
     {"listen", KIND_CUSTOM, .read = read_listen, .shape = "`HOST:PORT`",
      .fallback = "127.0.0.1:8080",
      .meaning = "where clients come in; an address that is not loopback needs tenants with keys"},
-    {"policy", KIND_TEXT, AT(serve_config, policy), .fallback = "least-cost",
-     .meaning = "how a pool is chosen"},
+    {"policy", KIND_CUSTOM, .read = read_policy, .shape = "text", .fallback = "least-cost",
+     .meaning = "how a pool is chosen; docs/routing.md has the names"},
     {"threads", KIND_COUNT, AT(serve_config, threads), .hi = 1024, .fallback = "one per core",
      .meaning = "event loops"},
     {"region", KIND_TEXT, AT(serve_config, region),
@@ -177,7 +188,7 @@ const struct field serve_fields[] = {
      .meaning = "how long a stop waits for requests in flight"},
     {"breaker", KIND_SUB, .sub = breaker_fields, .meaning = "when a failing pool is left alone"},
     {"band", KIND_UNIT, AT(serve_config, band), .unit = UNIT_SHARE, .fallback = "2 %",
-     .meaning = "within this share above the least cost, the plan's shares decide"},
+     .meaning = "within this share above the least cost, `weight` and chance decide"},
     {.key = NULL},
 };
 

@@ -49,6 +49,8 @@ struct json_walk {
     bool key_escaped;        // the key holds a backslash
     size_t value_saved;      // of a string: how many bytes its escapes take beyond what they stand for
     bool once, open;         // once: of json_walk_once; open: the value's end is not known yet
+    bool begun, wrong;       // of json_walk_strict
+    int16_t depth;           // 0: the text was validated before
     struct json_walk *outer;
 };
 bool json_walk(struct json_walk *w, struct str text);  // false: neither object nor array
@@ -59,6 +61,11 @@ bool json_step(struct json_walk *w);
 // staying those of the whole text, and once it has been walked to its end `outer` goes on behind it
 // and knows value.n. One that is not walked is skipped by the next step, or by json_value().
 bool json_walk_once(struct json_walk *w, struct str text);
+// The same through a text that was not validated: a step that meets what is wrong ends the walk and all
+// around it. Walked to the end of the outermost value, json_walk_ok() says what json_validate() would
+// say of the text, whatever of it was walked in. Only its place in the text is for json_validate() to say.
+bool json_walk_strict(struct json_walk *w, struct str text);
+bool json_walk_ok(const struct json_walk *w);
 bool json_walk_in(struct json_walk *inner, struct json_walk *outer);  // false: neither object nor array
 struct json_span json_value(struct json_walk *w);  // w->value, its end found if it was not
 

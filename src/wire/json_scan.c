@@ -185,7 +185,7 @@ static bool scan_key(struct scan *s)
 
 // One value, with all that is in it; the open brackets are kept in an array instead of on the
 // stack.
-static bool scan_value(struct scan *s)
+static bool scan_value(struct scan *s, int around)
 {
     char closes[JSON_DEPTH_MAX];
     int depth = 0;
@@ -194,7 +194,7 @@ static bool scan_value(struct scan *s)
         if (s->p == s->end)
             return wrong(s, "a value is missing");
         if (*s->p == '{' || *s->p == '[') {
-            if (depth == JSON_DEPTH_MAX)
+            if (around + depth >= JSON_DEPTH_MAX)
                 return wrong(s, "nested too deeply");
             char close = *s->p == '{' ? '}' : ']';
             s->p = blank_skip(s->p + 1, s->end);
@@ -228,6 +228,18 @@ static bool scan_value(struct scan *s)
     }
 }
 
+const char *json_value_end(const char *p, const char *end, int depth)
+{
+    struct scan s = {.p = p, .end = end};
+    return scan_value(&s, depth) ? s.p : NULL;
+}
+
+const char *json_scalar_end(const char *p, const char *end)
+{
+    struct scan s = {.p = p, .end = end};
+    return scan_scalar(&s) ? s.p : NULL;
+}
+
 enum err json_validate(struct str text, struct diag *diag)
 {
     if (text.n == 0)
@@ -236,7 +248,7 @@ enum err json_validate(struct str text, struct diag *diag)
         return diag_set(diag, ERR_INVALID, "the text is not valid UTF-8");
     const char *end = text.p + text.n;
     struct scan s = {.p = blank_skip(text.p, end), .end = end};
-    if (scan_value(&s)) {
+    if (scan_value(&s, 0)) {
         s.p = blank_skip(s.p, end);
         if (s.p == end)
             return ERR_NONE;

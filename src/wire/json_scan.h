@@ -91,6 +91,12 @@ static inline const char *string_end(const char *p, const char *end, size_t *sav
     return p;
 }
 
+// Behind the value that begins at p, all of it valid JSON but for its UTF-8, `depth` objects and arrays
+// being open around it; NULL: it is not.
+const char *json_value_end(const char *p, const char *end, int depth);
+// The same for a number or a word.
+const char *json_scalar_end(const char *p, const char *end);
+
 static inline bool is_blank(char c)
 {
     return c == ' ' || c == '\n' || c == '\r' || c == '\t';

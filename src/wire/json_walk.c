@@ -104,6 +104,27 @@ bool json_walk_once(struct json_walk *w, struct str text)
     return ok;
 }
 
+// Something is wrong in a text that is walked strictly: nobody walks on.
+static bool fail(struct json_walk *w)
+{
+    for (; w; w = w->outer)
+        w->wrong = w->done = true;
+    return false;
+}
+
+bool json_walk_strict(struct json_walk *w, struct str text)
+{
+    bool ok = json_walk_once(w, text) && json_utf8_valid(text);
+    w->depth = 1;
+    w->wrong = w->done = !ok;
+    return ok;
+}
+
+bool json_walk_ok(const struct json_walk *w)
+{
+    return w->done && !w->wrong;
+}
+
 bool json_walk_in(struct json_walk *inner, struct json_walk *outer)
 {
     bool ok = outer->value.kind == JSON_OBJECT || outer->value.kind == JSON_ARRAY;
@@ -112,7 +133,10 @@ bool json_walk_in(struct json_walk *inner, struct json_walk *outer)
                                 .array = outer->value.kind == JSON_ARRAY,
                                 .done = !ok,
                                 .once = true,
+                                .depth = (int16_t)(outer->depth + (outer->depth > 0)),
                                 .outer = outer};
+    if (inner->depth > JSON_DEPTH_MAX)
+        fail(inner);
     return ok;
 }
 
@@ -126,9 +150,14 @@ static void value_ends(struct json_walk *w, size_t at)
 
 struct json_span json_value(struct json_walk *w)
 {
-    const char *begin = w->text.p;
-    if (w->open)
-        value_ends(w, (size_t)(nested_skip(begin + w->value.at, begin + w->text.n) - begin));
+    const char *begin = w->text.p, *end = begin + w->text.n, *stop;
+    if (!w->open)
+        return w->value;
+    stop = w->depth ? json_value_end(begin + w->value.at, end, w->depth)
+                    : nested_skip(begin + w->value.at, end);
+    value_ends(w, stop ? (size_t)(stop - begin) : w->text.n);
+    if (!stop)
+        fail(w);
     return w->value;
 }
 
@@ -173,11 +202,77 @@ static bool step_value(struct json_walk *w, const char *p, const char *end)
     return true;
 }
 
+// Behind the last member: its closing bracket, or the wrong one.
+static bool strict_end(struct json_walk *w, const char *p, const char *end)
+{
+    if (*p != (w->array ? ']' : '}'))
+        return fail(w);
+    if (w->outer)
+        value_ends(w->outer, (size_t)(p + 1 - w->text.p));
+    else if (blank_skip(p + 1, end) != end)
+        return fail(w);
+    return false;
+}
+
+// A step through a text that was not validated: takes nothing for granted.
+static bool strict_step(struct json_walk *w)
+{
+    json_value(w);
+    if (w->wrong)
+        return false;
+    const char *end = w->text.p + w->text.n, *stop;
+    const char *p = blank_skip(w->text.p + w->at, end);
+    if (p == end)
+        return fail(w);
+    if (*p == ']' || *p == '}')
+        return strict_end(w, p, end);
+    if (w->begun && *p++ != ',')
+        return fail(w);
+    w->begun = true;
+    p = blank_skip(p, end);
+    if (!w->array) {
+        w->key_at = (size_t)(p - w->text.p);
+        size_t saved;
+        if (p == end || *p != '"')
+            return fail(w);
+        stop = string_end(p + 1, end, &saved);
+        if (stop == end || *stop != '"')
+            return fail(w);
+        w->key = (struct str){p + 1, (size_t)(stop - p) - 1};
+        w->key_escaped = saved > 0;
+        p = blank_skip(stop + 1, end);
+        if (p == end || *p != ':')
+            return fail(w);
+        p = blank_skip(p + 1, end);
+    }
+    if (p == end)
+        return fail(w);
+    w->value = (struct json_span){.kind = kind_of(*p), .at = (size_t)(p - w->text.p)};
+    w->value_saved = 0;
+    w->done = false;
+    if (w->value.kind == JSON_OBJECT || w->value.kind == JSON_ARRAY) {
+        w->open = true;
+        return true;
+    }
+    if (w->value.kind == JSON_STRING) {
+        stop = string_end(p + 1, end, &w->value_saved);
+        stop = stop < end && *stop == '"' ? stop + 1 : NULL;
+    } else {
+        stop = json_scalar_end(p, end);
+    }
+    if (!stop)
+        return fail(w);
+    value_ends(w, (size_t)(stop - w->text.p));
+    return true;
+}
+
 bool json_step(struct json_walk *w)
 {
     if (w->done)
         return false;
     w->done = true;  // until the next member has been seen
+    if (w->depth)
+        return strict_step(w);
     json_value(w);
     const char *end = w->text.p + w->text.n;
     const char *p = blank_skip(w->text.p + w->at, end);

@@ -341,9 +341,7 @@ void openai_event_read(struct openai_event *out, enum surface surface, struct st
     struct json_walk w;
     memset(out, 0, sizeof *out);
     out->done = str_starts(data, STR("[DONE]"));
-    if (out->done || json_validate(data, NULL) != ERR_NONE)
-        return;
-    if (!json_walk_once(&w, data) || w.array)
+    if (out->done || !json_walk_strict(&w, data) || w.array)
         return;
     out->json = true;
     if (typed)
@@ -355,6 +353,10 @@ void openai_event_read(struct openai_event *out, enum surface surface, struct st
             whole ? read_response(&a, &w) : read_responses_event(&a, &w);
         else
             whole ? read_message(&a, &w) : read_messages_event(&a, &w);
+    }
+    if (!json_walk_ok(&w)) {
+        memset(out, 0, sizeof *out);
+        return;
     }
     read_type(&a);
     out->usage_only &= out->usage.said;

@@ -321,22 +321,36 @@ static enum err read_key(struct reader *r, struct json_walk *w)
     return ERR_NONE;
 }
 
+// The body is no JSON, and `diag` says where. For when something was wrong: reading it well is checking
+// it too.
+static bool not_json(struct reader *r)
+{
+    struct diag diag = {0};
+    if (json_validate(r->rq->body, &diag) == ERR_NONE)
+        return false;
+    r->rq->param[0] = 0;
+    if (r->diag)
+        *r->diag = diag;
+    return true;
+}
+
 enum err openai_read(struct openai_request *out, enum surface surface, struct str body,
                      struct diag *diag)
 {
     *out = (struct openai_request){.body = body, .choices = 1};
     struct reader r = {.rq = out, .surface = surface, .diag = diag};
     struct json_walk w;
-    enum err e = json_validate(body, diag);
+    enum err e = ERR_NONE;
+    if (!json_walk_strict(&w, body) || w.array)
+        return not_json(&r) ? ERR_INVALID
+                            : refuse(&r, "", "The body of the request must be a JSON object.");
+    while (!e && json_step(&w))
+        e = read_key(&r, &w);
+    // Of two faults the graver is told: what is not JSON has no keys.
+    if ((e || !json_walk_ok(&w)) && not_json(&r))
+        return ERR_INVALID;
     if (e)
         return e;
-    if (!json_walk_once(&w, body) || w.array)
-        return refuse(&r, "", "The body of the request must be a JSON object.");
-    while (json_step(&w)) {
-        e = read_key(&r, &w);
-        if (e)
-            return e;
-    }
     if (!(r.seen & (1u << KEY_MODEL)))
         return missing(&r, "model");
     if ((keys[KEY_MESSAGES].surfaces & surface) && !(r.seen & (1u << KEY_MESSAGES)))

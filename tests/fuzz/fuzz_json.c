@@ -52,6 +52,34 @@ static void compare(struct str text)
     CHECK(right == (judged == JUDGE_RIGHT));
 }
 
+// A strict walk finds what the validator finds, whichever values it goes into.
+static void walk_some(struct json_walk *at, unsigned *chance)
+{
+    struct json_walk w;
+    *chance = *chance * 1103515245u + 12345u;
+    if ((*chance >> 16) % 3 == 0 || !json_walk_in(&w, at))
+        return;
+    while (json_step(&w))
+        walk_some(&w, chance);
+}
+
+static void walk_strictly(struct str text)
+{
+    struct json_walk w;
+    bool right = json_validate(text, NULL) == ERR_NONE;
+    for (unsigned chance = 0; chance < 4; chance++) {
+        unsigned c = chance;
+        if (!json_walk_strict(&w, text)) {
+            struct json_walk any;
+            CHECK(!right || !json_walk(&any, text));
+            continue;
+        }
+        while (json_step(&w))
+            walk_some(&w, &c);
+        CHECK(json_walk_ok(&w) == right);
+    }
+}
+
 // How many values there are below, and that each lies inside what it is in.
 static size_t count(struct str text, struct json_span v)
 {
@@ -85,6 +113,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct str text = {(const char *)data, size};
     compare(text);
+    walk_strictly(text);
     if (json_validate(text, NULL) == ERR_NONE) {
         struct json_walk w;
         size_t n = 1;

@@ -181,7 +181,7 @@ class SlowReaders(unittest.TestCase):
                 sent = [0]
 
                 def stands_still():  # what the simulator has told so far changes no more
-                    now = resident(sim)
+                    now = written(sim)
                     still, sent[0] = now == sent[0], now
                     return still
                 until(stands_still)
@@ -237,7 +237,7 @@ class SlowReaders(unittest.TestCase):
                 self.assertGreater(len(w.answer().text()), 2900000)
 
 
-def resident(process):
+def written(process):
     with open(f"/proc/{process.process.pid}/io") as f:
         return f.read()
 
