@@ -399,7 +399,6 @@ void exchange_begin(struct worker *w, struct client *c, const struct asked *q)
     int64_t patience = declared_timeout_us(q->head);
     x->ask.deadline_us = patience == NEVER ? NEVER : x->arrived_us + patience;
     x->rq = arena_new(&x->arena, struct openai_request, 1);
-    x->last_error = arena_new(&x->arena, struct openai_fault, 1);
     x->path = arena_str(&x->arena, q->path);
     struct buf headers;
     buf_init(&headers, 32 * 1024);

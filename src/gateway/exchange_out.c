@@ -219,7 +219,8 @@ void exchange_fail(struct exchange *x, const struct answer *said)
 // The error that tells the client best why nobody answered. Most faults are not its own.
 static struct answer verdict_of(const struct exchange *x)
 {
-    const struct openai_fault *e = x->last_error;
+    static const struct openai_fault nothing;
+    const struct openai_fault *e = x->last_error ? x->last_error : &nothing;
     struct answer a = {.type = "server_error", .retry_after_us = -1};
     switch (x->last_fault) {
     case FAULT_CLIENT:

@@ -72,7 +72,7 @@ struct exchange {
     struct sent sends[EXCHANGE_SENDS_MAX];
     int32_t n_sends;
     enum fault last_fault;
-    struct openai_fault *last_error;  // in the arena: what the last supplier said
+    struct openai_fault *last_error;  // in the arena: what the last supplier said; NULL: nothing
     int32_t last_status;
 
     // what it came to

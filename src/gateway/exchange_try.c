@@ -293,10 +293,16 @@ static void on_first(struct exchange *x)
     exchange_arm(x);  // for silence inside the answer, which may be due sooner
 }
 
-// What it says may quote the prompt, so that only its code goes into the log.
-static void supplier_said_no(struct exchange *x)
+// The attempt failed by what the supplier said. It may quote the prompt, so that only its code goes
+// into the log.
+static void supplier_said_no(struct exchange *x, int32_t status, struct str body)
 {
-    const struct openai_fault *e = x->last_error;
+    if (!x->last_error)
+        x->last_error = arena_new(&x->arena, struct openai_fault, 1);
+    struct openai_fault *e = x->last_error;
+    CHECK(e);  // the arena has room for it beside the largest request
+    openai_fault_read(e, status, body);
+    x->last_status = status;
     exchange_attempt_failed(x, e->fault, e->code[0] ? e->code : "the supplier answered an error");
 }
 
@@ -311,10 +317,8 @@ static void stream_error(struct exchange *x)
         exchange_stream_cut(x, f.message[0] ? f.message : "the supplier sent an error");
         return;
     }
-    openai_fault_read(x->last_error, 200, error);
-    x->last_status = 200;
     attempt_cancel(&x->attempt);
-    supplier_said_no(x);
+    supplier_said_no(x, 200, error);
 }
 
 static void stream_bytes(struct exchange *x, struct str bytes)
@@ -415,9 +419,7 @@ static void whole_end(struct exchange *x)
         return;
     }
     if (x->relay.said.error) {
-        openai_fault_read(x->last_error, x->answer_status, buf_str(&x->relay.error));
-        x->last_status = x->answer_status;
-        supplier_said_no(x);
+        supplier_said_no(x, x->answer_status, buf_str(&x->relay.error));
         return;
     }
     if (x->stream) {  // official clients find no event in it, and take that for an empty answer
@@ -436,9 +438,7 @@ static void on_end(void *ctx)
         return;
     }
     if (x->answer_status >= 300) {
-        openai_fault_read(x->last_error, x->answer_status, buf_str(&x->answer));
-        x->last_status = x->answer_status;
-        supplier_said_no(x);
+        supplier_said_no(x, x->answer_status, buf_str(&x->answer));
     } else if (!x->answer_stream) {
         whole_end(x);
     } else if (relay_stream_end(&x->relay, &x->out)) {

@@ -141,6 +141,11 @@ void loop_before_sends(struct loop *l, bool (*fn)(void *arg), void *arg)
     l->before_sends_arg = arg;
 }
 
+bool loop_holds_sends(const struct loop *l)
+{
+    return l->before_sends != NULL;
+}
+
 // --- calls of other threads -------------------------------------------------------------------
 
 static void run_posted(struct loop *l)

@@ -31,6 +31,7 @@ void loop_after_turn(struct loop *l, void (*fn)(void *arg), void *arg);
 // Calls `fn(arg)` at the end of each turn, behind all other calls, before corked connections are
 // written and again behind each of them. False: they stay corked until a later turn. One a loop.
 void loop_before_sends(struct loop *l, bool (*fn)(void *arg), void *arg);
+bool loop_holds_sends(const struct loop *l);  // somebody does that
 // Calls `fn(arg)` on the loop each time the process gets this signal, until loop_free().
 void loop_on_signal(struct loop *l, int number, void (*fn)(void *arg), void *arg);
 

@@ -285,38 +285,38 @@ enum {
 };
 
 static const struct key {
-    const char *name;
+    struct str name;
     uint32_t surfaces;  // where it is read; elsewhere it passes
     enum err (*read)(struct reader *r, const char *name, struct json_walk *at);
 } keys[] = {
-    {"model", ALL, read_model},
-    {"messages", SURFACE_CHAT | SURFACE_MESSAGES, read_messages},
-    {"prompt", SURFACE_COMPLETIONS, read_text},
-    {"input", SURFACE_EMBEDDINGS | SURFACE_RESPONSES, read_text},
-    {"stream", STREAM, read_stream},
-    {"stream_options", TEXT_STREAM, read_stream_options},
-    {"max_tokens", TEXT_STREAM | SURFACE_MESSAGES, read_output_max},
-    {"max_completion_tokens", TEXT_STREAM, read_output_max},
-    {"max_output_tokens", SURFACE_RESPONSES, read_output_max},
-    {"n", TEXT_STREAM, read_choices},
-    {"best_of", SURFACE_COMPLETIONS, read_choices},
-    {"service_tier", ALL, read_tier},
-    {"system", SURFACE_MESSAGES, read_preamble},
-    {"instructions", SURFACE_RESPONSES, read_preamble},
-    {"tools", SURFACE_CHAT | SURFACE_RESPONSES | SURFACE_MESSAGES, read_tools},
-    {"functions", SURFACE_CHAT, read_tools},
+    {{"model", 5}, ALL, read_model},
+    {{"messages", 8}, SURFACE_CHAT | SURFACE_MESSAGES, read_messages},
+    {{"prompt", 6}, SURFACE_COMPLETIONS, read_text},
+    {{"input", 5}, SURFACE_EMBEDDINGS | SURFACE_RESPONSES, read_text},
+    {{"stream", 6}, STREAM, read_stream},
+    {{"stream_options", 14}, TEXT_STREAM, read_stream_options},
+    {{"max_tokens", 10}, TEXT_STREAM | SURFACE_MESSAGES, read_output_max},
+    {{"max_completion_tokens", 21}, TEXT_STREAM, read_output_max},
+    {{"max_output_tokens", 17}, SURFACE_RESPONSES, read_output_max},
+    {{"n", 1}, TEXT_STREAM, read_choices},
+    {{"best_of", 7}, SURFACE_COMPLETIONS, read_choices},
+    {{"service_tier", 12}, ALL, read_tier},
+    {{"system", 6}, SURFACE_MESSAGES, read_preamble},
+    {{"instructions", 12}, SURFACE_RESPONSES, read_preamble},
+    {{"tools", 5}, SURFACE_CHAT | SURFACE_RESPONSES | SURFACE_MESSAGES, read_tools},
+    {{"functions", 9}, SURFACE_CHAT, read_tools},
 };
 enum { KEY_MODEL, KEY_MESSAGES, KEY_PROMPT, KEY_INPUT };  // the first of them
 
 static enum err read_key(struct reader *r, struct json_walk *w)
 {
     for (size_t i = 0; i < COUNTOF(keys); i++) {
-        if (!(keys[i].surfaces & r->surface) || !json_key_is(w, str_of(keys[i].name)))
+        if (!(keys[i].surfaces & r->surface) || !json_key_is(w, keys[i].name))
             continue;
         if (r->seen & (1u << i))
-            return twice(r, keys[i].name);
+            return twice(r, keys[i].name.p);
         r->seen |= 1u << i;
-        return keys[i].read(r, keys[i].name, w);
+        return keys[i].read(r, keys[i].name.p, w);
     }
     return ERR_NONE;
 }
