@@ -269,8 +269,7 @@ static void on_closed(void *ctx, enum err why)
     http1_free(c->http);
     buf_release(&c->ahead);
     free(c);
-    if (w->listener && !w->draining && w->n_clients == w->clients_max - 1)
-        listener_resume(w->listener);
+    seats_give(w->seats);
     if (w->draining && !w->n_clients && w->idle)
         w->idle(w);
 }
@@ -298,8 +297,6 @@ struct client *client_new(struct worker *w, struct conn *conn)
     w->n_clients++;
     metrics_add(w->metrics, w->index, METRICS_CLIENTS, 1);
     set_state(c, CLIENT_IDLE);
-    if (w->n_clients >= w->clients_max && w->listener)
-        listener_pause(w->listener);
     return c;
 }
 

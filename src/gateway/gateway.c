@@ -17,6 +17,7 @@ struct gateway {
     struct core *core;
     struct metrics *metrics;
     struct ledger *ledger;  // NULL: none is kept
+    struct seats *seats;
     struct generation *generation;
     struct worker *workers;  // [n_workers]; the first runs on the main thread
     pthread_t *threads;      // [n_workers]; the first is not used
@@ -188,6 +189,24 @@ static void on_accept(void *ctx, struct conn *c)
     client_new(ctx, c);
 }
 
+static bool enter(void *ctx)
+{
+    struct worker *w = ctx;
+    return seats_take(w->seats, w->index);
+}
+
+static void leave(void *ctx)
+{
+    seats_give(((struct worker *)ctx)->seats);
+}
+
+static void on_seat_free(void *arg)
+{
+    struct worker *w = arg;
+    if (w->listener)
+        listener_resume(w->listener);
+}
+
 static enum err worker_init(struct gateway *g, struct worker *w, int32_t index, struct diag *diag)
 {
     const struct serve_config *s = &g->portfolio->serve;
@@ -197,8 +216,8 @@ static enum err worker_init(struct gateway *g, struct worker *w, int32_t index, 
                          .metrics = g->metrics,
                          .generation = g->generation,
                          .owner = g,
-                         .idle = worker_idle,
-                         .clients_max = (s->connections + g->n_workers - 1) / g->n_workers};
+                         .seats = g->seats,
+                         .idle = worker_idle};
     generation_hold(g->generation);
     rng_seed(&w->rng, seed);
     buf_init(&w->scratch, SIZE_MAX / 2);
@@ -210,7 +229,12 @@ static enum err worker_init(struct gateway *g, struct worker *w, int32_t index, 
     w->pen = ledger_pen(g->ledger, index, w->loop);
     w->upstream = upstream_new(w->loop, g->generation);
     int32_t port = index ? listener_port(g->workers[0].listener) : s->port;
-    return listener_new(&w->listener, w->loop, s->host, port, index == 0, on_accept, w, diag);
+    e = listener_new(&w->listener, w->loop, s->host, port, index == 0, on_accept, w, diag);
+    if (e)
+        return e;
+    listener_gate(w->listener, enter, leave);
+    seats_tell(w->seats, index, w->loop, on_seat_free, w);
+    return ERR_NONE;
 }
 
 static void worker_release(struct worker *w)
@@ -247,6 +271,7 @@ static enum err start(struct gateway *g, struct diag *diag)
     e = ledger_open(&g->ledger, g->portfolio, g->n_workers, c->log, diag);
     if (e)
         return e;
+    g->seats = seats_new(g->portfolio->serve.connections, g->n_workers);
     for (int32_t i = 0; i < g->n_workers; i++) {
         e = worker_init(g, &g->workers[i], i, diag);
         if (e)
@@ -308,8 +333,11 @@ enum err gateway_run(const struct gateway_config *c, struct diag *diag)
     ledger_stop(g->ledger);
     for (int32_t i = 0; g->engines && i < g->portfolio->n_suppliers; i++)
         engine_free(g->engines[i]);
+    if (g->seats)
+        seats_close(g->seats);
     for (int32_t i = 0; i < g->n_workers; i++)
         worker_release(&g->workers[i]);
+    seats_free(g->seats);
     ledger_close(g->ledger);
     metrics_free(g->metrics);
     if (g->generation)

@@ -8,6 +8,7 @@
 #include "gateway/gateway.h"
 #include "gateway/ledger.h"
 #include "gateway/metrics.h"
+#include "gateway/seats.h"
 #include "gateway/upstream.h"
 
 struct client;
@@ -19,6 +20,7 @@ struct worker {
     struct listener *listener;
     struct core *core;              // shared
     struct metrics *metrics;        // shared
+    struct seats *seats;            // shared; each client has one
     struct log *log;                // of the loop
     struct pen *pen;                // of the shared ledger; NULL: there is none
     struct generation *generation;  // held; the one that new requests begin with
@@ -26,7 +28,6 @@ struct worker {
     struct rng rng;          // draws and request ids; seeded from the system
     struct client *clients;  // all connections, newest first
     int32_t n_clients;
-    int32_t clients_max;
     bool draining;
     int64_t began_us;    // when the gateway started
     struct buf scratch;  // for building a head; empty between calls

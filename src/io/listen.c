@@ -20,6 +20,8 @@ struct listener {
     struct loop *loop;
     struct listener *older, *newer;
     accept_call on_accept;
+    bool (*enter)(void *ctx);  // NULL: everybody is let in
+    void (*leave)(void *ctx);
     void *ctx;
     struct timer again;
     int fd, lock;  // `lock` is held by the first one of a process; -1: not
@@ -36,31 +38,46 @@ static void on_again(struct timer *t)
         start(ln);
 }
 
-// False: no more can be had now.
-static bool accept_one(struct listener *ln)
+// The next connection's socket; -1: there is none, or it cannot be had now.
+static int accepted(struct listener *ln, struct address *peer)
 {
-    struct address a = {0};
-    socklen_t n = sizeof a.u;
-    int fd = accept4(ln->fd, &a.u.any, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd < 0) {
+    for (;;) {
+        socklen_t n = sizeof peer->u;
+        int fd = accept4(ln->fd, &peer->u.any, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0)
+            return fd;
         if (errno == ECONNABORTED || errno == EINTR)
-            return true;
+            continue;
         if (errno != EAGAIN && errno != EWOULDBLOCK) {
             // No descriptor or memory (EMFILE, ENFILE, ENOBUFS): the socket stays readable, so that
             // going on would spin.
             uv_poll_stop(&ln->poll);
             timer_set(ln->loop, &ln->again, ln->loop->now_us + NO_DESCRIPTORS_US);
         }
+        return -1;
+    }
+}
+
+// False: no more can be had now.
+static bool accept_one(struct listener *ln)
+{
+    if (ln->enter && !ln->enter(ln->ctx)) {
+        listener_pause(ln);
         return false;
     }
-    struct conn *c = conn_make(ln->loop, CONN_OPEN);
-    if (!conn_take_fd(c, fd, &a)) {
+    struct address a = {0};
+    int fd = accepted(ln, &a);
+    struct conn *c = fd < 0 ? NULL : conn_make(ln->loop, CONN_OPEN);
+    bool taken = c && conn_take_fd(c, fd, &a);
+    if (c && !taken)
         conn_end(c, ERR_SYSTEM);  // nobody has been told of it
-        return true;
+    if (taken) {
+        ln->on_accept(ln->ctx, c);
+        conn_read_on(c);
+    } else if (ln->leave) {
+        ln->leave(ln->ctx);
     }
-    ln->on_accept(ln->ctx, c);
-    conn_read_on(c);
-    return true;
+    return fd >= 0;
 }
 
 static void on_readable(uv_poll_t *poll, int status, int events)
@@ -91,6 +108,12 @@ void listener_resume(struct listener *ln)
         return;
     ln->paused = false;
     start(ln);
+}
+
+void listener_gate(struct listener *ln, bool (*enter)(void *ctx), void (*leave)(void *ctx))
+{
+    ln->enter = enter;
+    ln->leave = leave;
 }
 
 static void on_listener_closed(uv_handle_t *handle)

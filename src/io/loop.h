@@ -96,6 +96,9 @@ int32_t listener_port(const struct listener *l);
 void listener_pause(struct listener *l);   // leave new connections in the backlog
 void listener_resume(struct listener *l);
 void listener_close(struct listener *l);   // and free it
+// Asks `enter` before each accept; after a no the listener is paused, and `enter` knows who resumes
+// it. `leave` undoes an `enter` after which no connection came.
+void listener_gate(struct listener *l, bool (*enter)(void *ctx), void (*leave)(void *ctx));
 
 // --- connecting -------------------------------------------------------------------------------
 

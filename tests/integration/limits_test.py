@@ -1,6 +1,7 @@
 """Limits hold exactly, who waits is served in turn, and nothing that a client does grows without bound."""
 
 import json
+import re
 import socket
 import threading
 import time
@@ -311,6 +312,25 @@ class SlowSenders(unittest.TestCase):
             most = max(most, float([x for x in page.splitlines() if x.startswith("caudal_clients ")][0].split()[1]))
             w.close()
         self.assertLessEqual(most, 6)
+
+    def test_connections_are_counted_over_all_loops(self):
+        gw = Gateway(portfolio(self.sim, serve="limits: {connections: 8}"), "--threads", "4")
+        self.addCleanup(gw.__exit__)
+        ask = raw_request("GET", "/metrics")
+
+        def clients(wire):
+            page = wire.answer().body.decode()
+            return int(re.search(r"^caudal_clients (\d+)", page, re.M).group(1))
+
+        # Eight get in, whichever loops the kernel gives them to; a ninth waits for one that leaves.
+        held = [Wire(gw, ask) for _ in range(8)]
+        self.assertTrue(all(clients(w) <= 8 for w in held))
+        for _ in range(20):
+            held.append(Wire(gw, ask))
+            held[0].send(ask)
+            self.assertEqual(clients(held[0]), 8)
+            held.pop(0).close()
+            self.assertEqual(clients(held[-1]), 8)
 
     def test_a_long_head_is_431_and_a_long_target_414(self):
         gw = self.gateway("head: 4 KiB, headers: 20")
