@@ -66,7 +66,7 @@ static enum err read_by(void *to, struct str value, struct diag *diag)
             by++;
         if (by == STORE_BYS)
             return diag_set(diag, ERR_INVALID,
-                            "day, pool, tenant, model, contract, supplier or fault is expected, "
+                            "day, pool, tenant, key, model, contract, supplier or fault is expected, "
                             "got '" STR_FMT "'",
                             STR_ARG(part));
         for (int32_t i = 0; i < ask->n_by; i++)
@@ -129,7 +129,7 @@ static int read_options(struct ledger_options *o, int argc, char **argv)
         option_text("--pool", "NAME", &ask->pool, "only those"),
         option_text("--supplier", "NAME", &ask->supplier, "only those; whose invoice it is"),
         option_custom("--by", "KEYS", ask, read_by,
-                      "day, pool, tenant, model, contract, supplier, fault,\nwith commas between; "
+                      "day, pool, tenant, key, model, contract, supplier,\nfault, with commas between; "
                       "day,pool unless said"),
         option_flag("--table", &o->table, "for people; so it is unless said"),
         option_flag("--csv", &o->csv, "for spreadsheets"),

@@ -4,13 +4,16 @@
 // An attempt has a RESERVE before its bytes leave and a SETTLE at its end; a request has one
 // REQUEST when it is over. Names are told by stable ids (record_id), never by index. No text of a
 // prompt or an answer is in any of them.
+//
+// Version 2 says more in places that version 1 left 0: the key that asked, and what an attempt drew
+// of a commitment. So both are read alike.
 
 #ifndef CAUDAL_RECORD_H
 #define CAUDAL_RECORD_H
 
 #include "base/str.h"
 
-enum { RECORD_VERSION = 1, RECORD_BYTES = 192, RECORD_REQUEST_BYTES = 32 };
+enum { RECORD_VERSION = 2, RECORD_BYTES = 192, RECORD_REQUEST_BYTES = 32 };
 
 enum record_kind {
     RECORD_NONE,     // nothing was written here: the end of a preallocated file
@@ -41,6 +44,7 @@ enum record_name {  // kinds of names; part of the id, so a pool and a tenant ca
     RECORD_CONTRACT,
     RECORD_MODEL,
     RECORD_CLASS,
+    RECORD_KEY,
 };
 // The same number for the same name for ever; 0 only for the empty name.
 uint64_t record_id(enum record_name kind, struct str name);
@@ -51,6 +55,7 @@ struct record_reserve {
     int64_t bound_nusd;         // it costs at most so much
     int32_t prompt_tok;         // estimated
     uint16_t surface, ordinal;  // ordinal: 1 for the first attempt of its request
+    uint64_t key;               // of the client; 0: not told by name
 };
 
 struct record_settle {
@@ -61,6 +66,9 @@ struct record_settle {
     double joules;
     int32_t prompt_tok, cached_tok, output_tok, reasoning_tok;
     uint16_t fault, status;  // enum fault; HTTP status, 0: none came
+    uint16_t unit, spare;    // enum commitment_unit of `drawn`
+    uint64_t commitment;     // contract whose commitment it drew from; 0: none
+    double drawn;            // so much, in its unit
 };
 
 struct record_request {
@@ -70,6 +78,7 @@ struct record_request {
     int64_t total_us, ttft_us;  // since it came
     int32_t prompt_tok, cached_tok, output_tok, reasoning_tok;
     uint16_t status, attempts, surface, fault;
+    uint64_t key;
 };
 
 struct record_gap {

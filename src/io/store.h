@@ -18,7 +18,7 @@
 struct store;
 struct store_lock;
 
-enum { STORE_VERSION = 1 };
+enum { STORE_VERSION = 2 };
 
 // ERR_EXISTS: another process has it; `diag` names it.
 MUST_USE enum err store_lock(struct store_lock **out, struct str folder, struct diag *diag);
@@ -73,6 +73,7 @@ enum store_by {
     STORE_BY_CONTRACT,
     STORE_BY_SUPPLIER,
     STORE_BY_FAULT,
+    STORE_BY_KEY,
     STORE_BYS
 };
 const char *store_by_name(enum store_by by);

@@ -28,14 +28,16 @@ static const char *const attempt_columns =
     "flags&4!=0 AS failed_over,flags&1!=0 AS estimated,prompt_tok*settled AS prompt_tok,cached_tok,"
     "output_tok,reasoning_tok,list_nusd,marginal_nusd,0 AS charged_nusd,"
     "list_nusd*(flags&1!=0) AS estimated_nusd,bound_nusd*(1-settled) AS open_nusd,"
-    "(flags&128!=0)*(1-settled) AS open_unbounded,joules,began_us FROM attempts";
+    "(flags&128!=0)*(1-settled) AS open_unbounded,joules,key,commitment,unit,drawn,began_us "
+    "FROM attempts";
 static const char *const request_columns =
     "SELECT strftime('%Y-%m-%d',began_us/1000000,'unixepoch'),tenant,pool,supplier,contract,model,"
-    "0,0,0,0,0,0,0,0,0,0,0,0,0,charged_nusd,0,0,0,0.0,began_us FROM requests";
+    "0,0,0,0,0,0,0,0,0,0,0,0,0,charged_nusd,0,0,0,0.0,key,0,0,0.0,began_us FROM requests";
 static const char *const daily_columns =
     "SELECT day,tenant,pool,supplier,contract,model,fault,attempts,0,failed,cancelled,failed_over,"
     "estimated,prompt_tok,cached_tok,output_tok,reasoning_tok,list_nusd,marginal_nusd,charged_nusd,"
-    "estimated_nusd,0,0,joules,CAST(strftime('%s',day) AS INTEGER)*1000000 FROM daily";
+    "estimated_nusd,0,0,joules,key,commitment,unit,drawn,"
+    "CAST(strftime('%s',day) AS INTEGER)*1000000 FROM daily";
 
 static const struct {
     const char *name, *column;
@@ -47,6 +49,7 @@ static const struct {
     [STORE_BY_CONTRACT] = {"contract", "contract"},
     [STORE_BY_SUPPLIER] = {"supplier", "supplier"},
     [STORE_BY_FAULT] = {"fault", "fault"},
+    [STORE_BY_KEY] = {"key", "key"},
 };
 
 const char *store_by_name(enum store_by by)
@@ -297,19 +300,21 @@ enum err store_retain(struct store *s, int64_t before_us, int64_t *rows, struct 
     int64_t cut = before_us / day_us * day_us;
     *rows = 0;
     buf_init(&sql, SQL_BYTES_MAX);
-    buf_lit(&sql, "INSERT INTO daily SELECT day,tenant,pool,supplier,contract,model,fault,"
-                  "sum(attempts),sum(failed),sum(cancelled),sum(failed_over),sum(estimated),"
-                  "sum(prompt_tok),sum(cached_tok),sum(output_tok),sum(reasoning_tok),"
-                  "sum(list_nusd),sum(marginal_nusd),sum(charged_nusd),sum(estimated_nusd),sum("
-                  "joules) FROM (");
+    buf_lit(
+        &sql,
+        "INSERT INTO daily SELECT day,tenant,key,pool,supplier,contract,model,fault,"
+        "commitment,unit,sum(attempts),sum(failed),sum(cancelled),sum(failed_over),sum(estimated),"
+        "sum(prompt_tok),sum(cached_tok),sum(output_tok),sum(reasoning_tok),"
+        "sum(list_nusd),sum(marginal_nusd),sum(charged_nusd),sum(estimated_nusd),sum("
+        "joules),sum(drawn) FROM (");
     buf_add_str(&sql, str_of(attempt_columns));
     buf_lit(&sql, " WHERE settled=1 UNION ALL ");
     buf_add_str(&sql, str_of(request_columns));
-    buf_lit(&sql, ") WHERE began_us<?1 GROUP BY 1,2,3,4,5,6,7 ON CONFLICT DO UPDATE SET ");
+    buf_lit(&sql, ") WHERE began_us<?1 GROUP BY 1,2,3,4,5,6,7,8,9,10 ON CONFLICT DO UPDATE SET ");
     static const char *const sums[] = {
         "attempts",      "failed",       "cancelled",      "failed_over",   "estimated",
         "prompt_tok",    "cached_tok",   "output_tok",     "reasoning_tok", "list_nusd",
-        "marginal_nusd", "charged_nusd", "estimated_nusd", "joules"};
+        "marginal_nusd", "charged_nusd", "estimated_nusd", "joules",        "drawn"};
     for (size_t i = 0; i < COUNTOF(sums); i++)
         buf_printf(&sql, "%s%s=%s+excluded.%s", i ? "," : "", sums[i], sums[i], sums[i]);
     buf_lit(&sql, "\0");

@@ -11,17 +11,18 @@ static const char *const statements[STORE_STATEMENTS] = {
         "INSERT OR IGNORE INTO attempts(id,request,ordinal,surface,tenant,pool,"
         "supplier,contract,model,began_us,bound_nusd,flags,prompt_tok,settled,fault,status,"
         "total_us,ttft_us,cached_tok,output_tok,reasoning_tok,list_nusd,marginal_nusd,joules,"
-        "bytes_up,bytes_down) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        "bytes_up,bytes_down,unit,commitment,drawn,key) "
+        "VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     [STORE_SETTLE] =
         "UPDATE attempts SET "
         "settled=1,flags=flags|?,prompt_tok=?,fault=?,status=?,total_us=?,ttft_us=?,"
         "cached_tok=?,output_tok=?,reasoning_tok=?,list_nusd=?,marginal_nusd=?,joules=?,bytes_up=?,"
-        "bytes_down=? WHERE id=? AND settled=0",
+        "bytes_down=?,unit=?,commitment=?,drawn=? WHERE id=? AND settled=0",
     [STORE_REQUEST] =
         "INSERT OR IGNORE INTO requests(id,request,surface,tenant,pool,supplier,"
         "contract,model_asked,model,class,began_us,flags,status,fault,attempts,total_us,ttft_us,"
-        "prompt_tok,cached_tok,output_tok,reasoning_tok,list_nusd,charged_nusd) "
-        "VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        "prompt_tok,cached_tok,output_tok,reasoning_tok,list_nusd,charged_nusd,key) "
+        "VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     [STORE_GAP] = "INSERT OR IGNORE INTO gaps VALUES(?,?,?,?,?,?)",
     [STORE_BLOCK] = "SELECT id FROM blocks WHERE epoch=? AND loop=? AND block=?",
     [STORE_BLOCK_NEW] = "INSERT INTO blocks(epoch,loop,block,min_us,max_us) VALUES(?,?,?,?,?)",
@@ -132,6 +133,9 @@ static void put_settle(struct binder *b, const struct record_settle *t)
     put_real(b, t->joules);
     put(b, t->bytes_up);
     put(b, t->bytes_down);
+    put(b, t->commitment ? t->unit : 0);
+    put_id(b, t->commitment);
+    put_real(b, t->commitment ? t->drawn : 0);
 }
 
 // `settle` NULL: it is not in this batch.
@@ -162,6 +166,7 @@ static enum err fold_reserve(struct store *s, const struct record *r, const stru
     put(&b, settle ? settle->settle.prompt_tok : v->prompt_tok);
     put(&b, settle != NULL);
     put_settle(&b, settle ? &settle->settle : &open);
+    put_id(&b, v->key);
     return store_step(s, b.q, diag);
 }
 
@@ -214,6 +219,7 @@ static enum err fold_request(struct store *s, const struct record *r, struct dia
     put(&b, v->reasoning_tok);
     put(&b, v->list_nusd);
     put(&b, v->charged_nusd);
+    put_id(&b, v->key);
     return store_step(s, b.q, diag);
 }
 

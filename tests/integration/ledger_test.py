@@ -19,44 +19,11 @@ import threading
 import time
 import unittest
 
-from harness import (CAUDAL, ROOT, Gateway, Process, Recorder, Sim, chat, json_answer, main, portfolio, until)
+from harness import CAUDAL, ROOT, Gateway, Recorder, Sim, chat, json_answer, main, portfolio, until
+from ledger_case import RECORD, Case, ledger, rows, sums
 
 KILLS = int(os.environ.get("LEDGER_KILLS", "10"))
 SEED = int(os.environ.get("SEED", "1812"))
-RECORD = 192
-
-
-def ledger(*args, ok=True):
-    r = subprocess.run([CAUDAL, "ledger", *args], capture_output=True, text=True)
-    if ok and r.returncode:
-        raise AssertionError(f"caudal ledger {args}: {r.returncode}\n{r.stdout}\n{r.stderr}")
-    return r
-
-
-def rows(state, which="attempts"):
-    text = ledger("export", "--rows", which, state).stdout
-    return [{k: int(v) if v.lstrip("-").isdigit() else v for k, v in row.items()}
-            for row in csv.DictReader(io.StringIO(text))]
-
-
-def sums(state, *args):
-    return json.loads(ledger("--json", *args, state).stdout)
-
-
-class Case(unittest.TestCase):
-    def setUp(self):
-        self.state = tempfile.mkdtemp()
-        self.addCleanup(shutil.rmtree, self.state, ignore_errors=True)
-
-    def gateway(self, *sims, serve="", env=None, threads=2, **more):
-        text = portfolio(*sims, serve=f"state: {self.state}" + (f", {serve}" if serve else ""), **more)
-        return Gateway(text, "--threads", str(threads), env=env)
-
-    def folder(self):
-        return os.path.join(self.state, "ledger")
-
-    def journals(self):
-        return sorted(n for n in os.listdir(self.folder()) if n.endswith(".cj"))
 
 
 class Rows(Case):
@@ -320,10 +287,10 @@ class Trouble(Case):
         path = self.full_journal(self.some_rows())
         with open(path, "r+b") as f:
             f.seek(8)
-            f.write(struct.pack("<I", 2))
+            f.write(struct.pack("<I", 99))
         with open(path, "rb") as f:
             before = f.read()
-        self.assertRegex(ledger(self.state, ok=False).stderr, "version 2.*newer caudal")
+        self.assertRegex(ledger(self.state, ok=False).stderr, "version 99.*newer caudal")
         with Sim("--instant") as a, self.assertRaises(AssertionError) as refused:
             self.gateway(a)
         self.assertIn("newer caudal must read it", str(refused.exception))

@@ -169,10 +169,10 @@ static void a_newer_version_is_refused(void)
     struct journal_file f;
     struct diag diag = {0};
     char name[64];
-    uint32_t version = 2;
+    uint32_t version = RECORD_VERSION + 1;
     change(1, 8, &version, sizeof version, -1);
     snprintf(name, sizeof name, "%08x-0003-00000001.cj", epoch);
-    EXPECT(journal_file_open(&f, str_of(folder), name, &diag) == ERR_INVALID, "version 2");
+    EXPECT(journal_file_open(&f, str_of(folder), name, &diag) == ERR_INVALID, "next version");
     EXPECT(strstr(diag.text, "newer caudal"), "%s", diag.text);
     change(1, 0, "x", 1, -1);
     struct diag other = {0};
@@ -196,25 +196,32 @@ static void only_journals_have_their_names(void)
         EXPECT(!journal_name_read(&f, wrong[i]), "%s", wrong[i]);
 }
 
-// A file that version 1 wrote, kept for ever: later versions must read it.
-static void the_golden_journal_of_version_1_is_read(void)
+// Files that earlier versions wrote, kept for ever: later ones must read them.
+static bool read_golden(const char *name, struct record r[4])
 {
     struct journal_file f;
     struct diag diag = {0};
-    struct record r[16];
-    int32_t n;
-    enum journal_end end;
-    enum err e =
-        journal_file_open(&f, STR(SOURCE_ROOT "/tests/golden"), "00000001-0002-00000001.cj", &diag);
+    int32_t n = 0;
+    enum journal_end end = JOURNAL_MORE;
+    enum err e = journal_file_open(&f, STR(SOURCE_ROOT "/tests/golden"), name, &diag);
     EXPECT(!e, "%s", diag.text);
     if (e)
-        return;
-    EXPECT(!journal_file_read(&f, JOURNAL_FIRST, f.bytes, r, 16, &n, &end, NULL), "read");
+        return false;
+    struct record got[16];
+    EXPECT(!journal_file_read(&f, JOURNAL_FIRST, f.bytes, got, 16, &n, &end, NULL), "read");
     EXPECT(n == 4 && end == JOURNAL_END, "%d records", n);
-    EXPECT(r[0].kind == RECORD_RESERVE && r[0].sequence == 1 && r[0].epoch == 1 && r[0].loop == 2 &&
-               r[0].at_us == 1795317170629962 && r[0].flags == RECORD_STREAM,
+    EXPECT(got[0].epoch == f.epoch && got[0].loop == 2 && got[0].sequence == 1 &&
+               got[0].at_us == 1795317170629962 && got[0].flags == RECORD_STREAM,
            "head");
-    EXPECT(strcmp(r[0].reserve.request, "req_0123456789abcdef01234567") == 0 &&
+    memcpy(r, got, 4 * sizeof *r);
+    journal_file_close(&f);
+    return n == 4;
+}
+
+static void check_golden(const struct record *r)
+{
+    EXPECT(r[0].kind == RECORD_RESERVE &&
+               strcmp(r[0].reserve.request, "req_0123456789abcdef01234567") == 0 &&
                r[0].reserve.tenant == record_id(RECORD_TENANT, STR("app")) &&
                r[0].reserve.pool == record_id(RECORD_POOL, STR("p")) &&
                r[0].reserve.supplier == record_id(RECORD_SUPPLIER, STR("s")) &&
@@ -239,14 +246,38 @@ static void the_golden_journal_of_version_1_is_read(void)
                q->fault == 0,
            "request");
     EXPECT(r[3].kind == RECORD_GAP && r[3].gap.attempts == 3 && r[3].gap.list_nusd == 29, "gap");
-    journal_file_close(&f);
+}
+
+static void the_golden_journal_of_version_1_is_read(void)
+{
+    struct record r[4];
+    if (!read_golden("00000001-0002-00000001.cj", r))
+        return;
+    check_golden(r);
+    EXPECT(r[0].reserve.key == 0 && r[2].request.key == 0 && r[1].settle.commitment == 0,
+           "what version 1 did not say is 0");
+}
+
+static void the_golden_journal_of_version_2_is_read(void)
+{
+    struct record r[4];
+    if (!read_golden("00000002-0002-00000001.cj", r))
+        return;
+    check_golden(r);
+    EXPECT(r[0].reserve.key == record_id(RECORD_KEY, STR("k")) &&
+               r[2].request.key == record_id(RECORD_KEY, STR("k")),
+           "key");
+    EXPECT(r[1].settle.commitment == record_id(RECORD_CONTRACT, STR("c")) &&
+               r[1].settle.unit == 2 && r[1].settle.drawn == 2.5,
+           "drawn");
 }
 
 // test_journal --golden FOLDER writes that file; only ever for a new version.
 static int write_golden(const char *to)
 {
     struct journal *j;
-    struct journal_config c = {.folder = str_of(to), .epoch = 1, .loop = 2, .segment_bytes = 4096};
+    struct journal_config c = {
+        .folder = str_of(to), .epoch = RECORD_VERSION, .loop = 2, .segment_bytes = 4096};
     NEED(!journal_new(&j, &c, NULL));
     struct record r[4] = {
         {.kind = RECORD_RESERVE,
@@ -260,8 +291,11 @@ static int write_golden(const char *to)
                      .bound_nusd = 5000,
                      .prompt_tok = 7,
                      .surface = 1,
-                     .ordinal = 1}},
-        {.kind = RECORD_SETTLE, .settle = {1, 11, 12, 13, 14, 15, 16, 0.5, 17, 18, 19, 20, 2, 200}},
+                     .ordinal = 1,
+                     .key = record_id(RECORD_KEY, STR("k"))}},
+        {.kind = RECORD_SETTLE,
+         .settle = {1, 11, 12, 13, 14, 15, 16, 0.5, 17, 18, 19, 20, 2, 200, .unit = 2,
+                    .commitment = record_id(RECORD_CONTRACT, STR("c")), .drawn = 2.5}},
         {.kind = RECORD_REQUEST,
          .request = {.request = "req_0123456789abcdef01234567",
                      .tenant = record_id(RECORD_TENANT, STR("app")),
@@ -281,7 +315,8 @@ static int write_golden(const char *to)
                      .reasoning_tok = 28,
                      .status = 200,
                      .attempts = 2,
-                     .surface = 1}},
+                     .surface = 1,
+                     .key = record_id(RECORD_KEY, STR("k"))}},
         {.kind = RECORD_GAP, .gap = {3, 29}},
     };
     for (size_t i = 0; i < COUNTOF(r); i++) {
@@ -316,6 +351,7 @@ int main(int argc, char **argv)
     TEST(a_newer_version_is_refused);
     TEST(only_journals_have_their_names);
     TEST(the_golden_journal_of_version_1_is_read);
+    TEST(the_golden_journal_of_version_2_is_read);
     remove_folder();
     return test_end();
 }
