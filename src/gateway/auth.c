@@ -56,7 +56,7 @@ static int32_t tenant_of_key(const struct generation *g, struct str key)
 }
 
 // "localhost:8080", "127.0.0.1", "[::1]:8080": names that no stranger's DNS can point here.
-static bool is_loopback_authority(struct str a)
+bool auth_is_loopback(struct str a)
 {
     if (str_starts(a, STR("[::1]")))
         return a.n == 5 || a.p[5] == ':';
@@ -84,14 +84,14 @@ bool auth_origin_allowed(const struct serve_config *c, struct str origin)
 static struct auth check_open(const struct generation *g, const struct http1_head *head)
 {
     const struct str *origin = http1_get(head, STR("origin"));
-    if (!is_loopback_authority(head->host))
+    if (!auth_is_loopback(head->host))
         return (struct auth){AUTH_BAD_HOST, -1};
     if (origin && !auth_origin_allowed(&g->portfolio->serve, *origin)) {
         struct str rest = *origin;
         rest = str_starts(rest, STR("http://"))    ? str_skip(rest, 7)
                : str_starts(rest, STR("https://")) ? str_skip(rest, 8)
                                                    : (struct str){0};
-        if (!is_loopback_authority(rest))
+        if (!auth_is_loopback(rest))
             return (struct auth){AUTH_BAD_ORIGIN, -1};
     }
     // Without keys the first tenant described is everybody: it is where a lone user says what it

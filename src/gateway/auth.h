@@ -25,6 +25,8 @@ struct auth {
 // keys checks Host and Origin instead, since a web page can post to a loopback server.
 struct auth auth_check(const struct generation *g, const struct http1_head *head);
 
+// A Host or an origin's authority that names this machine: "localhost:8080", "127.0.0.1".
+bool auth_is_loopback(struct str authority);
 bool auth_origin_allowed(const struct serve_config *c, struct str origin);
 
 #endif

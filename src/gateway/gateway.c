@@ -1,8 +1,7 @@
-#include "gateway/gateway.h"
 #include "gateway/client.h"
+#include "gateway/gateway_inside.h"
 #include "io/engine.h"
 
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,29 +9,6 @@
 
 enum { WORKERS_MAX = 256, DESCRIPTORS_SPARE = 64 };
 static const int64_t engine_grace_us = S(5);
-
-struct gateway {
-    const struct gateway_config *config;
-    const struct portfolio *portfolio;
-    struct core *core;
-    struct metrics *metrics;
-    struct ledger *ledger;  // NULL: none is kept
-    struct seats *seats;
-    struct generation *generation;
-    struct worker *workers;  // [n_workers]; the first runs on the main thread
-    pthread_t *threads;      // [n_workers]; the first is not used
-    int32_t n_workers, n_threads;
-    struct engine **engines;  // [n_suppliers], NULL where none is run
-    int32_t engines_running;
-    struct timer drain_timer;
-    int32_t busy_workers;  // while draining: those that still have clients
-    bool draining, cutting, engines_stopping;
-};
-
-static struct worker *first_worker(struct gateway *g)
-{
-    return &g->workers[0];
-}
 
 // --- engines ----------------------------------------------------------------------------------
 
@@ -114,8 +90,10 @@ static void maybe_finish(struct gateway *g)
     if (!g->draining || g->busy_workers)
         return;
     stop_engines(g);
-    if (g->engines_running == 0)
-        stop_loop(first_worker(g));
+    if (g->engines_running)
+        return;
+    admin_stop(g->admin);
+    stop_loop(first_worker(g));
 }
 
 // On the first worker: a worker has no clients left.
@@ -277,6 +255,9 @@ static enum err start(struct gateway *g, struct diag *diag)
         if (e)
             return e;
     }
+    e = admin_new(&g->admin, g, diag);
+    if (e)
+        return e;
     loop_on_signal(first_worker(g)->loop, SIGTERM, on_signal, g);
     loop_on_signal(first_worker(g)->loop, SIGINT, on_signal, g);
     e = start_engines(g, diag);
@@ -331,6 +312,7 @@ enum err gateway_run(const struct gateway_config *c, struct diag *diag)
     for (int32_t i = 1; i <= g->n_threads; i++)
         pthread_join(g->threads[i], NULL);
     ledger_stop(g->ledger);
+    admin_stop(g->admin);
     for (int32_t i = 0; g->engines && i < g->portfolio->n_suppliers; i++)
         engine_free(g->engines[i]);
     if (g->seats)
@@ -338,6 +320,7 @@ enum err gateway_run(const struct gateway_config *c, struct diag *diag)
     for (int32_t i = 0; i < g->n_workers; i++)
         worker_release(&g->workers[i]);
     seats_free(g->seats);
+    admin_free(g->admin);
     ledger_close(g->ledger);
     metrics_free(g->metrics);
     if (g->generation)

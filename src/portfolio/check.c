@@ -162,6 +162,10 @@ static void check_listen(const struct check *c)
         say(c, SEVERITY_ERROR, p->serve.place, "serve", STR(""), "listen",
             "others can reach this address, but no tenant has a key: anyone could spend your "
             "money; expected tenants with keys, or a loopback address");
+    if (p->serve.admin.on && !p->serve.admin.n_keys && !host_is_loopback(p->serve.admin.host))
+        say(c, SEVERITY_ERROR, p->serve.admin.place, "serve", STR("admin"), "listen",
+            "others can reach this address, but there is no key: anyone could stop your pools; "
+            "expected serve.admin.keys, or a loopback address");
     // Without any key the first tenant is everybody; the others are nobody.
     for (int32_t i = keys ? 0 : 1; i < p->n_tenants; i++)
         if (!p->tenants[i].n_keys)

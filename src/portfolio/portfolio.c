@@ -1,4 +1,5 @@
 #include "portfolio/portfolio.h"
+#include "portfolio/tenants.h"
 
 #include <stdio.h>
 
@@ -118,6 +119,7 @@ void serve_config_defaults(struct serve_config *c)
         .retry_budget = 0.2,
         .stand_in_after_us = S(3),
         .silence_us = S(15),
+        .patience_us = S(3),
         .deadline_us = S(600),
         .drain_us = S(30),
         .breaker_failures = 5,
@@ -163,11 +165,21 @@ void tenant_defaults(struct tenant *t)
         .n_models = -1,
         .n_classes = -1,
         .default_class = -1,
+        .of = -1,
         .passthrough = -1,
         .n_regions = -1,
+        .markup = -1,
+    };
+    allowance_defaults(&t->allowance);
+}
+
+void allowance_defaults(struct allowance *a)
+{
+    *a = (struct allowance){
         .budget_day_nusd = -1,
         .budget_month_uusd = -1,
-        .markup = 1,
+        .until_us = NEVER,
+        .n_addresses = -1,
     };
 }
 
@@ -278,6 +290,10 @@ static enum err check_tenant(const struct item *it, const struct portfolio *p,
         e = need_index(it, "default class", t->default_class, -1, p->n_classes);
     if (!e)
         e = need_index(it, "passthrough", t->passthrough, -1, p->n_suppliers);
+    if (!e)
+        e = need_index(it, "of", t->of, -1, p->n_tenants);
+    for (int32_t i = 0; !e && i < t->n_prices; i++)
+        e = need_index(it, "model of a price", t->prices[i].model, 0, p->n_models);
     return e;
 }
 
@@ -344,8 +360,11 @@ enum err portfolio_seal(struct portfolio *p, struct diag *diag)
     SEAL(names, groups, n_groups, "group",
          need_indices(&it, "model", p->groups[i].models, p->groups[i].n_models, p->n_models));
     SEAL(p->pool_names, pools, n_pools, "pool", check_pool(&it, p, &p->pools[i]));
-    SEAL(names, tenants, n_tenants, "tenant", check_tenant(&it, p, &p->tenants[i]));
+    SEAL(p->tenant_names, tenants, n_tenants, "tenant", check_tenant(&it, p, &p->tenants[i]));
     SEAL(names, demands, n_demands, "demand", check_demand(&it, p, &p->demands[i]));
+    enum err above = tenants_seal(p, diag);
+    if (above)
+        return above;
     struct place nowhere = {0};
     struct item serve = {"serve", STR(""), &nowhere, diag};
     enum err e = need_index(&serve, "default class", p->serve.default_class, -1, p->n_classes);

@@ -253,13 +253,39 @@ struct pool {
     double sim_speed;        // API_SIM: run by tests; 0: not simulated
 };
 
+struct net {  // a range of addresses
+    unsigned char address[16];  // IPv6; of IPv4 ::ffff:a.b.c.d
+    int32_t bits;               // of 128 that must be the same
+};
+
+// What one who asks may use: a tenant, or one of its keys. Whoever stands above it (the key's tenant,
+// the tenants it is `of`) must have room too.
+struct allowance {
+    double requests_per_s, tokens_per_s;         // buckets of one minute; 0: none
+    int32_t in_flight;                           // 0: none
+    int64_t budget_day_nusd, budget_month_uusd;  // charged money; -1: none
+    bool budget_hard;      // the largest possible answer is reserved, else the expected one
+    int64_t zone_us;       // its days begin so much before those of UTC
+    int64_t until_us;      // since 1970: nothing from here on; NEVER
+    struct net *addresses;  // where it may ask from, [n_addresses]; n_addresses -1: anywhere
+    int32_t n_addresses;
+};
+
 struct tenant_key {
     unsigned char sha256[32];
+    struct str name;  // empty: the hash's first digits stand for it
+    struct place place;
+    struct allowance allowance;
+    struct str *models, *classes;  // names, of those that its tenant may use; n -1: all
+    int32_t n_models, n_classes;
 };
+
+enum { TENANT_ABOVE_MAX = 3 };  // tenants above a tenant
 
 struct tenant {
     struct str name;
     struct place place;
+    int32_t of;               // the tenant above it; -1: none
     struct tenant_key *keys;  // [n_keys]
     int32_t n_keys;
     int32_t *models;          // allowed, [n_models]; n_models -1: all
@@ -272,11 +298,10 @@ struct tenant {
     int32_t n_regions;
     struct str region;        // where its users are; empty: the portfolio's
     bool expose_decision;     // x-caudal-decision
-    int64_t budget_day_nusd, budget_month_uusd;  // -1: none; metering
-    bool budget_hard;
-    double requests_per_s, tokens_per_s;         // 0: none; metering
-    int32_t in_flight;
-    double markup;            // charged = list x markup; 1
+    struct allowance allowance;
+    double markup;            // charged = list x markup; -1 before sealing: as the tenant above, or 1
+    struct tenant_price { int32_t model; struct token_price price; } *prices;  // [n_prices], instead
+    int32_t n_prices;                                                          // of list x markup
 };
 
 enum { STREAM_HOURS = 24 };
@@ -294,10 +319,25 @@ struct demand {  // forecast of one stream: who asks what, how much, when
     struct source source;
 };
 
+struct admin_key {
+    struct str name;  // of its owner, for the audit; empty: not said
+    unsigned char sha256[32];
+};
+
+struct admin_config {  // where operators come in
+    struct place place;  // of `listen:`
+    bool on;             // an address was said
+    struct str host;
+    int32_t port;
+    struct admin_key *keys;  // [n_keys]; none: loopback only
+    int32_t n_keys;
+};
+
 struct serve_config {
     struct place place;          // of `listen:`
     struct str host;             // default 127.0.0.1
     int32_t port;                // default 8080
+    struct admin_config admin;
     struct str policy;           // default "least-cost"
     struct place policy_place;   // of `policy:`; no line: not said
     int32_t threads;             // 0: one per core
@@ -321,6 +361,7 @@ struct serve_config {
     double retry_budget;         // retries over requests, of the process
     int64_t stand_in_after_us;   // before a stand-in of the group is tried
     int64_t silence_us;          // before the head goes out with keepalive comments
+    int64_t patience_us;         // at least, with an attempt that another pool could take over
     int64_t deadline_us;         // of a request that states none
     int64_t drain_us;            // how long SIGTERM waits
     // breaker
@@ -344,7 +385,7 @@ struct portfolio {
     struct demand *demands;
     int32_t n_classes, n_suppliers, n_sites, n_chips, n_contracts, n_models, n_groups, n_pools,
         n_tenants, n_demands;
-    struct table *model_names, *class_names, *pool_names;
+    struct table *model_names, *class_names, *pool_names, *tenant_names;
     struct str *secrets;     // every secret value that the files or the environment gave, so that no
     int32_t n_secrets;       // output can hold one
 };
@@ -354,8 +395,11 @@ void class_defaults(struct class *c);
 void supplier_defaults(struct supplier *s);
 void pool_defaults(struct pool *p);
 void tenant_defaults(struct tenant *t);
+void allowance_defaults(struct allowance *a);
 
-// Builds the name tables and sorts what must be sorted, after all arrays are filled.
+// Builds the name tables and sorts what must be sorted, after all arrays are filled. A tenant's models,
+// classes and regions become those that all above it have too; its markup and prices those of the
+// nearest above it that says them, where it says none.
 //   Errors  ERR_LIMIT    the arena is full
 //           ERR_INVALID  an index is out of range or a name stands twice; `diag` names it
 MUST_USE enum err portfolio_seal(struct portfolio *p, struct diag *diag);
@@ -370,5 +414,12 @@ bool pool_active(const struct portfolio *p, const struct pool *pool, int64_t wal
 int64_t pool_round_trip_us(const struct portfolio *p, const struct pool *pool, struct str region);
 // List price of a call in nano-dollars, rounded half up once; 0 without a price.
 int64_t price_of(const struct token_price *price, int64_t prompt_tok, int64_t cached_tok, int64_t output_tok);
+
+// What `t` is charged for a call, in nano-dollars: its own price of the model, or `list_nusd` times
+// its markup, rounded half up. `t` may be NULL: the list price.
+int64_t charged_of(const struct tenant *t, int32_t model, int64_t list_nusd, int64_t prompt_tok,
+                   int64_t cached_tok, int64_t output_tok);
+bool allowance_counts(const struct allowance *a);  // some of it must be counted, not only compared
+bool net_holds(const struct net *net, const unsigned char address[16]);
 
 #endif

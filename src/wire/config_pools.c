@@ -216,7 +216,7 @@ static int hex_value(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-static bool parse_key(struct str text, struct tenant_key *key)
+bool parse_key(struct str text, struct tenant_key *key)
 {
     if (!str_starts(text, STR("sha256:")) || text.n != 7 + 2 * sizeof key->sha256)
         return false;

@@ -32,12 +32,12 @@ static const char *level_word(int i)
 
 // serve
 
-static void read_listen(struct reader *r, const struct yaml_node *node, void *object)
+bool read_address(struct reader *r, const struct yaml_node *node, struct str *out_host,
+                  int32_t *out_port)
 {
     static const char expected[] = "HOST:PORT such as 127.0.0.1:8080 or [::1]:8080";
-    struct serve_config *c = object;
     if (!is_scalar(r, node, expected))
-        return;
+        return false;
     struct str host = node->text, port = node->text;
     size_t colon = host.n;
     while (colon && host.p[colon - 1] != ':')
@@ -46,7 +46,7 @@ static void read_listen(struct reader *r, const struct yaml_node *node, void *ob
         port = str_skip(port, colon);
         host.n = colon - 1;
     } else {
-        host = c->host;  // only a port
+        host = *out_host;  // only a port
     }
     bool brackets = host.n > 2 && host.p[0] == '[' && host.p[host.n - 1] == ']';
     if (brackets)
@@ -55,11 +55,18 @@ static void read_listen(struct reader *r, const struct yaml_node *node, void *ob
     bool ipv6 = memchr(host.p ? host.p : "", ':', host.n) != NULL;
     if (!host.n || ipv6 != brackets || !str_to_i64(port, &number) || number < 0 || number > 65535) {
         bad_value(r, node, "is not an address to listen at", expected);
-        return;
+        return false;
     }
-    c->place = node->place;
-    c->host = host;
-    c->port = (int32_t)number;
+    *out_host = host;
+    *out_port = (int32_t)number;
+    return true;
+}
+
+static void read_listen(struct reader *r, const struct yaml_node *node, void *object)
+{
+    struct serve_config *c = object;
+    if (read_address(r, node, &c->host, &c->port))
+        c->place = node->place;
 }
 
 static void read_policy(struct reader *r, const struct yaml_node *node, void *object)
@@ -145,7 +152,12 @@ static const struct field attempt_fields[] = {
     {"silence", KIND_UNIT_I64, AT(serve_config, silence_us), .unit = UNIT_DURATION,
      .fallback = "15 s",
      .meaning = "how long a stream's head is held back for its first content; then comments keep "
-                "the client waiting, and `first_byte` says when the next pool is tried"},
+                "the client waiting"},
+    {"patience", KIND_UNIT_I64, AT(serve_config, patience_us), .unit = UNIT_DURATION,
+     .fallback = "3 s",
+     .meaning = "how long an attempt may at least go without content, however fast its pool is "
+                "known to be, before another pool that could take the request gets it; "
+                "docs/routing.md has the rule"},
     {"deadline", KIND_UNIT_I64, AT(serve_config, deadline_us), .unit = UNIT_DURATION,
      .fallback = "10 min", .meaning = "of a request that states none and whose class has none"},
     {.key = NULL},
@@ -178,6 +190,8 @@ const struct field serve_fields[] = {
      .meaning = "origins of web pages that may call"},
     {"state", KIND_TEXT, AT(serve_config, state), .shape = "path of a folder",
      .meaning = "folder for logs of engines and the ledger"},
+    {"admin", KIND_SUB, .sub = admin_fields,
+     .meaning = "where operators come in; without it nobody does"},
     {"ledger", KIND_SUB, .sub = ledger_fields,
      .meaning = "the record of every call, kept in the state folder when that is said"},
     {"log", KIND_SUB, .sub = log_fields, .meaning = "what is written about the work"},

@@ -1,0 +1,11 @@
+// admin_calls.h - the calls of the admin address, for the table in admin.c. Each ends its call with
+// admin_answer() or admin_refuse(), once.
+
+#ifndef CAUDAL_ADMIN_CALLS_H
+#define CAUDAL_ADMIN_CALLS_H
+
+#include "gateway/admin.h"
+
+void admin_status(struct admin_call *call);  // admin_status.c
+
+#endif

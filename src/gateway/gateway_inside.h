@@ -1,0 +1,38 @@
+// gateway_inside.h - the process as its own files see it: gateway.c (start and end), reload.c,
+// engines.c, levers.c and the calls of admin.h. All but what says otherwise belongs to the main
+// thread, which runs the first worker's loop.
+
+#ifndef CAUDAL_GATEWAY_INSIDE_H
+#define CAUDAL_GATEWAY_INSIDE_H
+
+#include "gateway/admin.h"
+#include "gateway/gateway.h"
+#include "gateway/worker.h"
+
+#include <pthread.h>
+
+struct gateway {
+    const struct gateway_config *config;
+    const struct portfolio *portfolio;
+    struct core *core;
+    struct metrics *metrics;
+    struct ledger *ledger;  // NULL: none is kept
+    struct seats *seats;
+    struct generation *generation;
+    struct worker *workers;  // [n_workers]; the first runs on the main thread
+    pthread_t *threads;      // [n_workers]; the first is not used
+    int32_t n_workers, n_threads;
+    struct engine **engines;  // [n_suppliers], NULL where none is run
+    int32_t engines_running;
+    struct admin *admin;  // NULL: the portfolio says no address
+    struct timer drain_timer;
+    int32_t busy_workers;  // while draining: those that still have clients
+    bool draining, cutting, engines_stopping;
+};
+
+static inline struct worker *first_worker(struct gateway *g)
+{
+    return &g->workers[0];
+}
+
+#endif
