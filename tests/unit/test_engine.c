@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -27,9 +28,27 @@ static int descriptors(void)
     return n - 3;  // ".", ".." and the folder itself
 }
 
+// True for the first engine that says so in this folder.
+static bool is_first(void)
+{
+    char path[4200];
+    snprintf(path, sizeof path, "%s/first", getenv("ENGINE_FOLDER"));
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
 static int serve(const char *mode, const char *port_text)
 {
     int port = atoi(port_text + strlen("port="));
+    if (strcmp(mode, "robbed") == 0 && is_first()) {
+        if (fork())  // the engine, which never gets to listen
+            for (;;)
+                pause();
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        setsid();  // the stranger
+    }
     if (strcmp(mode, "exit") == 0)
         return 3;
     if (strcmp(mode, "deaf") == 0)
@@ -218,6 +237,27 @@ static void an_engine_that_falls_ill_is_restarted(void)
     EXPECT(is_gone(s.first_pid), "still there");
 }
 
+static void stop_after_failing(struct story *s)
+{
+    if (s->failed)
+        stop_it(s);
+}
+
+// A stranger takes the port first, and even answers well.
+static void a_port_that_another_program_took_is_left_to_it(void)
+{
+    struct story s = {.on_ready = stop_after_failing};
+    setenv("ENGINE_FOLDER", folder, 1);
+    tell(&s, "robbed", S(20));
+    EXPECT(s.failed == 1 && s.ready == 1 && s.stopped == 1, "%d %d %d", s.failed, s.ready,
+           s.stopped);
+    EXPECT(strstr(s.why, " answers, but it is not this engine that listens there; again in"), "%s",
+           s.why);
+    char path[200];
+    snprintf(path, sizeof path, "%s/first", folder);
+    unlink(path);
+}
+
 static void stop_soon(struct story *s)
 {
     engine_stop(s->e, MS(100));
@@ -316,6 +356,7 @@ int main(int argc, char **argv)
     TEST(an_engine_that_exits_is_reported);
     TEST(an_engine_that_is_never_ready_is_ended);
     TEST(an_engine_that_falls_ill_is_restarted);
+    TEST(a_port_that_another_program_took_is_left_to_it);
     TEST(a_stubborn_engine_is_killed_after_its_grace);
     TEST(a_program_that_is_not_there_is_refused);
     TEST(an_engine_dies_with_its_gateway);
