@@ -74,10 +74,18 @@ static void on_closed(uv_handle_t *handle)
     free(c);
 }
 
+// A client's handshake; a supplier's has a dial.
+static bool is_shaking(const struct conn *c)
+{
+    return c->phase == CONN_TLS && !c->dial;
+}
+
 void conn_end(struct conn *c, enum err why)
 {
     if (c->phase == CONN_GONE)
         return;
+    if (is_shaking(c))
+        c->loop->handshakes--;
     c->phase = CONN_GONE;
     c->why = why;
     timer_stop(c->loop, &c->timer);
@@ -120,6 +128,46 @@ static void scratch_clear(struct buf *b)
         buf_clear(b);
 }
 
+// --- a client's handshake ---------------------------------------------------------------------
+
+static void on_shake_timer(struct timer *t)
+{
+    conn_end(CONTAINER_OF(t, struct conn, timer), ERR_TIMEOUT);
+}
+
+bool conn_shake(struct conn *c, struct tls_server *tls, int64_t within_us)
+{
+    struct diag diag = {0};
+    if (tls_accept(&c->tls, tls, &diag))
+        return false;
+    bool crowd = ++c->loop->handshakes > HANDSHAKES_EASY;
+    c->phase = CONN_TLS;
+    c->timer.fire = on_shake_timer;
+    timer_set(c->loop, &c->timer, c->loop->now_us + (crowd ? within_us / 5 : within_us));
+    return true;
+}
+
+static void shaken(struct conn *c)
+{
+    c->loop->handshakes--;
+    timer_stop(c->loop, &c->timer);
+    c->phase = CONN_OPEN;
+    if (c->paused)
+        conn_pause(c);
+}
+
+static void on_handshake(struct conn *c, enum err e, bool ready, const struct diag *diag)
+{
+    if (c->dial && e)
+        dial_fail(c, e, "%s", diag->text);
+    else if (c->dial && ready)
+        dial_done(c);
+    else if (!c->dial && (e || ready))
+        shaken(c);
+}
+
+// --- reading TLS ------------------------------------------------------------------------------
+
 // Bytes of a TLS peer. What TLS has to say to it (handshake, alerts, keys) leaves first.
 static void decrypt(struct conn *c, struct str bytes)
 {
@@ -129,14 +177,15 @@ static void decrypt(struct conn *c, struct str bytes)
     enum err e = tls_feed(c->tls, bytes, &l->plain, &l->wire, &ready, &eof, &diag);
     conn_put(c, buf_str(&l->wire), STR(""));
     scratch_clear(&l->wire);
-    if (c->phase == CONN_TLS && e)
-        dial_fail(c, e, "%s", diag.text);
-    else if (c->phase == CONN_TLS && ready)
-        dial_done(c);
+    bool client_failed = e && is_shaking(c);
+    if (c->phase == CONN_TLS)
+        on_handshake(c, e, ready, &diag);
     // What came before a fault is authentic.
     tell_data(c, buf_str(&l->plain));
     scratch_clear(&l->plain);
-    if (e)
+    if (client_failed)
+        conn_close(c);  // slowly, so that no reset overtakes the alert that says why
+    else if (e)
         conn_end(c, e);
     else if (eof)
         tell_eof(c);
@@ -347,6 +396,13 @@ void conn_put(struct conn *c, struct str a, struct str b)
 void conn_secure(struct conn *c, struct str a, struct str b)
 {
     struct buf *wire = &c->loop->wire;
+    char joined[4096];
+    if (a.n && b.n && a.n + b.n <= sizeof joined) {  // a record costs more than a copy
+        memcpy(joined, a.p, a.n);
+        memcpy(joined + a.n, b.p, b.n);
+        a = (struct str){joined, a.n + b.n};
+        b.n = 0;
+    }
     enum err e = a.n ? tls_send(c->tls, a, wire, NULL) : ERR_NONE;
     if (!e && b.n)
         e = tls_send(c->tls, b, wire, NULL);
@@ -360,6 +416,8 @@ void conn_send2(struct conn *c, struct str head, struct str body)
 {
     if (c->phase > CONN_OPEN)
         return;
+    if (is_shaking(c))
+        return;  // it has asked nothing yet
     if (c->phase < CONN_OPEN) {
         dial_early(c, head);
         dial_early(c, body);
@@ -477,6 +535,11 @@ struct str conn_peer(const struct conn *c)
         strcpy(own->peer, text);
     }
     return str_of(c->peer);
+}
+
+struct str conn_subject(const struct conn *c)
+{
+    return c->tls ? tls_peer(c->tls) : STR("");
 }
 
 size_t conn_bytes(const struct conn *c)

@@ -14,6 +14,7 @@
 enum { BACKLOG = 1024, ACCEPTS_A_TURN = 64 };
 
 #define NO_DESCRIPTORS_US MS(100)  // how long to leave connections alone when none can be accepted
+#define CROWDED_US MS(20)          // ... and when too many shake hands
 
 struct listener {
     uv_poll_t poll;
@@ -24,6 +25,8 @@ struct listener {
     void (*leave)(void *ctx);
     void *ctx;
     struct timer again;
+    struct tls_server *tls;  // NULL: plain
+    int64_t shake_us;
     int fd, lock;  // `lock` is held by the first one of a process; -1: not
     int32_t port;
     bool paused, closed;
@@ -38,6 +41,13 @@ static void on_again(struct timer *t)
         start(ln);
 }
 
+// The socket stays readable, so that going on would spin.
+static void leave_alone(struct listener *ln, int64_t us)
+{
+    uv_poll_stop(&ln->poll);
+    timer_set(ln->loop, &ln->again, ln->loop->now_us + us);
+}
+
 // The next connection's socket; -1: there is none, or it cannot be had now.
 static int accepted(struct listener *ln, struct address *peer)
 {
@@ -48,12 +58,8 @@ static int accepted(struct listener *ln, struct address *peer)
             return fd;
         if (errno == ECONNABORTED || errno == EINTR)
             continue;
-        if (errno != EAGAIN && errno != EWOULDBLOCK) {
-            // No descriptor or memory (EMFILE, ENFILE, ENOBUFS): the socket stays readable, so that
-            // going on would spin.
-            uv_poll_stop(&ln->poll);
-            timer_set(ln->loop, &ln->again, ln->loop->now_us + NO_DESCRIPTORS_US);
-        }
+        if (errno != EAGAIN && errno != EWOULDBLOCK)  // EMFILE, ENFILE, ENOBUFS
+            leave_alone(ln, NO_DESCRIPTORS_US);
         return -1;
     }
 }
@@ -61,6 +67,10 @@ static int accepted(struct listener *ln, struct address *peer)
 // False: no more can be had now.
 static bool accept_one(struct listener *ln)
 {
+    if (ln->tls && ln->loop->handshakes >= HANDSHAKES_MAX) {
+        leave_alone(ln, CROWDED_US);
+        return false;
+    }
     if (ln->enter && !ln->enter(ln->ctx)) {
         listener_pause(ln);
         return false;
@@ -68,7 +78,7 @@ static bool accept_one(struct listener *ln)
     struct address a = {0};
     int fd = accepted(ln, &a);
     struct conn *c = fd < 0 ? NULL : conn_make(ln->loop, CONN_OPEN);
-    bool taken = c && conn_take_fd(c, fd, &a);
+    bool taken = c && conn_take_fd(c, fd, &a) && (!ln->tls || conn_shake(c, ln->tls, ln->shake_us));
     if (c && !taken)
         conn_end(c, ERR_SYSTEM);  // nobody has been told of it
     if (taken) {
@@ -108,6 +118,12 @@ void listener_resume(struct listener *ln)
         return;
     ln->paused = false;
     start(ln);
+}
+
+void listener_secure(struct listener *ln, struct tls_server *tls, int64_t shake_us)
+{
+    ln->tls = tls;
+    ln->shake_us = shake_us;
 }
 
 void listener_gate(struct listener *ln, bool (*enter)(void *ctx), void (*leave)(void *ctx))

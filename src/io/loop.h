@@ -79,11 +79,14 @@ void conn_close(struct conn *c);
 void conn_abort(struct conn *c);             // closes at once, with a reset if anything was unread
 bool conn_closing(const struct conn *c);
 struct str conn_peer(const struct conn *c);  // "127.0.0.1:50312", borrowed from it
+// Whose certificate an accepted connection has shown: "CN=ana,O=Example"; empty: none. Borrowed.
+struct str conn_subject(const struct conn *c);
 size_t conn_bytes(const struct conn *c);     // memory it holds
 
 // --- listening --------------------------------------------------------------------------------
 
 struct listener;
+struct tls_server;  // tls_server.h
 // Called for each new connection; set its calls with conn_set() before returning.
 typedef void (*accept_call)(void *ctx, struct conn *c);
 
@@ -96,6 +99,10 @@ int32_t listener_port(const struct listener *l);
 void listener_pause(struct listener *l);   // leave new connections in the backlog
 void listener_resume(struct listener *l);
 void listener_close(struct listener *l);   // and free it
+// From now on who comes in speaks TLS. on_accept() comes before the handshake; data only after it,
+// and what is sent before is lost. A handshake has `shake_us`, a fifth of it in a crowd, and is then
+// cut. `tls` outlives the listener.
+void listener_secure(struct listener *l, struct tls_server *tls, int64_t shake_us);
 // Asks `enter` before each accept; after a no the listener is paused, and `enter` knows who resumes
 // it. `leave` undoes an `enter` after which no connection came.
 void listener_gate(struct listener *l, bool (*enter)(void *ctx), void (*leave)(void *ctx));

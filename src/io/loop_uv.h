@@ -15,7 +15,7 @@
 
 #include "io/loop.h"
 #include "io/spawn.h"
-#include "io/tls.h"
+#include "io/tls_server.h"
 
 #include <netinet/in.h>
 #include <uv.h>
@@ -27,6 +27,8 @@ enum {
     PENDING_MAX = 512 * 1024 * 1024,  // a caller that sends on in spite of conn_pending() ends here
     SCRATCH_KEEP = 1024 * 1024,       // a larger scratch buffer is given back after use
     CLOSE_BYTES = 64 * 1024,          // a reader that takes less of an answer's end is stuck
+    HANDSHAKES_EASY = 64,             // of a loop's clients at once: more have a fifth of the time ...
+    HANDSHAKES_MAX = 512,             // ... and here the others wait in the backlog
     ADDRESSES = 8,                    // of one name
     NAMES = 16,                       // in the DNS cache
 };
@@ -80,6 +82,7 @@ struct loop {
     struct conn *conns;   // all of them
     struct conn *corked;
     struct listener *listeners;
+    int32_t handshakes;  // with clients, under way
     struct lookup *lookups;  // DNS questions under way
     struct name names[NAMES];
     struct spares spares;
@@ -114,7 +117,7 @@ struct conn {
     struct buf out;      // what comes after the flight, or is corked
     struct tls *tls;     // NULL: plain
     struct dial *dial;   // until it is open; NULL: accepted, or open
-    struct timer timer;  // of closing
+    struct timer timer;  // of a client's handshake; of closing
     char *peer;          // made when asked for
     struct address address;
     enum err why;
@@ -131,6 +134,8 @@ void calls_add(struct calls *c, void (*fn)(void *arg), void *arg);
 struct conn *conn_make(struct loop *l, enum conn_phase phase);
 // Takes the descriptor, which is closed on failure too; the connection is then gone or going.
 bool conn_take_fd(struct conn *c, int fd, const struct address *a);
+// What was just accepted speaks TLS. False: it could not be begun.
+bool conn_shake(struct conn *c, struct tls_server *tls, int64_t within_us);
 void conn_read_on(struct conn *c);                             // starts reading unless paused
 void conn_put(struct conn *c, struct str a, struct str b);     // bytes as they go over the wire
 void conn_secure(struct conn *c, struct str a, struct str b);  // bytes to be encrypted

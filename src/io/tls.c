@@ -1,4 +1,4 @@
-#include "io/tls.h"
+#include "io/tls_ssl.h"
 
 #include "base/arena.h"
 
@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -22,14 +21,6 @@ struct tls_client {
     char *server_name;     // NULL: none, an address
     pthread_mutex_t lock;  // guards `session`
     SSL_SESSION *session;  // the latest, for the next connection; NULL: none yet
-};
-
-struct tls {
-    SSL *ssl;
-    struct tls_client *client;
-    struct str in;     // bytes of the socket that OpenSSL has not read; only during a call
-    struct buf *wire;  // where its bytes for the socket go; only during a call
-    bool ready;
 };
 
 // --- the wire: an OpenSSL BIO that reads from `in` and writes to `wire`, and holds nothing ----
@@ -79,7 +70,7 @@ static void make_wire_method(void)
 
 // --- settings and sessions --------------------------------------------------------------------
 
-static const char *last_error(void)
+const char *tls_last_error(void)
 {
     unsigned long e = ERR_peek_last_error();
     const char *text = ERR_reason_error_string(e);
@@ -107,7 +98,7 @@ static enum err load_authorities(SSL_CTX *context, struct str ca_file, struct di
     if (ca_file.n == 0) {
         if (!SSL_CTX_set_default_verify_paths(context))
             return diag_set(diag, ERR_MISSING, "the system's certificate authorities: %s",
-                            last_error());
+                            tls_last_error());
         return ERR_NONE;
     }
     char path[4096];
@@ -117,7 +108,7 @@ static enum err load_authorities(SSL_CTX *context, struct str ca_file, struct di
     if (access(path, R_OK))  // OpenSSL would only say "system lib"
         return diag_set(diag, ERR_MISSING, "CA file %s: %s", path, strerror(errno));
     if (!SSL_CTX_load_verify_file(context, path))
-        return diag_set(diag, ERR_MISSING, "CA file %s: %s", path, last_error());
+        return diag_set(diag, ERR_MISSING, "CA file %s: %s", path, tls_last_error());
     return ERR_NONE;
 }
 
@@ -132,8 +123,6 @@ static bool expect_name(SSL_CTX *context, const char *name)
 
 enum err tls_client_new(struct tls_client **out, const struct tls_config *config, struct diag *diag)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, make_wire_method);
     ERR_clear_error();
     if (config->server_name.n == 0 && !config->insecure)
         return diag_set(diag, ERR_INVALID, "TLS needs the name of the server it is to verify");
@@ -189,34 +178,44 @@ void tls_client_free(struct tls_client *c)
 
 // --- one connection ---------------------------------------------------------------------------
 
-enum err tls_new(struct tls **out, struct tls_client *c, struct diag *diag)
+enum err tls_make(struct tls **out, SSL_CTX *context, struct diag *diag)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, make_wire_method);
     ERR_clear_error();
     struct tls *t = take(sizeof *t);
-    t->client = c;
-    t->ssl = SSL_new(c->context);
+    t->ssl = SSL_new(context);
     BIO *bio = BIO_new(wire_method);
-    if (!t->ssl || !bio)
-        goto failed;
+    if (!t->ssl || !bio) {
+        diag_set(diag, ERR_TLS, "%s", tls_last_error());
+        BIO_free(bio);
+        tls_free(t);
+        return ERR_TLS;
+    }
     BIO_set_data(bio, t);
     BIO_set_init(bio, 1);
     SSL_set_bio(t->ssl, bio, bio);
-    bio = NULL;
-    SSL_set_connect_state(t->ssl);
-    if (c->server_name && !SSL_set_tlsext_host_name(t->ssl, c->server_name))
-        goto failed;
-    pthread_mutex_lock(&c->lock);
-    if (c->session)
-        SSL_set_session(t->ssl, c->session);
-    pthread_mutex_unlock(&c->lock);
     *out = t;
     return ERR_NONE;
+}
 
-failed:
-    diag_set(diag, ERR_TLS, "%s", last_error());
-    BIO_free(bio);
-    tls_free(t);
-    return ERR_TLS;
+enum err tls_new(struct tls **out, struct tls_client *c, struct diag *diag)
+{
+    enum err e = tls_make(out, c->context, diag);
+    if (e)
+        return e;
+    SSL *ssl = (*out)->ssl;
+    SSL_set_connect_state(ssl);
+    if (c->server_name && !SSL_set_tlsext_host_name(ssl, c->server_name)) {
+        e = diag_set(diag, ERR_TLS, "%s", tls_last_error());
+        tls_free(*out);
+        return e;
+    }
+    pthread_mutex_lock(&c->lock);
+    if (c->session)
+        SSL_set_session(ssl, c->session);
+    pthread_mutex_unlock(&c->lock);
+    return ERR_NONE;
 }
 
 void tls_free(struct tls *t)
@@ -228,6 +227,7 @@ void tls_free(struct tls *t)
     if (t->ssl)
         SSL_set_shutdown(t->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(t->ssl);
+    free(t->peer);
     free(t);
 }
 
@@ -241,7 +241,7 @@ static enum err failure(const struct tls *t, int ssl_error, struct diag *diag)
                         X509_verify_cert_error_string(verify));
     if (ssl_error == SSL_ERROR_ZERO_RETURN)
         return diag_set(diag, ERR_TLS, "the other side ended the handshake");
-    return diag_set(diag, ERR_TLS, "%s", last_error());
+    return diag_set(diag, ERR_TLS, "%s", tls_last_error());
 }
 
 static bool wants_more(int ssl_error)

@@ -1,8 +1,9 @@
 // TLS towards suppliers against an OpenSSL server in threads of its own, with authorities made
-// here. The one test that sees OpenSSL.
+// here. This and test_tls_server.c alone see OpenSSL.
 
 #include "io/loop.h"
 #include "io/tls.h"
+#include "lib/identity.h"
 #include "lib/test.h"
 
 #include <arpa/inet.h>
@@ -15,57 +16,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-// --- certificates -----------------------------------------------------------------------------
-
-struct identity {
-    EVP_PKEY *key;
-    X509 *cert;
-};
-
-static void add_extension(X509 *cert, X509 *issuer, int nid, const char *value)
-{
-    X509V3_CTX ctx;
-    X509V3_set_ctx(&ctx, issuer, cert, NULL, NULL, 0);
-    X509_EXTENSION *x = X509V3_EXT_conf_nid(NULL, &ctx, nid, value);
-    NEED(x && X509_add_ext(cert, x, -1));
-    X509_EXTENSION_free(x);
-}
-
-static struct identity identity_make(const char *name, const char *alternatives,
-                                     const struct identity *by)
-{
-    static long serial = 1;
-    struct identity id = {.key = EVP_EC_gen("P-256"), .cert = X509_new()};
-    NEED(id.key && id.cert);
-    X509_set_version(id.cert, 2);
-    ASN1_INTEGER_set(X509_get_serialNumber(id.cert), serial++);
-    X509_gmtime_adj(X509_getm_notBefore(id.cert), -3600);
-    X509_gmtime_adj(X509_getm_notAfter(id.cert), 3600);
-    X509_set_pubkey(id.cert, id.key);
-    X509_NAME_add_entry_by_txt(X509_get_subject_name(id.cert), "CN", MBSTRING_ASC,
-                               (const unsigned char *)name, -1, -1, 0);
-    X509_set_issuer_name(id.cert, X509_get_subject_name(by ? by->cert : id.cert));
-    add_extension(id.cert, by ? by->cert : id.cert, NID_basic_constraints,
-                  alternatives ? "critical,CA:FALSE" : "critical,CA:TRUE");
-    if (alternatives)
-        add_extension(id.cert, by ? by->cert : id.cert, NID_subject_alt_name, alternatives);
-    NEED(X509_sign(id.cert, by ? by->key : id.key, EVP_sha256()));
-    return id;
-}
-
-static void identity_free(struct identity *id)
-{
-    EVP_PKEY_free(id->key);
-    X509_free(id->cert);
-}
-
 // --- a server -----------------------------------------------------------------------------------
 // Greets with "new" or "resumed", the name it was asked for and the protocol, then does what a
 // letter tells it.
 
 enum { LOTS = 5 * 1000 * 1000 };
 
-struct tls_server {
+struct server {
     SSL_CTX *context;
     int fd;
     int32_t port;
@@ -123,7 +80,7 @@ static void talk(SSL *ssl)
 
 static void *serve(void *arg)
 {
-    struct tls_server *s = arg;
+    struct server *s = arg;
     for (;;) {
         int fd = accept(s->fd, NULL, NULL);
         if (fd < 0)
@@ -157,7 +114,7 @@ static int choose_http1(SSL *ssl, const unsigned char **out, unsigned char *out_
     return e == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
-static void server_start(struct tls_server *s, const struct identity *id, int version)
+static void server_start(struct server *s, const struct identity *id, int version)
 {
     s->context = SSL_CTX_new(TLS_server_method());
     NEED(SSL_CTX_use_certificate(s->context, id->cert) == 1);
@@ -170,7 +127,7 @@ static void server_start(struct tls_server *s, const struct identity *id, int ve
     NEED(pthread_create(&s->thread, NULL, serve, s) == 0);
 }
 
-static void server_stop(struct tls_server *s)
+static void server_stop(struct server *s)
 {
     shutdown(s->fd, SHUT_RDWR);
     pthread_join(s->thread, NULL);
@@ -262,7 +219,7 @@ static void proxy_stop(struct proxy *s)
 
 static struct loop *loop;
 static struct identity authority, localhost, lonely;
-static struct tls_server server;
+static struct server server;
 static char ca_path[] = "/tmp/caudal-test-ca-XXXXXX";
 
 struct visit {
@@ -397,7 +354,7 @@ static void another_name_is_refused(void)
 
 static void a_self_signed_certificate_is_refused(void)
 {
-    struct tls_server other;
+    struct server other;
     server_start(&other, &lonely, TLS1_3_VERSION);
     struct tls_client *c = client_for("localhost", ca_path, false);
     struct conn_target t = to_server(c);
@@ -426,7 +383,7 @@ static void a_self_signed_certificate_is_refused(void)
 
 static void old_protocols_are_refused(void)
 {
-    struct tls_server old;
+    struct server old;
     server_start(&old, &localhost, TLS1_1_VERSION);
     struct tls_client *c = client_for("localhost", ca_path, false);
     struct conn_target t = to_server(c);
@@ -441,7 +398,7 @@ static void old_protocols_are_refused(void)
 static void a_second_connection_resumes(void)
 {
     for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
-        struct tls_server s;
+        struct server s;
         server_start(&s, &localhost, version);
         struct tls_client *c = client_for("localhost", ca_path, false);
         struct conn_target t = to_server(c);

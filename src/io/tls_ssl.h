@@ -1,0 +1,23 @@
+// tls_ssl.h - what tls.c (connections, suppliers, digests) and tls_server.c (clients) share. They
+// alone see OpenSSL.
+
+#ifndef CAUDAL_TLS_SSL_H
+#define CAUDAL_TLS_SSL_H
+
+#include "io/tls.h"
+
+#include <openssl/ssl.h>
+
+struct tls {
+    SSL *ssl;
+    struct str in;     // bytes of the socket that OpenSSL has not read; only during a call
+    struct buf *wire;  // where its bytes for the socket go; only during a call
+    char *peer;        // tls_peer(); made when asked for
+    bool ready;
+};
+
+// A connection without a side yet.
+MUST_USE enum err tls_make(struct tls **out, SSL_CTX *context, struct diag *diag);
+const char *tls_last_error(void);
+
+#endif
