@@ -319,10 +319,11 @@ static void tenants(struct json *j)
         open(j, "{");
         text(j, "name", t->name);
         number(j, "keys", t->n_keys);
-        amount(j, "budget_day_usd", (double)t->budget_day_nusd / 1e9, t->budget_day_nusd >= 0);
-        amount(j, "budget_month_usd", (double)t->budget_month_uusd / 1e6,
-               t->budget_month_uusd >= 0);
-        text(j, "budget_mode", t->budget_hard ? STR("hard") : STR("forecast"));
+        const struct allowance *a = &t->allowance;
+        amount(j, "budget_day_usd", (double)a->budget_day_nusd / 1e9, a->budget_day_nusd >= 0);
+        amount(j, "budget_month_usd", (double)a->budget_month_uusd / 1e6,
+               a->budget_month_uusd >= 0);
+        text(j, "budget_kind", a->budget_hard ? STR("hard") : STR("forecast"));
         if (t->n_models < 0) {
             null(j, "models");
         } else {

@@ -479,7 +479,7 @@ static void classes(struct buf *out, const struct check_view *v)
     columns_print(&c, out, 2, 0);
 }
 
-static const char *budget_text(const struct check_view *v, const struct tenant *t)
+static const char *budget_text(const struct check_view *v, const struct allowance *t)
 {
     char money[UNIT_TEXT];
     struct str out = STR("");
@@ -510,7 +510,7 @@ static void tenants(struct buf *out, const struct check_view *v)
         for (int32_t j = 0; j < t->n_classes; j++)
             names[j] = p->classes[t->classes[j]].name;
         columns_row(&c, text(v, t->name), z(arena_printf(v->a, "%d", (int)t->n_keys)),
-                    budget_text(v, t), may_ask,
+                    budget_text(v, &t->allowance), may_ask,
                     t->n_classes < 0 ? "all" : joined(v, names, t->n_classes),
                     t->n_regions < 0 ? "anywhere" : joined(v, t->regions, t->n_regions), NULL);
     }

@@ -3,8 +3,6 @@
 
 #include "gateway/exchange_parts.h"
 
-#include <math.h>
-
 enum {
     TEMPLATE_TOK = 256,           // what a supplier may put around a prompt
     OUTPUT_TOK_UNKNOWN = 131072,  // nothing says how long the answer may get
@@ -123,7 +121,6 @@ void exchange_ledger_request(struct exchange *x)
     if (!pen || x->ask.model < 0)  // what was asked for is no model: nobody is charged
         return;
     const struct portfolio *p = exchange_portfolio(x);
-    const struct tenant *t = exchange_tenant(x);
     bool answered = x->first_us != 0;
     int32_t model = answered ? x->decision.model : x->ask.model;
     const struct pool *pool = answered ? &p->pools[x->decision.pool] : NULL;
@@ -136,8 +133,8 @@ void exchange_ledger_request(struct exchange *x)
         .model = id_of(RECORD_MODEL, p->models[model].name),
         .class = x->ask.class < 0 ? 0 : id_of(RECORD_CLASS, p->classes[x->ask.class].name),
         .list_nusd = x->list_nusd,
-        .charged_nusd =
-            t && t->markup > 0 ? llround((double)x->list_nusd * t->markup) : x->list_nusd,
+        .charged_nusd = charged_of(exchange_tenant(x), model, x->list_nusd, x->usage.prompt_tok,
+                                   x->usage.cached_tok, x->usage.output_tok),
         .total_us = x->ended_us - x->arrived_us,
         .ttft_us = answered ? x->first_us - x->arrived_us : -1,
         .prompt_tok = x->usage.prompt_tok,

@@ -3,8 +3,8 @@
 // Pure: files come as text, the environment and secret files through functions of the caller.
 //
 //   texts -> yaml.c (trees) -> config.c (${NAME}, !file, merge: one tree) -> config_top.c (names,
-//   then each section) -> the tables of config_sections, _supply, _contracts and _pools, each row
-//   of which config_read.c turns into one member -> portfolio_seal()
+//   then each section) -> the tables of config_sections, _supply, _contracts, _pools and _tenants,
+//   each row of which config_read.c turns into one member -> portfolio_seal()
 //
 // The tables are also the reference of docs/portfolio.md: config_reference_section() writes
 // it, and a test compares.
@@ -39,6 +39,12 @@ struct config_env {
 MUST_USE enum err config_load(struct portfolio *out, struct arena *a,
                               const struct config_file *files, int32_t n_files,
                               const struct config_env *env, struct problems *problems);
+
+// One key of a tenant as a JSON object says it, with the words of tenants.NAME.keys: for keys that are
+// made at run time. All from `a`; whether its models and classes exist is the caller's question.
+//   Errors  ERR_INVALID  `diag` says which member and why; ERR_LIMIT `a` is full
+MUST_USE enum err config_key(struct tenant_key *out, struct arena *a, struct str text,
+                             struct diag *diag);
 
 // The keys of one section as a Markdown table; nothing for `groups`, which has none.
 void config_reference_section(struct buf *out, const char *section);

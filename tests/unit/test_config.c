@@ -380,10 +380,10 @@ static void tenants_and_demand_are_read(void)
     EXPECT(t[0].n_keys == 1 && t[0].keys[0].sha256[1] == 0xff && t[0].n_models == 1 &&
                t[0].n_classes == -1,
            "a");
-    EXPECT(t[0].budget_day_nusd == 500000000000 && !t[0].budget_hard && t[0].expose_decision,
-           "%" PRId64, t[0].budget_day_nusd);
-    EXPECT(fabs(t[0].tokens_per_s - 1000) < 1e-9, "%g", t[0].tokens_per_s);
-    EXPECT(t[1].budget_day_nusd == -1 && t[1].budget_month_uusd == 1000000000 && t[1].budget_hard &&
+    EXPECT(t[0].allowance.budget_day_nusd == 500000000000 && !t[0].allowance.budget_hard && t[0].expose_decision,
+           "%" PRId64, t[0].allowance.budget_day_nusd);
+    EXPECT(fabs(t[0].allowance.tokens_per_s - 1000) < 1e-9, "%g", t[0].allowance.tokens_per_s);
+    EXPECT(t[1].allowance.budget_day_nusd == -1 && t[1].allowance.budget_month_uusd == 1000000000 && t[1].allowance.budget_hard &&
                t[1].n_regions == 1 && t[1].passthrough == 0,
            "b");
     const struct demand *d = l.p.demands;
@@ -427,6 +427,94 @@ static void every_lack_of_memory_is_an_error(void)
         drop(&l);
     }
     EXPECT(done, "never enough");
+}
+
+static void tenants_stand_above_one_another(void)
+{
+    struct load l;
+    load(&l, POOLS
+         "tenants:\n"
+         "  firm: {budget: {month: 1 kUSD, kind: hard, time_zone: \"+05:30\"}, until: 2027-01-01, "
+         "models: [m], markup: 1.5}\n"
+         "  team: {of: firm, requests: 600/min, in_flight: 4, addresses: [10.0.0.0/8, \"::1\"]}\n"
+         "  user: {of: team, prices: {m: {input: 1 USD/Mtok, output: 2 USD/Mtok}}, keys: [{sha256: "
+         "\"sha256:00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff\", name: ci, "
+         "tokens: 60k/min, models: [m]}]}\n");
+    if (l.e)
+        printf("%s\n", said(&l));
+    NEED(!l.e);
+    const struct tenant *t = l.p.tenants;
+    EXPECT(t[0].of == -1 && t[1].of == 0 && t[2].of == 1, "above");
+    EXPECT(t[0].allowance.zone_us == S(19800) && t[0].allowance.budget_hard, "zone");
+    EXPECT(t[0].allowance.until_us == civil_us((struct civil){.year = 2027, .month = 1, .day = 1}),
+           "until");
+    EXPECT(fabs(t[1].allowance.requests_per_s - 10) < 1e-9 && t[1].allowance.in_flight == 4, "team");
+    static const unsigned char ten[16] = {[10] = 0xff, 0xff, 10, 1, 2, 3}, one[16] = {[15] = 1};
+    const struct net *net = t[1].allowance.addresses;
+    NEED(t[1].allowance.n_addresses == 2);
+    EXPECT(net_holds(&net[0], ten) && !net_holds(&net[0], one) && net_holds(&net[1], one), "nets");
+    EXPECT(t[2].n_models == 1 && t[2].models[0] == 0, "models come down");
+    EXPECT(t[1].markup == 1.5 && t[2].markup == 1 && t[2].n_prices == 1, "prices come down");
+    EXPECT(charged_of(&t[1], 0, 1000, 1, 0, 1) == 1500, "markup");
+    EXPECT(charged_of(&t[2], 0, 1000, 1000, 0, 1000) == 3000000, "own price");
+    EXPECT(charged_of(NULL, 0, 1000, 1, 0, 1) == 1000, "list");
+    const struct tenant_key *k = t[2].keys;
+    EXPECT(t[2].n_keys == 1 && str_eq(k->name, STR("ci")) && k->n_models == 1 &&
+               fabs(k->allowance.tokens_per_s - 1000) < 1e-9,
+           "key");
+    drop(&l);
+}
+
+static void what_cannot_limit_is_refused(void)
+{
+    static const struct {
+        const char *tenant, *expected;
+    } bad[] = {
+        {"budget: {day: 5 USD, kind: soft}", "tenants.t.budget.kind"},
+        {"budget: {day: 5 USD, time_zone: Europe/Berlin}", "no time zone"},
+        {"addresses: [10.0.0.1/8]", "no range of addresses"},
+        {"addresses: [10.0.0.0/33]", "no range of addresses"},
+        {"until: tomorrow", "tenants.t.until"},
+        {"requests: -1/min", "tenants.t.requests"},
+        {"of: nobody", "tenants.t.of"},
+        {"of: t", "above itself"},
+        {"keys: [{name: ci}]", "no sha256:"},
+        {"keys: [{sha256: abc}]", "not the hash of a key"},
+        {"prices: {nothing: {input: 1 USD/Mtok}}", "tenants.t.prices"},
+        {"prices: {m: {input: 1 USD}}", "tenants.t.prices.m.input"},
+    };
+    for (size_t i = 0; i < COUNTOF(bad); i++) {
+        struct load l;
+        char text[512];
+        snprintf(text, sizeof text, POOLS "tenants: {t: {%s}}\n", bad[i].tenant);
+        load(&l, text);
+        EXPECT(l.e && strstr(said(&l), bad[i].expected), "%s: %s", bad[i].tenant, said(&l));
+        drop(&l);
+    }
+    struct load l;
+    load(&l, POOLS "tenants: {a: {}, b: {of: a}, c: {of: b}, d: {of: c}, e: {of: d}}\n");
+    EXPECT(l.e && strstr(said(&l), "more than 3"), "%s", said(&l));
+    drop(&l);
+}
+
+static void a_key_is_described_by_json(void)
+{
+    struct arena a;
+    struct tenant_key k;
+    struct diag diag = {0};
+    arena_init(&a, 1 << 20);
+    enum err e = config_key(
+        &k, &a, STR("{\"name\": \"ci\", \"budget\": \"5 USD/day\", \"models\": [\"m\"], "
+                    "\"addresses\": \"::1\"}"),
+        &diag);
+    EXPECT(!e && k.allowance.budget_day_nusd == 5000000000 && k.n_models == 1 &&
+               k.allowance.n_addresses == 1 && k.n_classes == -1,
+           "%s", diag.text);
+    e = config_key(&k, &a, STR("{\"budget\": \"5 USD\"}"), &diag);
+    EXPECT(e == ERR_INVALID && strstr(diag.text, "budget"), "%s", diag.text);
+    EXPECT(config_key(&k, &a, STR("{\"name\":\"a\",\"name\":\"b\"}"), &diag), "twice");
+    EXPECT(config_key(&k, &a, STR("[]"), &diag) && config_key(&k, &a, STR("{"), &diag), "shape");
+    arena_release(&a);
 }
 
 // The reference in docs/portfolio.md is the tables' own.
@@ -484,7 +572,7 @@ static void documented_defaults_of_serve_are_the_defaults(void)
          "limits: {head: 32 KiB, body: 20 MiB, answer: 64 MiB, head_time: 15 s, body_time: 60 s, "
          "idle: 75 s, write_time: 60 s, connections: 20000, headers: 100, pipelined: 16, "
          "stream_buffer: 256 KiB}, attempts: {max: 4, retry_budget: 20 %, stand_in_after: 3 s, "
-         "silence: 15 s, deadline: 10 min}, drain: 30 s, breaker: {failures: 5, open: 5 s, "
+         "silence: 15 s, patience: 3 s, deadline: 10 min}, drain: 30 s, breaker: {failures: 5, open: 5 s, "
          "open_max: 60 s}, band: 2 %}\n");
     load(&d, POOLS);
     EXPECT(!l.e && !d.e, "%s", said(&l));
@@ -502,6 +590,7 @@ static void documented_defaults_of_serve_are_the_defaults(void)
            "counts");
     EXPECT(a->retry_budget == b->retry_budget && a->band == b->band, "shares");
     EXPECT(a->stand_in_after_us == b->stand_in_after_us && a->silence_us == b->silence_us &&
+               a->patience_us == b->patience_us &&
                a->deadline_us == b->deadline_us && a->breaker_open_us == b->breaker_open_us &&
                a->breaker_open_us_max == b->breaker_open_us_max,
            "attempts");
@@ -579,6 +668,9 @@ int main(int argc, char **argv)
     TEST(every_lack_of_memory_is_an_error);
     TEST(every_key_is_documented);
     TEST(documented_defaults_of_serve_are_the_defaults);
+    TEST(tenants_stand_above_one_another);
+    TEST(what_cannot_limit_is_refused);
+    TEST(a_key_is_described_by_json);
     TEST(the_examples_of_the_reference_are_right);
     TEST(the_examples_are_right);
     return test_end();
