@@ -65,20 +65,20 @@ static const char *const migrations[STORE_VERSION] = {
     "CREATE TABLE daily_2("
     " day TEXT NOT NULL, tenant INTEGER NOT NULL, key INTEGER NOT NULL, pool INTEGER NOT NULL,"
     " supplier INTEGER NOT NULL, contract INTEGER NOT NULL, model INTEGER NOT NULL,"
-    " fault INTEGER NOT NULL, commitment INTEGER NOT NULL, unit INTEGER NOT NULL,"
-    " attempts INTEGER NOT NULL, failed INTEGER NOT NULL,"
+    " fault INTEGER NOT NULL, attempts INTEGER NOT NULL, failed INTEGER NOT NULL,"
     " cancelled INTEGER NOT NULL, failed_over INTEGER NOT NULL, estimated INTEGER NOT NULL,"
     " prompt_tok INTEGER NOT NULL, cached_tok INTEGER NOT NULL, output_tok INTEGER NOT NULL,"
     " reasoning_tok INTEGER NOT NULL, list_nusd INTEGER NOT NULL, marginal_nusd INTEGER NOT NULL,"
     " charged_nusd INTEGER NOT NULL, estimated_nusd INTEGER NOT NULL, joules REAL NOT NULL,"
-    " drawn REAL NOT NULL,"
-    " PRIMARY KEY(day, tenant, key, pool, supplier, contract, model, fault, commitment, unit))"
-    " WITHOUT ROWID;"
-    "INSERT INTO daily_2 SELECT day,tenant,0,pool,supplier,contract,model,fault,0,0,attempts,"
-    "failed,cancelled,failed_over,estimated,prompt_tok,cached_tok,output_tok,reasoning_tok,"
-    "list_nusd,marginal_nusd,charged_nusd,estimated_nusd,joules,0 FROM daily;"
+    " PRIMARY KEY(day, tenant, key, pool, supplier, contract, model, fault)) WITHOUT ROWID;"
+    "INSERT INTO daily_2 SELECT day,tenant,0,pool,supplier,contract,model,fault,attempts,failed,"
+    "cancelled,failed_over,estimated,prompt_tok,cached_tok,output_tok,reasoning_tok,list_nusd,"
+    "marginal_nusd,charged_nusd,estimated_nusd,joules FROM daily;"
     "DROP TABLE daily;"
-    "ALTER TABLE daily_2 RENAME TO daily;",
+    "ALTER TABLE daily_2 RENAME TO daily;"
+    "CREATE TABLE draws("
+    " day TEXT NOT NULL, commitment INTEGER NOT NULL, unit INTEGER NOT NULL, drawn REAL NOT NULL,"
+    " PRIMARY KEY(day, commitment, unit)) WITHOUT ROWID;",
 };
 
 // --- the lock ---------------------------------------------------------------------------------

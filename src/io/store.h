@@ -118,4 +118,9 @@ struct store_gaps {  // calls that were made while the journal had no room
 MUST_USE enum err store_gaps(struct store *s, int64_t since_us, int64_t until_us,
                              struct store_gaps *out, struct diag *diag);
 
+// What was drawn of a contract's commitment, in `unit`, on the days (UTC, by the end of each
+// attempt) that begin in [since_us, until_us).
+MUST_USE enum err store_drawn(struct store *s, struct str contract, int32_t unit, int64_t since_us,
+                              int64_t until_us, double *drawn, struct diag *diag);
+
 #endif

@@ -28,15 +28,15 @@ static const char *const attempt_columns =
     "flags&4!=0 AS failed_over,flags&1!=0 AS estimated,prompt_tok*settled AS prompt_tok,cached_tok,"
     "output_tok,reasoning_tok,list_nusd,marginal_nusd,0 AS charged_nusd,"
     "list_nusd*(flags&1!=0) AS estimated_nusd,bound_nusd*(1-settled) AS open_nusd,"
-    "(flags&128!=0)*(1-settled) AS open_unbounded,joules,key,commitment,unit,drawn,began_us "
+    "(flags&128!=0)*(1-settled) AS open_unbounded,joules,key,began_us "
     "FROM attempts";
 static const char *const request_columns =
     "SELECT strftime('%Y-%m-%d',began_us/1000000,'unixepoch'),tenant,pool,supplier,contract,model,"
-    "0,0,0,0,0,0,0,0,0,0,0,0,0,charged_nusd,0,0,0,0.0,key,0,0,0.0,began_us FROM requests";
+    "0,0,0,0,0,0,0,0,0,0,0,0,0,charged_nusd,0,0,0,0.0,key,began_us FROM requests";
 static const char *const daily_columns =
     "SELECT day,tenant,pool,supplier,contract,model,fault,attempts,0,failed,cancelled,failed_over,"
     "estimated,prompt_tok,cached_tok,output_tok,reasoning_tok,list_nusd,marginal_nusd,charged_nusd,"
-    "estimated_nusd,0,0,joules,key,commitment,unit,drawn,"
+    "estimated_nusd,0,0,joules,key,"
     "CAST(strftime('%s',day) AS INTEGER)*1000000 FROM daily";
 
 static const struct {
@@ -252,6 +252,31 @@ enum err store_gaps(struct store *s, int64_t since_us, int64_t until_us, struct 
     return e;
 }
 
+enum err store_drawn(struct store *s, struct str contract, int32_t unit, int64_t since_us,
+                     int64_t until_us, double *drawn, struct diag *diag)
+{
+    sqlite3_stmt *q;
+    *drawn = 0;
+    enum err e = store_prepare(
+        s,
+        "SELECT sum(drawn) FROM draws WHERE commitment=?1 AND unit=?2 AND"
+        " CAST(strftime('%s',day) AS INTEGER)>=?3 AND CAST(strftime('%s',day) AS INTEGER)<?4",
+        &q, diag);
+    if (e)
+        return e;
+    sqlite3_bind_int64(q, 1, (int64_t)record_id(RECORD_CONTRACT, contract));
+    sqlite3_bind_int(q, 2, unit);
+    sqlite3_bind_int64(q, 3, since_us / S(86400) * 86400);
+    sqlite3_bind_int64(q, 4, until_us / S(1));
+    int status = sqlite3_step(q);
+    if (status == SQLITE_ROW)
+        *drawn = sqlite3_column_double(q, 0);
+    else
+        e = store_failure(s, "cannot be read", status, diag);
+    sqlite3_finalize(q);
+    return e;
+}
+
 // --- keeping ----------------------------------------------------------------------------------
 
 enum err store_backup(struct store *s, struct str path, struct diag *diag)
@@ -300,21 +325,19 @@ enum err store_retain(struct store *s, int64_t before_us, int64_t *rows, struct 
     int64_t cut = before_us / day_us * day_us;
     *rows = 0;
     buf_init(&sql, SQL_BYTES_MAX);
-    buf_lit(
-        &sql,
-        "INSERT INTO daily SELECT day,tenant,key,pool,supplier,contract,model,fault,"
-        "commitment,unit,sum(attempts),sum(failed),sum(cancelled),sum(failed_over),sum(estimated),"
-        "sum(prompt_tok),sum(cached_tok),sum(output_tok),sum(reasoning_tok),"
-        "sum(list_nusd),sum(marginal_nusd),sum(charged_nusd),sum(estimated_nusd),sum("
-        "joules),sum(drawn) FROM (");
+    buf_lit(&sql, "INSERT INTO daily SELECT day,tenant,key,pool,supplier,contract,model,fault,"
+                  "sum(attempts),sum(failed),sum(cancelled),sum(failed_over),sum(estimated),"
+                  "sum(prompt_tok),sum(cached_tok),sum(output_tok),sum(reasoning_tok),"
+                  "sum(list_nusd),sum(marginal_nusd),sum(charged_nusd),sum(estimated_nusd),"
+                  "sum(joules) FROM (");
     buf_add_str(&sql, str_of(attempt_columns));
     buf_lit(&sql, " WHERE settled=1 UNION ALL ");
     buf_add_str(&sql, str_of(request_columns));
-    buf_lit(&sql, ") WHERE began_us<?1 GROUP BY 1,2,3,4,5,6,7,8,9,10 ON CONFLICT DO UPDATE SET ");
+    buf_lit(&sql, ") WHERE began_us<?1 GROUP BY 1,2,3,4,5,6,7,8 ON CONFLICT DO UPDATE SET ");
     static const char *const sums[] = {
         "attempts",      "failed",       "cancelled",      "failed_over",   "estimated",
         "prompt_tok",    "cached_tok",   "output_tok",     "reasoning_tok", "list_nusd",
-        "marginal_nusd", "charged_nusd", "estimated_nusd", "joules",        "drawn"};
+        "marginal_nusd", "charged_nusd", "estimated_nusd", "joules"};
     for (size_t i = 0; i < COUNTOF(sums); i++)
         buf_printf(&sql, "%s%s=%s+excluded.%s", i ? "," : "", sums[i], sums[i], sums[i]);
     buf_lit(&sql, "\0");

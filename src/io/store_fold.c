@@ -3,6 +3,7 @@
 #include "io/store_inside.h"
 
 #include "base/arena.h"
+#include "base/units.h"
 
 #include <stdlib.h>
 
@@ -29,6 +30,8 @@ static const char *const statements[STORE_STATEMENTS] = {
     [STORE_BLOCK_SPAN] = "UPDATE blocks SET min_us=min(min_us,?),max_us=max(max_us,?) WHERE id=?",
     [STORE_MARK] = "INSERT INTO segments VALUES(?,?) ON CONFLICT(name) DO UPDATE SET "
                    "offset=excluded.offset",
+    [STORE_DRAW] = "INSERT INTO draws VALUES(strftime('%Y-%m-%d',?*86400,'unixepoch'),?,?,?) "
+                   "ON CONFLICT DO UPDATE SET drawn=drawn+excluded.drawn",
 };
 
 static enum err made(struct store *s, enum store_statement which, sqlite3_stmt **out,
@@ -118,6 +121,48 @@ static enum err row_id(struct store *s, const struct record *r, uint64_t sequenc
     return e;
 }
 
+// --- what was drawn of commitments ------------------------------------------------------------
+
+static enum err write_draws(struct store *s, struct diag *diag)
+{
+    enum err e = ERR_NONE;
+    for (int32_t i = 0; !e && i < s->n_draws; i++) {
+        struct binder b = {0};
+        e = made(s, STORE_DRAW, &b.q, diag);
+        if (e)
+            return e;
+        put(&b, s->draws[i].day);
+        put_id(&b, s->draws[i].commitment);
+        put(&b, s->draws[i].unit);
+        put_real(&b, s->draws[i].drawn);
+        e = store_step(s, b.q, diag);
+    }
+    s->n_draws = 0;
+    return e;
+}
+
+// The row of this SETTLE was written now and not before: so it is counted once.
+static enum err add_draw(struct store *s, const struct record *r, struct diag *diag)
+{
+    const struct record_settle *t = &r->settle;
+    int64_t day = r->at_us / S(86400);
+    if (!t->commitment || !(t->drawn > 0))
+        return ERR_NONE;
+    for (int32_t i = 0; i < s->n_draws; i++) {
+        struct store_draw *d = &s->draws[i];
+        if (d->day == day && d->commitment == t->commitment && d->unit == t->unit) {
+            d->drawn += t->drawn;
+            return ERR_NONE;
+        }
+    }
+    enum err e = s->n_draws == STORE_DRAWS ? write_draws(s, diag) : ERR_NONE;
+    if (!e)
+        s->draws[s->n_draws++] = (struct store_draw){day, t->commitment, t->unit, t->drawn};
+    return e;
+}
+
+// --- rows -------------------------------------------------------------------------------------
+
 // What a SETTLE says, in the order that both of its statements have behind their own columns.
 static void put_settle(struct binder *b, const struct record_settle *t)
 {
@@ -167,7 +212,10 @@ static enum err fold_reserve(struct store *s, const struct record *r, const stru
     put(&b, settle != NULL);
     put_settle(&b, settle ? &settle->settle : &open);
     put_id(&b, v->key);
-    return store_step(s, b.q, diag);
+    e = store_step(s, b.q, diag);
+    if (!e && settle && sqlite3_changes(s->db) > 0)
+        e = add_draw(s, settle, diag);
+    return e;
 }
 
 static enum err fold_settle(struct store *s, const struct record *r, struct diag *diag)
@@ -183,7 +231,10 @@ static enum err fold_settle(struct store *s, const struct record *r, struct diag
     put(&b, r->settle.prompt_tok);
     put_settle(&b, &r->settle);
     put(&b, id);
-    return store_step(s, b.q, diag);
+    e = store_step(s, b.q, diag);
+    if (!e && sqlite3_changes(s->db) > 0)
+        e = add_draw(s, r, diag);
+    return e;
 }
 
 static enum err fold_request(struct store *s, const struct record *r, struct diag *diag)
@@ -323,7 +374,10 @@ enum err store_fold(struct store *s, const char *segment, int64_t offset, const 
     if (e)
         return e;
     CHECK(n <= STORE_BLOCK_ROWS);
+    s->n_draws = 0;
     e = fold_all(s, r, n, diag);
+    if (!e)
+        e = write_draws(s, diag);
     if (!e)
         e = widen(s, r, n, diag);
     if (!e)

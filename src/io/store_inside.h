@@ -16,10 +16,11 @@ enum store_statement {
     STORE_BLOCK_NEW,
     STORE_BLOCK_SPAN,
     STORE_MARK,
+    STORE_DRAW,
     STORE_STATEMENTS
 };
 
-enum { STORE_BLOCK_ROWS = 1 << 16, STORE_KNOWN = 256 };
+enum { STORE_BLOCK_ROWS = 1 << 16, STORE_KNOWN = 256, STORE_DRAWS = 32 };
 
 struct store_block {
     uint32_t epoch;
@@ -28,12 +29,21 @@ struct store_block {
     int64_t id;  // 0: none
 };
 
+struct store_draw {  // of one day, commitment and unit, not written yet
+    int64_t day;     // since 1970
+    uint64_t commitment;
+    uint16_t unit;
+    double drawn;
+};
+
 struct store {
     sqlite3 *db;
     char *path;
     bool reads_only;
     sqlite3_stmt *made[STORE_STATEMENTS];   // prepared when first needed
     struct store_block known[STORE_KNOWN];  // the last of each loop
+    struct store_draw draws[STORE_DRAWS];   // of the transaction that is on
+    int32_t n_draws;
 };
 
 // The last failure of `s` in our words.

@@ -42,8 +42,7 @@ enum err commit_build(struct route *r, struct arena *a, struct diag *diag)
         m->never = c->commitment.beyond_never;
         if (commits(c))  // the amount may be another one now: the next request finds out
             r->live->contracts[m->place].stop_until_us = 0;
-        m->terms = (struct pace_terms){c->commitment.amount, c->commitment.per, c->from_us,
-                                       c->until_us > c->from_us ? c->until_us : NEVER};
+        m->terms = pace_terms_of(c);
     }
     return ERR_NONE;
 }
@@ -163,6 +162,43 @@ void commit_used(struct route *r, const struct offer *o, double units, int64_t n
     if (share_at(r, m, now_us) != before)
         live_changed(r->live, -1 - m->place);
     see_stop(r, m, now_us, wall_us);
+}
+
+// One that failed or was broken off counts as far as its tokens are known.
+static double used_units(const struct route *r, const struct offer *o,
+                         const struct route_decision *d, const struct route_seen *seen)
+{
+    double ttft_us = (double)(seen->ttft_us > 0 ? seen->ttft_us : d->terms.ttft_us);
+    double per_us = (double)(seen->per_token_us > 0 ? seen->per_token_us : d->terms.per_token_us);
+    if (seen->list_nusd > 0 && r->p->contracts[o->commit].commitment.unit == COMMIT_USD)
+        return (double)seen->list_nusd / 1e9;
+    double units = seen->prompt_tok * o->use_input + seen->output_tok * o->use_output;
+    if (o->use_hold > 0 && (seen->output_tok > 0 || seen->ttft_us > 0))
+        units += (ttft_us + seen->output_tok * per_us) * o->use_hold;
+    return units;
+}
+
+struct route_drawn route_draw(struct route *r, const struct route_ask *ask,
+                              const struct route_decision *d, const struct route_seen *seen,
+                              int64_t now_us)
+{
+    const struct offer *o = route_offer(r, d->pool, d->model);
+    struct route_drawn out = {.contract = o->commit, .marginal_nusd = seen->list_nusd};
+    if (o->commit < 0)
+        return out;
+    const struct commitment *m = &r->p->contracts[o->commit].commitment;
+    const struct pace *pace = &r->live->contracts[r->commits[o->commit].place].pace;
+    int64_t wall_us = ask->wall_us + (now_us - ask->arrived_us);
+    out.units = used_units(r, o, d, seen);
+    commit_used(r, o, 0, now_us, wall_us);  // a new period may have begun
+    double left = pace->amount > pace->used ? pace->amount - pace->used : 0;
+    out.beyond = out.units > left ? out.units - left : 0;
+    commit_used(r, o, out.units, now_us, wall_us);
+    bool by_list = m->unit == COMMIT_USD || !(m->beyond_nusd_per_unit > 0);
+    double share = out.units > 0 ? out.beyond / out.units : 0;
+    double nusd = by_list ? share * (double)seen->list_nusd : out.beyond * m->beyond_nusd_per_unit;
+    out.marginal_nusd = (int64_t)(nusd + 0.5);
+    return out;
 }
 
 void commit_set(struct route *r, int32_t contract, double used, int64_t now_us, int64_t wall_us)

@@ -1,6 +1,12 @@
 #include "route/pace.h"
 
-static const int64_t DAY_US = S(86400);
+static const int64_t DAY_US = S(86400), BACK_US = S(86400);
+
+struct pace_terms pace_terms_of(const struct contract *c)
+{
+    return (struct pace_terms){c->commitment.amount, c->commitment.per, c->from_us,
+                               c->until_us > c->from_us ? c->until_us : NEVER};
+}
 
 // Days since 1970 of the first of a month, by Hinnant's days_from_civil (2013); months from 0.
 static int64_t days_of_month(int64_t year, int64_t month)
@@ -35,6 +41,13 @@ static int32_t months_of(enum period per)
 static void period_of(struct pace *c, const struct pace_terms *t, int64_t wall_us)
 {
     int64_t months = months_of(t->per);
+    if (wall_us < t->from_us || wall_us >= t->until_us) {
+        bool before = wall_us < t->from_us;
+        c->from_us = before ? INT64_MIN : t->until_us;
+        c->until_us = before ? t->from_us : NEVER;
+        c->amount = 0;
+        return;
+    }
     if (months == 0) {
         c->from_us = t->from_us;
         c->until_us = t->until_us;
@@ -56,7 +69,8 @@ void pace_see(struct pace *c, const struct pace_terms *t, int64_t wall_us)
     bool none = c->from_us == 0 && c->until_us == 0;
     int64_t from_us = c->from_us;
     c->seen_us = wall_us;
-    if (!none && wall_us >= c->from_us && wall_us < c->until_us)
+    int64_t least_us = c->from_us > INT64_MIN + BACK_US ? c->from_us - BACK_US : INT64_MIN;
+    if (!none && wall_us >= least_us && wall_us < c->until_us)
         return;
     period_of(c, t, wall_us);
     if (!none && c->from_us != from_us)
@@ -90,4 +104,21 @@ double pace_share(const struct pace *c, const struct pace_terms *t, int64_t wall
 bool pace_is_spent(const struct pace *c)
 {
     return c->amount > 0 && !(c->used < c->amount);
+}
+
+struct pace_outlook pace_outlook(const struct pace *c, int64_t wall_us)
+{
+    struct pace_outlook o = {.gone = -1, .at_end = c->used};
+    if (c->until_us < NEVER && c->from_us > INT64_MIN && c->until_us > c->from_us) {
+        double gone = (double)(wall_us - c->from_us) / (double)(c->until_us - c->from_us);
+        o.gone = gone < 0 ? 0 : gone > 1 ? 1 : gone;
+        if (o.gone > 0)
+            o.at_end = c->used / o.gone;
+    }
+    o.used = c->amount > 0 ? c->used / c->amount : 0;
+    o.left = c->used < c->amount ? c->amount - c->used : 0;
+    // What has no end strands nothing.
+    o.stranded = o.gone >= 0 && o.at_end < c->amount ? c->amount - o.at_end : 0;
+    o.beyond = o.at_end > c->amount ? o.at_end - c->amount : 0;
+    return o;
 }

@@ -46,11 +46,24 @@ struct pace {                   // state of one contract
 // free until it is used up. What was not used when a period ends is lost (make-up rights are not
 // counted).
 //
-// Brings `c` to `wall_us`: begins a new period when that has come.
+// Outside the dates of its contract nothing is prepaid.
+struct pace_terms pace_terms_of(const struct contract *c);
+
+// Brings `c` to `wall_us`: begins a new period when that has come. A clock that is set back by no
+// more than a day gives no period back.
 void pace_see(struct pace *c, const struct pace_terms *t, int64_t wall_us);
 void pace_use(struct pace *c, double units);  // so many more were used
 // Of the price beyond, 0 to 1, at this time, were no more used until then.
 double pace_share(const struct pace *c, const struct pace_terms *t, int64_t wall_us);
 bool pace_is_spent(const struct pace *c);  // all of the amount is used
+
+struct pace_outlook {  // of the period, were it to go on as it went so far
+    double gone;       // share of its time that is past; -1: it has no end
+    double used;       // share of its amount
+    double at_end;     // units used by its end
+    double left, stranded,
+        beyond;  // units: unused now; unused, or more than the amount, at its end
+};
+struct pace_outlook pace_outlook(const struct pace *c, int64_t wall_us);
 
 #endif

@@ -102,19 +102,6 @@ static void done_ok(struct route *r, const struct offer *o, const struct route_d
     learn_per_token(pair, lp, d->terms.model_per_token_us, seen->per_token_us, now_us);
 }
 
-// What an attempt has used of its contract's commitment. One that failed or was broken off counts
-// as far as its tokens are known.
-static double used_units(const struct offer *o, const struct route_decision *d,
-                         const struct route_seen *seen)
-{
-    double ttft_us = (double)(seen->ttft_us > 0 ? seen->ttft_us : d->terms.ttft_us);
-    double per_us = (double)(seen->per_token_us > 0 ? seen->per_token_us : d->terms.per_token_us);
-    double units = seen->prompt_tok * o->use_input + seen->output_tok * o->use_output;
-    if (o->use_hold > 0 && (seen->output_tok > 0 || seen->ttft_us > 0))
-        units += (ttft_us + seen->output_tok * per_us) * o->use_hold;
-    return units;
-}
-
 void route_done(struct route *r, const struct route_ask *ask, const struct route_decision *d,
                 const struct route_seen *seen, int64_t now_us)
 {
@@ -147,9 +134,8 @@ void route_done(struct route *r, const struct route_ask *ask, const struct route
         break;
     case ROUTE_NO_SAY: breaker_no_say(&pair->breaker, d->probe_number); break;
     }
-    if (o->commit >= 0)
-        commit_used(r, o, used_units(o, d, seen), now_us,
-                    ask->wall_us + (now_us - ask->arrived_us));
+    if (!seen->drawn)
+        route_draw(r, ask, d, seen, now_us);
     r->live->version++;
     live_changed(r->live, o->place);
 }

@@ -101,6 +101,8 @@ struct route_seen {   // what was observed of one attempt
     bool first_told;        // route_first() was called, so that TTFT is learnt already
     int64_t per_token_us;   // 0: not known (fewer than two tokens)
     int32_t prompt_tok, cached_tok, output_tok;  // 0: not known
+    int64_t list_nusd;      // of those tokens, for route_draw(); 0: reckoned from prompt and output
+    bool drawn;             // route_draw() was called
 };
 
 // Builds a router over `p`, which it borrows and which must outlive it. `policy` is a name of
@@ -124,6 +126,17 @@ void route_took(struct route *r, const struct route_ask *ask, const struct route
 // The attempt ended. Exactly once for each route_took() (and each send of route_next()).
 void route_done(struct route *r, const struct route_ask *ask, const struct route_decision *d,
                 const struct route_seen *seen, int64_t now_us);
+// What an attempt that is ending has used of a commitment is counted by route_done(), or by this
+// before it, when its caller writes down how much. Counted is what its tokens or its time are known
+// to be, whether it failed or not.
+struct route_drawn {
+    int32_t contract;       // whose commitment; -1: the pool's contract commits to nothing
+    double units, beyond;   // in its unit; `beyond` of them are more than was left of its amount
+    int64_t marginal_nusd;  // what they cost now: nothing inside the commitment, the price beyond it
+};
+struct route_drawn route_draw(struct route *r, const struct route_ask *ask,
+                              const struct route_decision *d, const struct route_seen *seen,
+                              int64_t now_us);
 // The first content of an attempt came: a half-open breaker closes now, not when a long answer ends.
 void route_first(struct route *r, const struct route_decision *d, int64_t ttft_us, int64_t now_us);
 

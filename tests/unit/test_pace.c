@@ -93,6 +93,63 @@ static void a_new_period_begins_empty_and_short_ones_are_smaller(void)
 
 // ---- the policy `caudal`
 
+// Before its contract begins and after it ends nothing is prepaid; what was used then is not
+// counted inside it.
+static void outside_its_dates_nothing_is_prepaid(void)
+{
+    static const enum period pers[] = {PERIOD_MONTH, PERIOD_QUARTER, PERIOD_YEAR, PERIOD_TERM};
+    for (size_t i = 0; i < COUNTOF(pers); i++) {
+        struct pace_terms t = {100, pers[i], MARCH, APRIL};
+        struct pace c = {0};
+        pace_see(&c, &t, MARCH - S(1));
+        pace_use(&c, 7);
+        EXPECT(c.amount == 0 && pace_share(&c, &t, MARCH - S(1)) == 1, "before, %zu", i);
+        pace_see(&c, &t, MARCH + S(1));
+        EXPECT(c.amount > 0 && c.used == 0, "in it, %zu: %g of %g", i, c.used, c.amount);
+        pace_use(&c, 7);
+        pace_see(&c, &t, APRIL + S(1));
+        EXPECT(c.amount == 0 && c.used == 0 && !pace_is_spent(&c), "after, %zu", i);
+    }
+}
+
+// A clock that is set back a little does not forget what was used; one that was wrong by months
+// begins anew.
+static void a_clock_set_back_gives_no_period_back(void)
+{
+    struct pace_terms t = monthly(100);
+    struct pace c = {0};
+    pace_see(&c, &t, APRIL + S(60));
+    pace_use(&c, 30);
+    pace_see(&c, &t, APRIL - S(3600));
+    EXPECT(c.used == 30 && c.from_us == APRIL, "an hour back: %g", c.used);
+    pace_see(&c, &t, APRIL + S(120));
+    EXPECT(c.used == 30, "and on again: %g", c.used);
+    pace_see(&c, &t, MARCH + S(60));
+    EXPECT(c.used == 0 && c.from_us == MARCH, "a month back");
+}
+
+static void the_outlook_goes_on_as_it_went(void)
+{
+    struct pace_terms t = monthly(100);
+    struct pace c = {0};
+    int64_t half = MARCH + (APRIL - MARCH) / 2;
+    pace_see(&c, &t, half);
+    pace_use(&c, 30);
+    struct pace_outlook o = pace_outlook(&c, half);
+    EXPECT(o.gone == 0.5 && o.used == 0.3 && o.at_end == 60 && o.left == 70 && o.stranded == 40 &&
+               o.beyond == 0,
+           "%g %g %g %g", o.gone, o.at_end, o.left, o.stranded);
+    pace_use(&c, 90);
+    o = pace_outlook(&c, half);
+    EXPECT(o.at_end == 240 && o.left == 0 && o.stranded == 0 && o.beyond == 140, "%g", o.at_end);
+    struct pace_terms term = {100, PERIOD_TERM, 0, NEVER};
+    struct pace open = {0};
+    pace_see(&open, &term, half);
+    pace_use(&open, 10);
+    o = pace_outlook(&open, half);
+    EXPECT(o.gone == -1 && o.at_end == 10 && o.stranded == 0 && o.left == 90, "no end");
+}
+
 // A committed pool at the higher list price, and one that is paid by use.
 static void two_pools(struct fleet *f, enum commitment_unit unit, double amount)
 {
@@ -207,6 +264,67 @@ static void beyond_never_means_never(void)
     }
 }
 
+// One request of 200 tokens and `list_nusd` to pool 0, drawn and then ended.
+static struct route_drawn draw_one(struct fleet *f, int64_t list_nusd)
+{
+    struct route_ask ask = ask_at(f, 0);
+    struct route_decision d = route_pick(f->route, &ask, 0);
+    NEED(d.verdict == ROUTE_SEND && d.pool == 0);
+    struct route_seen seen = {
+        .outcome = ROUTE_OK, .prompt_tok = 100, .output_tok = 100, .list_nusd = list_nusd};
+    route_took(f->route, &ask, &d, 0);
+    struct route_drawn drawn = route_draw(f->route, &ask, &d, &seen, 0);
+    seen.drawn = true;
+    route_done(f->route, &ask, &d, &seen, 0);
+    return drawn;
+}
+
+// What is prepaid costs nothing more, what is past it the price beyond, and one over the end is
+// split there. What is drawn is counted once.
+static void marginal_money_begins_where_the_commitment_ends(void)
+{
+    static const struct {
+        enum commitment_unit unit;
+        double amount, each, beyond_nusd;
+        int64_t list_nusd, marginal[3];
+    } rows[] = {
+        {COMMIT_TOKENS, 300, 200, 0, 1000, {0, 500, 1000}},  // no price beyond: list
+        {COMMIT_TOKENS, 300, 200, 7, 1000, {0, 700, 1400}},
+        {COMMIT_USD, 1.5e-6, 1e-6, 0, 1000, {0, 500, 1000}},
+        {COMMIT_USD, 1.5e-6, 1e-6, 7, 1000, {0, 500, 1000}},  // a dollar is a dollar
+    };
+    for (size_t k = 0; k < COUNTOF(rows); k++) {
+        struct fleet f;
+        two_pools(&f, rows[k].unit, rows[k].amount);
+        f.contracts[0].commitment.beyond_nusd_per_unit = rows[k].beyond_nusd;
+        f.pools[1].enabled = false;
+        fleet_start(&f, "caudal");
+        for (int i = 0; i < 3; i++) {
+            struct route_drawn d = draw_one(&f, rows[k].list_nusd);
+            EXPECT(d.contract == 0 && d.units > rows[k].each * 0.999999 &&
+                       d.units < rows[k].each * 1.000001,
+                   "row %zu: %g units", k, d.units);
+            EXPECT(d.marginal_nusd == rows[k].marginal[i], "row %zu, %d: %" PRId64, k, i,
+                   d.marginal_nusd);
+            double used = route_commitment(f.route, 0).used, want = rows[k].each * (i + 1);
+            EXPECT(used > want * 0.999999 && used < want * 1.000001, "%g of %g", used, want);
+        }
+        fleet_release(&f);
+    }
+}
+
+static void without_a_commitment_list_is_marginal(void)
+{
+    struct fleet f;
+    two_pools(&f, COMMIT_TOKENS, 0);
+    f.pools[1].enabled = false;
+    fleet_start(&f, "caudal");
+    struct route_drawn d = draw_one(&f, 1000);
+    EXPECT(d.contract == -1 && d.units == 0 && d.marginal_nusd == 1000, "%" PRId64,
+           d.marginal_nusd);
+    fleet_release(&f);
+}
+
 // What the ledger knows at a start is reckoned with; a reload keeps what is known.
 static void use_outlives_the_router(void)
 {
@@ -227,9 +345,14 @@ int main(void)
     TEST(even_use_is_half_price_and_the_ends_are_reached);
     TEST(the_share_is_monotone);
     TEST(a_new_period_begins_empty_and_short_ones_are_smaller);
+    TEST(outside_its_dates_nothing_is_prepaid);
+    TEST(a_clock_set_back_gives_no_period_back);
+    TEST(the_outlook_goes_on_as_it_went);
     TEST(a_commitment_is_used_and_not_burnt);
     TEST(capacity_is_counted_in_time);
     TEST(beyond_never_means_never);
+    TEST(marginal_money_begins_where_the_commitment_ends);
+    TEST(without_a_commitment_list_is_marginal);
     TEST(use_outlives_the_router);
     return test_end();
 }

@@ -148,6 +148,47 @@ static void old_rows_become_sums_and_open_ones_stay(void)
     remove_all();
 }
 
+static double drawn(struct store *s, int64_t since_us, int64_t until_us)
+{
+    double units = -1;
+    struct diag diag = {0};
+    EXPECT(!store_drawn(s, STR("c"), 1, since_us, until_us, &units, &diag), "%s", diag.text);
+    return units;
+}
+
+static struct record draw(uint64_t sequence, uint64_t attempt, double units, int64_t at_us)
+{
+    struct record r = settle(sequence, attempt, 10);
+    r.at_us = at_us;
+    r.settle.commitment = record_id(RECORD_CONTRACT, STR("c"));
+    r.settle.unit = 1;
+    r.settle.drawn = units;
+    return r;
+}
+
+// However rows are cut and repeated, and whether they became sums: what was drawn is counted once.
+static void what_was_drawn_is_counted_once(void)
+{
+    struct store *s = open_store();
+    struct record r[] = {reserve(1, noon_us), draw(2, 1, 2.5, noon_us), reserve(3, noon_us),
+                         draw(4, 3, 4, noon_us + day_us)};
+    EXPECT(!store_fold(s, "seg", 0, r, 3, NULL), "fold");
+    EXPECT(!store_fold(s, "seg", 0, r, COUNTOF(r), NULL), "again, and more");
+    EXPECT(!store_fold(s, "seg", 0, r + 1, 3, NULL), "a settle without its reserve, again");
+    int64_t day = noon_us / day_us * day_us, rows;
+    for (int i = 0; i < 2; i++) {
+        EXPECT(drawn(s, 0, INT64_MAX) == 6.5, "all: %g", drawn(s, 0, INT64_MAX));
+        EXPECT(drawn(s, day, day + day_us) == 2.5 && drawn(s, day + day_us, INT64_MAX) == 4,
+               "by the day of their end");
+        EXPECT(drawn(s, 0, day) == 0, "before");
+        EXPECT(!store_retain(s, noon_us + 9 * day_us, &rows, NULL), "retain");
+    }
+    double other = -1;
+    EXPECT(!store_drawn(s, STR("c"), 2, 0, INT64_MAX, &other, NULL) && other == 0, "another unit");
+    store_close(s);
+    remove_all();
+}
+
 static void epochs_only_grow(void)
 {
     uint32_t a = 0, b = 0, c = 0;
@@ -195,6 +236,7 @@ int main(void)
     TEST(folding_again_changes_nothing);
     TEST(any_cut_gives_the_same_sums);
     TEST(old_rows_become_sums_and_open_ones_stay);
+    TEST(what_was_drawn_is_counted_once);
     TEST(epochs_only_grow);
     TEST(one_writer_at_a_time);
     TEST(what_is_no_ledger_is_refused);
