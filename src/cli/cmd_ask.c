@@ -45,6 +45,7 @@ struct ask {
     struct buf body;    // an answer that is no stream, or its error
     struct buf answer;  // --json: the words of it
     struct buf receipt;
+    struct str request_id;  // empty: the server said none
     struct str model;   // that answered
     struct str finish;  // why it ended
 };
@@ -57,6 +58,8 @@ static enum err on_head(void *ctx, const struct http1_head *head, struct diag *d
     struct ask *a = ctx;
     const struct str *type = http1_get(head, STR("content-type"));
     const struct str *receipt = http1_get(head, STR("x-caudal-receipt"));
+    const struct str *id = http1_get(head, STR("x-request-id"));
+    a->request_id = id ? arena_str(a->arena, *id) : (struct str){0};
     a->status = head->status;
     a->streams = type && str_starts(*type, STR("text/event-stream"));
     if (receipt)
@@ -366,6 +369,21 @@ static void print_receipt(const struct ask *a)
     buf_release(&out);
 }
 
+// With the request's id, by which its operator finds it in the log and in the ledger.
+static void print_failure(const struct ask *a, const char *why)
+{
+    struct buf out;
+    buf_init(&out, SIZE_MAX / 2);
+    buf_printf(&out, "caudal ask: %s\n", why);
+    if (a->request_id.n) {
+        buf_lit(&out, "  request   ");
+        add_shown(&out, a->request_id);
+        buf_lit(&out, "\n");
+    }
+    fprintf(stderr, STR_FMT, STR_ARG(buf_str(&out)));
+    buf_release(&out);
+}
+
 static int report(struct ask *a, enum err e, const struct diag *diag)
 {
     if (!a->at_line_start) {
@@ -373,7 +391,7 @@ static int report(struct ask *a, enum err e, const struct diag *diag)
         fflush(stdout);
     }
     if (e) {
-        fprintf(stderr, "caudal ask: %s\n", diag->text[0] ? diag->text : err_text(e));
+        print_failure(a, diag->text[0] ? diag->text : err_text(e));
         return EXIT_FAILED;
     }
     if (a->options->json)
