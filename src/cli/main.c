@@ -3,6 +3,7 @@
 
 #include "cli/cmd_ask.h"
 #include "cli/cmd_check.h"
+#include "cli/cmd_import.h"
 #include "cli/cmd_key.h"
 #include "cli/cmd_replay.h"
 #include "cli/cmd_ledger.h"
@@ -28,6 +29,7 @@ static const struct {
     {"sim", cmd_sim, "a supplier that is not there, as fast as its chip"},
     {"ask", cmd_ask, "one question to a running gateway, then the receipt"},
     {"key", cmd_key, "a new key of a client, and its hash"},
+    {"import", cmd_import, "a portfolio out of another gateway's configuration"},
 };
 
 static void print_help(FILE *to)
