@@ -157,6 +157,15 @@ struct failover_decision core_failover(struct core *c, struct failover *f, struc
     return d;
 }
 
+bool core_may_leave(struct core *c, struct generation *g, const struct failover *f,
+                    const struct route_ask *ask, int64_t now_us)
+{
+    pthread_mutex_lock(&c->lock);
+    bool may = failover_may_leave(f, &c->retries, g->route, ask, now_us);
+    pthread_mutex_unlock(&c->lock);
+    return may;
+}
+
 struct waiter *core_wait(struct core *c, struct generation *g, const struct route_ask *ask,
                          struct loop *loop, waiter_call woken, void *ctx, int64_t now_us)
 {

@@ -36,6 +36,9 @@ void core_learn(struct core *c, const struct route_ask *ask, int64_t prompt_byte
 void core_request(struct core *c);  // a request came: the retry budget grows
 struct failover_decision core_failover(struct core *c, struct failover *f, struct route_ask *ask,
                                        enum fault fault, int64_t retry_after_us, int64_t now_us);
+// failover_may_leave() for an attempt that has shown no content in its time.
+bool core_may_leave(struct core *c, struct generation *g, const struct failover *f,
+                    const struct route_ask *ask, int64_t now_us);
 
 // One that waits for a slot. `woken` is called on `loop` with the decision (already taken when it
 // says send), at most once, and never after core_wait_cancel().

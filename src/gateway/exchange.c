@@ -10,6 +10,7 @@ enum {
 static const int64_t keepalive_us = S(15);  // no SDK waits through 300 s of silence
 static const int64_t linger_us = S(1);      // for a supplier's last chunk after [DONE]
 static const int64_t late_us_min = S(5);    // no supplier is called slow before
+static const int64_t leave_again_us = S(1);  // nobody else may have it: asked again after that
 
 const struct portfolio *exchange_portfolio(const struct exchange *x)
 {
@@ -57,7 +58,7 @@ static int64_t unseen_us(const struct exchange *x)
     return us < 1e15 ? (int64_t)us : (int64_t)1e15;
 }
 
-// How long this attempt may go without its first content.
+// How long this attempt may go without its first content, whoever else might have it.
 static int64_t first_due(const struct exchange *x)
 {
     return x->sent_us + x->attempt.ep->first_byte_us + 4 * unseen_us(x);
@@ -77,7 +78,9 @@ static int64_t due_of(const struct exchange *x)
     case EXCHANGE_READING: return NEVER;
     case EXCHANGE_WAITING:
         return min_i64(min_i64(x->ask.deadline_us, x->retry_at_us), silence_due(x));
-    case EXCHANGE_TRYING: return min_i64(min_i64(x->ask.deadline_us, first_due(x)), silence_due(x));
+    case EXCHANGE_TRYING:
+        return min_i64(min_i64(x->ask.deadline_us, first_due(x)),
+                       min_i64(x->patience_us, silence_due(x)));
     case EXCHANGE_RELAYING:
         return min_i64(x->paused ? NEVER : x->last_us + x->attempt.ep->idle_us, silence_due(x));
     case EXCHANGE_CLOSING: return x->linger_until_us;
@@ -93,6 +96,17 @@ void exchange_arm(struct exchange *x)
     // moving it with every event of a stream.
     if (due != NEVER && (!x->timer.node.slot || x->timer.node.due_us > due))
         timer_set(x->worker->loop, &x->timer, due);
+}
+
+// Is this attempt, which has shown no content, to be given up for another?
+static bool is_to_be_left(struct exchange *x, int64_t now_us)
+{
+    if (first_due(x) <= now_us)
+        return true;
+    if (x->patience_us > now_us)
+        return false;
+    x->patience_us = now_us + leave_again_us;
+    return core_may_leave(x->worker->core, x->generation, &x->failover, &x->ask, now_us);
 }
 
 static void on_timer(struct timer *t)
@@ -112,7 +126,7 @@ static void on_timer(struct timer *t)
             exchange_stop(x, is_late(x, now) ? FAULT_TIMEOUT : FAULT_GONE);
             x->last_fault = FAULT_TIMEOUT;
             exchange_give_up(x);
-        } else if (x->state == EXCHANGE_TRYING && first_due(x) <= now) {
+        } else if (x->state == EXCHANGE_TRYING && is_to_be_left(x, now)) {
             attempt_cancel(&x->attempt);
             exchange_attempt_failed(x, FAULT_TIMEOUT, "no content in time");
         } else if (x->state == EXCHANGE_WAITING && x->retry_at_us <= now) {

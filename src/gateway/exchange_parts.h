@@ -65,6 +65,7 @@ struct exchange {
 
     int64_t arrived_us, sent_us, first_us, last_us, wrote_us, ended_us;
     int64_t retry_at_us;  // EXCHANGE_WAITING: when to try again; NEVER
+    int64_t patience_us;  // EXCHANGE_TRYING: when to ask whether to leave the attempt
     int64_t linger_until_us;
     int64_t prompt_bytes;
     struct timer timer;

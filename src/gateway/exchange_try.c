@@ -77,6 +77,9 @@ static void start_attempt(struct exchange *x, bool fresh)
     x->n_sends++;
     x->state = EXCHANGE_TRYING;
     x->sent_us = x->last_us = now;
+    const struct class *k = x->ask.class < 0 ? NULL : &exchange_portfolio(x)->classes[x->ask.class];
+    x->patience_us =
+        now + failover_patience_us(&x->failover, &x->ask, &x->decision, k, !x->stream);
     x->answer_status = 0;
     x->retry_after_us = -1;
     buf_clear(&x->answer);
@@ -147,7 +150,7 @@ static bool follow(struct exchange *x, const struct route_decision *d)
         give_up_for(x, d->bar, d->until_us);
         return false;
     }
-    if (d->verdict == ROUTE_WAIT) {
+    if (f.leave_us > 0) {
         x->waiter =
             core_wait(x->worker->core, x->generation, &x->ask, x->worker->loop, on_woken, x, now);
         if (!x->waiter) {
@@ -191,6 +194,24 @@ static void note_sent(struct exchange *x, enum fault fault, bool stale)
     }
 }
 
+// How an attempt without an answer ended, as the router learns from it.
+static struct route_seen seen_failing(const struct exchange *x, enum fault fault,
+                                      int64_t retry_after_us)
+{
+    struct route_seen seen = {.outcome = fault_outcome(fault),
+                              .cool_us = fault_cool_us(fault, retry_after_us)};
+    if (fault != FAULT_TIMEOUT || x->first_us)
+        return seen;
+    const struct route_terms *t = &x->decision.terms;
+    double expected = (double)t->ttft_us;
+    seen.silent_us = exchange_now(x) - x->sent_us;
+    if (!x->stream)
+        expected += (double)t->per_token_us * x->ask.output_tok;
+    if (expected > 0)
+        seen.ttft_us = (int64_t)((double)seen.silent_us * (double)t->ttft_us / expected);
+    return seen;
+}
+
 static void tell_core(struct exchange *x, struct route_seen seen)
 {
     if (!x->taken)
@@ -212,8 +233,7 @@ void exchange_stop(struct exchange *x, enum fault fault)
         metrics_attempt(x->worker->metrics, x->worker->index, x->decision.pool, fault,
                         x->first_us ? x->first_us - x->sent_us : -1);
     }
-    tell_core(x, (struct route_seen){.outcome = fault_outcome(fault),
-                                     .cool_us = fault_cool_us(fault, -1)});
+    tell_core(x, seen_failing(x, fault, -1));
 }
 
 void exchange_attempt_failed(struct exchange *x, enum fault fault, const char *why)
@@ -227,8 +247,7 @@ void exchange_attempt_failed(struct exchange *x, enum fault fault, const char *w
     }
     note_sent(x, fault, false);
     metrics_attempt(x->worker->metrics, x->worker->index, x->decision.pool, fault, -1);
-    tell_core(x, (struct route_seen){.outcome = fault_outcome(fault),
-                                     .cool_us = fault_cool_us(fault, retry_after)});
+    tell_core(x, seen_failing(x, fault, retry_after));
     log_line(x->worker->log, LOG_INFO, "attempt", log_str("id", str_of(x->id)),
              log_str("pool", exchange_portfolio(x)->pools[x->decision.pool].name),
              log_str("fault", str_of(fault_name(fault))), log_int("status", x->answer_status),

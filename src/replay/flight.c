@@ -6,7 +6,8 @@
 #include <stdlib.h>
 
 enum { FLIGHTS_FIRST = 1024 };
-static const int64_t RETRY_US_MIN = 5000;  // as gateway/exchange_try.c
+static const int64_t RETRY_US_MIN = 5000;         // as gateway/exchange_try.c
+static const int64_t LEAVE_AGAIN_US = 1000000;  // as gateway/exchange.c
 
 // --- places -----------------------------------------------------------------------------------
 
@@ -134,6 +135,8 @@ static void give_up(struct replay *rp, struct flight *x, enum route_bar bar)
 static void tell_fault(struct replay *rp, struct flight *x, enum fault fault)
 {
     struct route_seen seen = {.outcome = fault_outcome(fault), .cool_us = fault_cool_us(fault, -1)};
+    if (fault == FAULT_TIMEOUT && !x->first_us && rp->now_us < x->ask.deadline_us)
+        seen.silent_us = seen.ttft_us = rp->now_us - x->sent_us;
     tally_cell(rp->t, x->d.pool, x->ask.class)->faults++;
     route_done(rp->route, &x->ask, &x->d, &seen, rp->now_us);
 }
@@ -201,7 +204,7 @@ static bool follow(struct replay *rp, struct flight *x)
         give_up(rp, x, x->d.bar);
         return false;
     }
-    if (x->d.verdict == ROUTE_WAIT) {
+    if (f.leave_us > 0) {
         x->ticket = route_wait(rp->route, &x->ask, (uint64_t)id_of(rp, x), rp->now_us);
         if (x->ticket < 0) {
             rp->t->line_full++;
@@ -212,13 +215,9 @@ static bool follow(struct replay *rp, struct flight *x)
         x->has_waited = true;
         rp->t->waiting_most = max_i64(rp->t->waiting_most, route_waiting(rp->route));
     }
-    // In the line it is found when anybody may have it. It leaves to let stand-ins in; once they
-    // are in, nothing but its deadline is worth looking at. (`serve` looks again at d.until_us as
-    // well: the answers are the same, and each look is a pick.)
-    int64_t at_us = min_i64(f.at_us, x->d.until_us);
-    if (x->ticket >= 0 && x->f.stand_in_after_us < NEVER - x->f.began_us)
-        at_us = max_i64(at_us, x->f.began_us + x->f.stand_in_after_us);
-    if (x->ticket >= 0 && x->ask.stand_in)
+    // In the line it is found when anybody may have it; its deadline is watched anyhow.
+    int64_t at_us = f.leave_us > 0 ? f.leave_us : f.at_us;
+    if (x->ticket >= 0 && at_us >= x->ask.deadline_us)
         flight_state(rp, x, FLIGHT_WAITING);
     else
         retry_at(rp, x, max_i64(rp->now_us + RETRY_US_MIN, at_us));
@@ -293,6 +292,7 @@ void flight_begin(struct replay *rp, const struct arrival *a)
 
 void flight_first(struct replay *rp, struct flight *x)
 {
+    heap_take(&rp->retry, &x->retry);
     x->first_us = rp->now_us;
     flight_state(rp, x, FLIGHT_RELAYING);
     int32_t row = x->ask.tenant >= 0 ? x->ask.tenant : rp->p->n_tenants;
@@ -320,6 +320,11 @@ void flight_last(struct replay *rp, struct flight *x)
 
 void flight_retry(struct replay *rp, struct flight *x)
 {
+    if (x->state == FLIGHT_TRYING) {
+        heap_take(&rp->retry, &x->retry);
+        flight_silence(rp, x);
+        return;
+    }
     leave_line(rp, x);
     try_it(rp, x);
 }
@@ -351,7 +356,21 @@ static void failed(struct replay *rp, struct flight *x, enum fault fault)
 
 void flight_silence(struct replay *rp, struct flight *x)
 {
-    failed(rp, x, FAULT_TIMEOUT);
+    const struct class *k = x->ask.class >= 0 ? &rp->p->classes[x->ask.class] : NULL;
+    int64_t longest_us = rp->p->suppliers[rp->p->pools[x->d.pool].supplier].first_byte_us;
+    int64_t due_us = x->sent_us + failover_patience_us(&x->f, &x->ask, &x->d, k, false);
+    int64_t last_us = longest_us > 0 ? x->sent_us + longest_us : NEVER;
+    if (rp->now_us >= last_us ||
+        (rp->now_us >= due_us &&
+         failover_may_leave(&x->f, &rp->retries, rp->route, &x->ask, rp->now_us))) {
+        failed(rp, x, FAULT_TIMEOUT);
+        return;
+    }
+    rp->briefs[id_of(rp, x)].attempt++;  // from here on it is watched alone
+    if (rp->now_us >= due_us)
+        due_us = rp->now_us + LEAVE_AGAIN_US;
+    x->retry.due_us = min_i64(due_us, last_us);
+    heap_put(&rp->retry, &x->retry);
 }
 
 void flight_lost(struct replay *rp, struct flight *x)

@@ -44,10 +44,9 @@ static void forget(struct breaker *b)
     b->ok[0] = b->ok[1] = b->failed[0] = b->failed[1] = 0;
 }
 
-static void count(int32_t *n)
+static void count(int32_t *n, int32_t more)
 {
-    if (*n < INT32_MAX)
-        (*n)++;
+    *n = (int32_t)min_i64((int64_t)*n + more, INT32_MAX);
 }
 
 bool breaker_first(struct breaker *b, uint32_t probe, bool panic, int64_t now_us)
@@ -66,7 +65,7 @@ void breaker_ok(struct breaker *b, uint32_t probe, bool panic, int64_t now_us)
     if (b->open)
         return;
     window_move(b, now_us);
-    count(&b->ok[0]);
+    count(&b->ok[0], 1);
     b->in_row = 0;
 }
 
@@ -97,7 +96,7 @@ static void open_for_longer(struct breaker *b, const struct breaker_rules *rules
 }
 
 void breaker_failed(struct breaker *b, const struct breaker_rules *rules, uint32_t probe,
-                    uint64_t draw, int64_t now_us)
+                    int32_t counts, uint64_t draw, int64_t now_us)
 {
     if (b->open) {
         if (is_the_probe(b, probe))
@@ -105,8 +104,8 @@ void breaker_failed(struct breaker *b, const struct breaker_rules *rules, uint32
         return;
     }
     window_move(b, now_us);
-    count(&b->failed[0]);
-    count(&b->in_row);
+    count(&b->failed[0], counts);
+    count(&b->in_row, counts);
     int64_t ok = (int64_t)b->ok[0] + b->ok[1], failed = (int64_t)b->failed[0] + b->failed[1];
     if (b->in_row >= rules->failures || (failed >= rules->failures && failed > ok))
         open_for_longer(b, rules, draw, now_us);

@@ -42,8 +42,9 @@ void breaker_probe_sent(struct breaker *b);
 // Its first content came: closes an open breaker, true if it did. It is counted when it ends.
 bool breaker_first(struct breaker *b, uint32_t probe, bool panic, int64_t now_us);
 void breaker_ok(struct breaker *b, uint32_t probe, bool panic, int64_t now_us);
+// `counts`: as how many failures in a row; 1, but where one failure says more than that.
 void breaker_failed(struct breaker *b, const struct breaker_rules *rules, uint32_t probe,
-                    uint64_t draw, int64_t now_us);
+                    int32_t counts, uint64_t draw, int64_t now_us);
 // The probe ended and says nothing about health: the next request may be the probe.
 void breaker_no_say(struct breaker *b, uint32_t probe);
 // Opens at once for `us`, whatever was counted: a wrong key, a wrong name.

@@ -13,6 +13,11 @@ enum {
     // Who is told to come back later than this is told at once: no official client waits longer for
     // a retry-after either, and the user can do something else meanwhile.
     COOLING_US_MAX = 60 * 1000 * 1000,
+    // A first content that takes so many times what was expected is not coming, mostly.
+    PATIENCE = 4,
+    // Answers are longer than their forecast more often than they are slower.
+    PATIENCE_TOK_MIN = 256,
+    PATIENCE_LENGTHS = 4,
 };
 // A pool that dies takes all it had in flight with it, and each of those needs a retry at once: the
 // budget bounds what a fleet that goes on failing is hit with, not that moment.
@@ -84,6 +89,7 @@ void failover_init(struct failover *f, const struct serve_config *c, int64_t now
                            .began_us = now_us,
                            .deadline_us = deadline_us,
                            .stand_in_after_us = c->stand_in_after_us,
+                           .patience_us = c->patience_us,
                            .last_pool = -1};
 }
 
@@ -97,17 +103,17 @@ void failover_sent(struct failover *f, int32_t pool)
 
 static struct failover_decision give_up(const char *why)
 {
-    return (struct failover_decision){FAILOVER_GIVE_UP, NEVER, why};
+    return (struct failover_decision){FAILOVER_GIVE_UP, NEVER, 0, why};
 }
 
 static struct failover_decision again(int64_t now_us, const char *why)
 {
-    return (struct failover_decision){FAILOVER_AGAIN, now_us, why};
+    return (struct failover_decision){FAILOVER_AGAIN, now_us, 0, why};
 }
 
-static struct failover_decision later(int64_t at_us, const char *why)
+static struct failover_decision later(int64_t at_us, int64_t leave_us, const char *why)
 {
-    return (struct failover_decision){FAILOVER_LATER, at_us, why};
+    return (struct failover_decision){FAILOVER_LATER, at_us, leave_us, why};
 }
 
 static void tried_add(struct route_ask *ask, int32_t pool)
@@ -195,28 +201,73 @@ static bool is_worth_waiting(const struct route_decision *d, int64_t now_us)
            (d->bar != ROUTE_BAR_COOLING || d->until_us - now_us <= COOLING_US_MAX);
 }
 
+// When stand-ins are let in.
+static int64_t stand_in_at_us(const struct failover *f)
+{
+    return f->stand_in_after_us < NEVER - f->began_us ? f->began_us + f->stand_in_after_us : NEVER;
+}
+
+// Who waits keeps its place in the line: that one is told when a pool is free. It leaves where time
+// changes what it asks for (stand-ins), or whether waiting is worth it (a pool may cool for longer).
+static struct failover_decision wait_in_line(const struct route_decision *d, int64_t latest_us,
+                                             int64_t now_us, const char *why)
+{
+    int64_t at_us = min_i64(max_i64(d->until_us, now_us + LATER_US_MIN), latest_us);
+    return later(at_us, d->bar == ROUTE_BAR_COOLING ? at_us : latest_us, why);
+}
+
 struct failover_decision failover_stuck(struct failover *f, struct route_ask *ask,
                                         const struct route_decision *d, int64_t now_us)
 {
     if (now_us >= f->deadline_us)
         return give_up("the deadline passed");
     int64_t latest_us = f->deadline_us;
-    if (!ask->stand_in && f->stand_in_after_us < NEVER - f->began_us)
-        latest_us = min_i64(latest_us, f->began_us + f->stand_in_after_us);
+    if (!ask->stand_in)
+        latest_us = min_i64(latest_us, stand_in_at_us(f));
     bool waits = is_worth_waiting(d, now_us);
     if (waits && d->until_us <= latest_us && now_us < latest_us)
-        return later(max_i64(d->until_us, now_us + LATER_US_MIN), "a pool is free soon");
+        return wait_in_line(d, latest_us, now_us, "a pool is free soon");
     int64_t again_at_us = now_us + again_us(f, ask);
     if (f->same_again_may && again_at_us < latest_us) {
         f->same_again_may = false;
         f->same_again_used = true;
         tried_remove(ask, f->last_pool);
-        return later(again_at_us, "the same pool once more: no other of the model may have it");
+        return later(again_at_us, 0, "the same pool once more: no other of the model may have it");
     }
     if (!ask->stand_in)
         return let_stand_ins(ask, now_us);
     if (waits)
-        return later(min_i64(max_i64(d->until_us, now_us + LATER_US_MIN), f->deadline_us),
-                     "waits for a pool until its deadline");
+        return wait_in_line(d, f->deadline_us, now_us, "waits for a pool until its deadline");
     return give_up(d->why ? d->why : "nobody may answer");
+}
+
+// --- patience ---------------------------------------------------------------------------------
+
+int64_t failover_patience_us(const struct failover *f, const struct route_ask *ask,
+                             const struct route_decision *d, const struct class *k, bool whole)
+{
+    double expected_us = (double)d->terms.ttft_us;
+    if (k && k->ttft_us != NEVER && k->ttft_us > d->terms.ttft_us)
+        expected_us = (double)k->ttft_us;
+    if (whole) {
+        int64_t tok = max_i64(PATIENCE_TOK_MIN, PATIENCE_LENGTHS * (int64_t)ask->output_tok);
+        if (ask->output_tok_max > 0)
+            tok = min_i64(tok, ask->output_tok_max);
+        expected_us += (double)d->terms.per_token_us * (double)tok;
+    }
+    double us = PATIENCE * expected_us;
+    return max_i64(us < 1e15 ? (int64_t)us : (int64_t)1e15, f->patience_us);
+}
+
+bool failover_may_leave(const struct failover *f, const struct retry_budget *budget,
+                        const struct route *r, const struct route_ask *ask, int64_t now_us)
+{
+    if (now_us >= f->deadline_us || f->attempts >= f->attempts_max ||
+        ask->n_tried >= ROUTE_TRIED_MAX || budget->level < 1)
+        return false;
+    struct route_ask other = *ask;
+    tried_add(&other, f->last_pool);
+    other.stand_in = other.stand_in || now_us >= stand_in_at_us(f);
+    struct route_decision d = route_pick(r, &other, now_us);
+    return d.verdict == ROUTE_SEND && !d.probe && !d.panic;
 }

@@ -4,6 +4,9 @@
 // the same pool once more after a single 500 or reset; a stand-in of the group only when no pool of
 // the model could answer within `stand_in_after`. A short retry-after is waited for. Retries have a
 // budget over the whole process, so that a failing fleet is not hit with a multiple of its load.
+//
+// An attempt that shows no content is left before its supplier's `first_byte` when another pool could
+// take the request: failover_patience_us() says when to look, failover_may_leave() whether to leave.
 
 #ifndef CAUDAL_FAILOVER_H
 #define CAUDAL_FAILOVER_H
@@ -40,7 +43,7 @@ bool retry_budget_take(struct retry_budget *b);
 
 struct failover {        // of one request
     int32_t attempts, attempts_max;
-    int64_t began_us, deadline_us, stand_in_after_us;
+    int64_t began_us, deadline_us, stand_in_after_us, patience_us;
     int32_t last_pool;
     bool same_again_used;
     bool same_again_may;   // the last fault was a 500 or a reset
@@ -55,6 +58,8 @@ enum failover_step {
 struct failover_decision {
     enum failover_step step;
     int64_t at_us;
+    int64_t leave_us;    // FAILOVER_LATER of failover_stuck(): the time may be spent in the waiting line, to
+                         // be left and picked for again then; 0: not there, only until at_us
     const char *why;     // static text
 };
 void failover_init(struct failover *f, const struct serve_config *c, int64_t now_us, int64_t deadline_us);
@@ -65,9 +70,19 @@ void failover_sent(struct failover *f, int32_t pool);
 struct failover_decision failover_next(struct failover *f, struct route_ask *ask, enum fault fault,
                                        int64_t retry_after_us, struct retry_budget *budget, int64_t now_us);
 // No pool may have it now (the pick said wait or refuse, at first or after a failure): wait for one,
-// try the last one once more after a 500 or a reset, let stand-ins in, or give up. FAILOVER_LATER
-// may be spent in the waiting line: then `at_us` is when to leave it and pick again.
+// try the last one once more after a 500 or a reset, let stand-ins in, or give up.
 struct failover_decision failover_stuck(struct failover *f, struct route_ask *ask,
                                         const struct route_decision *d, int64_t now_us);
+
+// How long the attempt that `d` sent may go without content before it is asked whether to leave it:
+// PATIENCE times what is expected of (pool, model) or what its class aims at, whichever is more, and
+// never less than the portfolio's `attempts.patience`. `whole`: nothing of the answer shows before its
+// end. `k` may be NULL.
+int64_t failover_patience_us(const struct failover *f, const struct route_ask *ask,
+                             const struct route_decision *d, const struct class *k, bool whole);
+// May the attempt that is on be left for want of content? Only when another pool that is not failing
+// could take the request now (a stand-in too, once it is its time), and another attempt is allowed.
+bool failover_may_leave(const struct failover *f, const struct retry_budget *budget,
+                        const struct route *r, const struct route_ask *ask, int64_t now_us);
 
 #endif

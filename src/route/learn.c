@@ -105,6 +105,15 @@ void learn_ttft(struct live_pair *pair, struct live_pool *pool, double model_us,
     learn(&pair->ttft_ratio, &pair->ttft_seen_us, &pool->ttft_us, model_us, seen_us, now_us);
 }
 
+void learn_ttft_late(struct live_pair *pair, struct live_pool *pool, double model_us,
+                     int64_t waited_us, int64_t now_us)
+{
+    // It would have taken longer than that, and nobody knows how much: what was believed already is
+    // no news.
+    if ((double)waited_us > model_us * learn_ratio_ttft(pair, now_us))
+        learn_ttft(pair, pool, model_us, waited_us, now_us);
+}
+
 void learn_per_token(struct live_pair *pair, struct live_pool *pool, double model_us,
                      int64_t seen_us, int64_t now_us)
 {

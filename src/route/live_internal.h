@@ -40,6 +40,7 @@ struct live_pair {
     // Observed over expected, so that what was seen at one load and length holds at another.
     double ttft_ratio, per_token_ratio;
     int64_t ttft_seen_us, per_token_seen_us;  // when; 0 with ratio 0: never
+    int64_t content_us;                       // when a first content or a whole answer last came
     double fail_load;                         // recent failures, as requests in flight
     int64_t fail_us;
     uint64_t last_turn;  // when it was chosen, in turns; 0: never

@@ -2,7 +2,13 @@
 
 #include "base/rng.h"
 
-enum { COOL_US = 1000 * 1000, EMPTY_US = 300 * 1000 * 1000 };
+enum {
+    COOL_US = 1000 * 1000,
+    EMPTY_US = 300 * 1000 * 1000,
+    // An attempt that is left without content has cost its user all of that time. If nobody else got
+    // anything from there meanwhile it counts as so many: with the default the breaker opens at once.
+    STALL_COUNTS = 5,
+};
 
 const char *route_bar_text(enum route_bar bar)
 {
@@ -78,6 +84,7 @@ void route_first(struct route *r, const struct route_decision *d, int64_t ttft_u
     struct live_pair *pair = &r->live->pairs[o->pair];
     if (breaker_first(&pair->breaker, d->probe_number, d->panic, now_us))
         r->live->version++;
+    pair->content_us = now_us;
     learn_ttft(pair, &r->live->pools[o->place], d->terms.model_ttft_us, ttft_us, now_us);
     live_changed(r->live, o->place);
 }
@@ -97,9 +104,27 @@ static void done_ok(struct route *r, const struct offer *o, const struct route_d
     struct live_pool *lp = &r->live->pools[o->place];
     lp->ok++;
     breaker_ok(&pair->breaker, d->probe_number, d->panic, now_us);
+    pair->content_us = now_us;
     if (!seen->first_told)
         learn_ttft(pair, lp, d->terms.model_ttft_us, seen->ttft_us, now_us);
     learn_per_token(pair, lp, d->terms.model_per_token_us, seen->per_token_us, now_us);
+}
+
+static void done_failed(struct route *r, const struct offer *o, const struct route_ask *ask,
+                        const struct route_decision *d, const struct route_seen *seen,
+                        int64_t now_us)
+{
+    struct live_pair *pair = &r->live->pairs[o->pair];
+    struct live_pool *lp = &r->live->pools[o->place];
+    bool stalled = seen->silent_us > 0 && pair->content_us <= now_us - seen->silent_us;
+    lp->failed++;
+    learn_failure(pair, now_us);
+    if (seen->ttft_us > 0)
+        learn_ttft_late(pair, lp, d->terms.model_ttft_us, seen->ttft_us, now_us);
+    breaker_failed(&pair->breaker, &r->rules, d->probe_number, stalled ? STALL_COUNTS : 1,
+                   ask->draw, now_us);
+    if (seen->cool_us > 0)
+        breaker_hold(&pair->breaker, seen->cool_us, now_us);
 }
 
 void route_done(struct route *r, const struct route_ask *ask, const struct route_decision *d,
@@ -111,13 +136,7 @@ void route_done(struct route *r, const struct route_ask *ask, const struct route
     admit_done(r, ask, o, seen, now_us);
     switch (seen->outcome) {
     case ROUTE_OK: done_ok(r, o, d, seen, now_us); break;
-    case ROUTE_FAILED:
-        lp->failed++;
-        learn_failure(pair, now_us);
-        breaker_failed(&pair->breaker, &r->rules, d->probe_number, ask->draw, now_us);
-        if (seen->cool_us > 0)
-            breaker_hold(&pair->breaker, seen->cool_us, now_us);
-        break;
+    case ROUTE_FAILED: done_failed(r, o, ask, d, seen, now_us); break;
     case ROUTE_BUSY:
         lp->busy++;
         pair->cool_until_us =

@@ -97,7 +97,8 @@ enum route_outcome {
 struct route_seen {   // what was observed of one attempt
     enum route_outcome outcome;
     int64_t cool_us;        // fault_cool_us(); 0: not said
-    int64_t ttft_us;        // 0: nothing came
+    int64_t ttft_us;        // 0: nothing came; with `silent_us`, what it is at least
+    int64_t silent_us;      // ROUTE_FAILED: it was left after so long without content; 0: not for that
     bool first_told;        // route_first() was called, so that TTFT is learnt already
     int64_t per_token_us;   // 0: not known (fewer than two tokens)
     int32_t prompt_tok, cached_tok, output_tok;  // 0: not known

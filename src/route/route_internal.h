@@ -250,6 +250,9 @@ double learn_ratio_per_token(const struct live_pair *pair, int64_t now_us);
 double learn_fail_load(const struct live_pair *pair, int64_t now_us);
 void learn_ttft(struct live_pair *pair, struct live_pool *pool, double model_us, int64_t seen_us,
                 int64_t now_us);
+// No content had come after `waited_us`, when the attempt was left.
+void learn_ttft_late(struct live_pair *pair, struct live_pool *pool, double model_us,
+                     int64_t waited_us, int64_t now_us);
 void learn_per_token(struct live_pair *pair, struct live_pool *pool, double model_us,
                      int64_t seen_us, int64_t now_us);
 void learn_failure(struct live_pair *pair, int64_t now_us);

@@ -446,6 +446,51 @@ class AllDown(TwoPools):
         self.assertIn("simulated", answer.text())
 
 
+class Patience(TwoPools):
+    """`first_byte` is 60 s here, longer than these tests wait for anything."""
+
+    def hurried(self, b=None, serve=PATIENT, **more):
+        return self.gateway(self.a, b, f"attempts: {{patience: 100 ms}}, {serve}", first_byte="60 s", **more)
+
+    def test_what_shows_no_content_is_left_for_another_pool(self):
+        for fault, stream in (("stall-before", True), ("stall-before", False), ("role-then-nothing", True)):
+            self.setUp()
+            gw = self.hurried(self.b)
+            self.a.faults(fault)
+            answer = gw.post(CHAT, chat("x", stream=stream, max_tokens=4))
+            self.assert_whole(answer, "b")
+            self.assertIn("attempts=2;", answer.headers["x-caudal-decision"])
+            self.assertEqual(gw.metric("caudal_attempts_total", pool="a", outcome="timeout"), 1)
+            until(lambda: self.a.calls()["now"] == 0)  # and its call was cancelled
+
+    def test_a_pool_that_stalls_is_not_asked_again_at_once(self):
+        gw = self.hurried(self.b, "breaker: {open: 60 s}")
+        self.a.faults("stall-before")
+        for _ in range(4):
+            self.assert_whole(gw.post(CHAT, chat("x", stream=True)), "b")
+        self.assertEqual(self.calls(), (1, 4))
+        self.assertEqual(gw.metric("caudal_pool_breaker_open", pool="a"), 1)
+
+    def test_a_slow_first_answer_is_waited_for_when_nobody_else_has_it(self):
+        for b, extra in ((None, ""), (self.b, ""), (self.b, "groups: {all: [m, n]}\n")):
+            self.setUp()
+            # Beside it: nobody; another model; another model that would stand in, but only much later.
+            gw = self.hurried(b, PATIENT, b_model="n", extra=extra)
+            self.a.faults("delay=600ms")
+            for stream in (True, False):
+                answer = gw.post(CHAT, chat("x", stream=stream, max_tokens=4))
+                self.assert_whole(answer, "a")
+                self.assertIn("attempts=1;", answer.headers["x-caudal-decision"])
+            self.assertEqual(self.calls(), (2, 0))
+
+    def test_the_last_one_that_may_have_it_is_waited_for(self):
+        gw = self.hurried(self.b)
+        self.a.faults("stall-before")
+        self.b.faults("delay=600ms")
+        self.assert_whole(gw.post(CHAT, chat("x", stream=True)), "b")
+        self.assertEqual(self.calls(), (1, 1))
+
+
 class Again(TwoPools):
     """The same pool once more, when there is no other."""
 

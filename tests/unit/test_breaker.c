@@ -6,7 +6,7 @@ static const struct breaker_rules rules = {.failures = 5, .open_us = S(5), .open
 static void fail(struct breaker *b, int32_t n, int64_t now_us)
 {
     for (int32_t i = 0; i < n; i++)
-        breaker_failed(b, &rules, 0, (uint64_t)now_us, now_us);
+        breaker_failed(b, &rules, 0, 1, (uint64_t)now_us, now_us);
 }
 
 static void it_opens_after_failures_in_a_row(void)
@@ -83,7 +83,7 @@ static void only_the_probe_counts_while_it_is_open(void)
     fail(&b, 5, S(7));
     EXPECT(b.open, "again");
     breaker_probe_sent(&b);
-    breaker_failed(&b, &rules, first, 0, S(20));
+    breaker_failed(&b, &rules, first, 1, 0, S(20));
     EXPECT(b.probing, "an older probe's end was taken for this one's");
 }
 
@@ -98,7 +98,7 @@ static void it_stays_open_twice_as_long_each_time(void)
         now_us = b.open_until_us;
         uint32_t probe = breaker_probe_number(&b);
         breaker_probe_sent(&b);
-        breaker_failed(&b, &rules, probe, (uint64_t)i, now_us);
+        breaker_failed(&b, &rules, probe, 1, (uint64_t)i, now_us);
         want_us = min_i64(want_us * 2, S(60));
     }
     uint32_t probe = breaker_probe_number(&b);
@@ -118,7 +118,7 @@ static void jitter_spreads_the_probes(void)
     for (uint64_t draw = 0; draw < 200; draw++) {
         struct breaker b = {0};
         for (int32_t i = 0; i < 5; i++)
-            breaker_failed(&b, &rules, 0, draw, 0);
+            breaker_failed(&b, &rules, 0, 1, draw, 0);
         least = min_i64(least, b.open_until_us);
         most = max_i64(most, b.open_until_us);
     }
@@ -265,6 +265,15 @@ static void a_wrong_name_is_held_out(void)
     fleet_release(&f);
 }
 
+static void one_failure_may_count_as_more(void)
+{
+    struct breaker b = {0};
+    breaker_failed(&b, &rules, 0, rules.failures - 1, 0, 0);
+    EXPECT(!b.open, "one fewer than the rule");
+    breaker_failed(&b, &rules, 0, INT32_MAX, 0, 0);
+    EXPECT(b.open, "and no overflow");
+}
+
 int main(void)
 {
     TEST(it_opens_after_failures_in_a_row);
@@ -281,5 +290,6 @@ int main(void)
     TEST(when_all_are_open_all_are_tried);
     TEST(no_panic_while_a_stand_in_could_answer);
     TEST(a_wrong_name_is_held_out);
+    TEST(one_failure_may_count_as_more);
     return test_end();
 }

@@ -154,6 +154,7 @@ static int32_t play(struct run *x, enum fault (*fault_of)(int32_t pool, int32_t 
             return -1;
         if (next.step == FAILOVER_LATER) {
             EXPECT(next.at_us > x->now_us, "it must move on");
+            EXPECT(next.leave_us == 0 || next.leave_us >= next.at_us, "leaves %" PRId64, next.leave_us);
             x->now_us = next.at_us;
         }
     }
@@ -343,6 +344,86 @@ static void the_budget_bounds_retries(void)
     EXPECT(fails(&x.fo, &x.ask, FAULT_CONNECT, &x.budget, S(1)).step == FAILOVER_GIVE_UP, "spent");
 }
 
+// --- patience ---
+
+static int64_t patience(const struct run *x, int64_t ttft_us, int64_t target_us, int32_t tok)
+{
+    struct class k;
+    class_defaults(&k);
+    k.ttft_us = target_us;
+    struct route_decision d = {.terms = {.ttft_us = ttft_us, .per_token_us = MS(10)}};
+    struct route_ask ask = x->ask;
+    ask.output_tok = tok;
+    return failover_patience_us(&x->fo, &ask, &d, &k, tok > 0);
+}
+
+static void patience_follows_from_what_is_expected(void)
+{
+    struct run x;
+    own_and_stand_in(&x, 2);
+    EXPECT(patience(&x, MS(50), NEVER, 0) == S(3), "never below the portfolio's");
+    EXPECT(patience(&x, S(10), NEVER, 0) == S(40), "four times what is expected");
+    EXPECT(patience(&x, S(1), S(2), 0) == S(8), "or of the class's target, if that is more");
+    EXPECT(patience(&x, S(1), NEVER, 1) == S(4) + 4 * 256 * MS(10), "a whole answer: all of it");
+    EXPECT(patience(&x, S(1), NEVER, 100) == S(4) + 16 * S(1), "of four times the forecast length");
+    x.ask.output_tok_max = 50;
+    EXPECT(patience(&x, S(1), NEVER, 100) == S(6), "or what the client allows");
+    struct route_decision huge = {.terms = {.ttft_us = INT64_MAX}};
+    EXPECT(failover_patience_us(&x.fo, &x.ask, &huge, NULL, true) < NEVER / 2, "can be added to");
+    fleet_release(&x.f);
+}
+
+// One request at pool 0, which shows nothing.
+static void stuck_at_zero(struct run *x, int32_t own)
+{
+    own_and_stand_in(x, own);
+    struct route_decision d = route_pick(x->f.route, &x->ask, 0);
+    NEED(d.verdict == ROUTE_SEND && d.pool == 0);
+    route_took(x->f.route, &x->ask, &d, 0);
+    failover_sent(&x->fo, 0);
+}
+
+static bool may_leave(struct run *x, int64_t now_us)
+{
+    return failover_may_leave(&x->fo, &x->budget, x->f.route, &x->ask, now_us);
+}
+
+static void an_attempt_is_left_only_for_another_pool(void)
+{
+    struct run x;
+    stuck_at_zero(&x, 2);
+    EXPECT(may_leave(&x, S(1)), "the other one is free");
+    EXPECT(x.ask.n_tried == 0 && !x.ask.stand_in && x.budget.level == x.budget.most,
+           "asking changes nothing");
+    route_set_ready(x.f.route, 1, false);
+    EXPECT(!may_leave(&x, S(2)), "nobody else of the model, and stand-ins not yet");
+    EXPECT(may_leave(&x, S(3)), "a stand-in, when its time has come");
+    x.budget.level = 0.9;
+    EXPECT(!may_leave(&x, S(3)), "no retry is left");
+    x.budget.level = 5;
+    x.fo.attempts = x.fo.attempts_max;
+    EXPECT(!may_leave(&x, S(3)), "no attempt is left");
+    fleet_release(&x.f);
+}
+
+static void a_pool_that_is_failing_is_nobody_to_leave_for(void)
+{
+    struct run x;
+    stuck_at_zero(&x, 2);
+    struct route_ask ask = fleet_ask(&x.f, 0);
+    ask.tried[ask.n_tried++] = 0;
+    for (int32_t i = 0; i < 5; i++) {
+        struct route_decision d = route_pick(x.f.route, &ask, 0);
+        NEED(d.verdict == ROUTE_SEND && d.pool == 1);
+        route_took(x.f.route, &ask, &d, 0);
+        route_done(x.f.route, &ask, &d, &(struct route_seen){.outcome = ROUTE_FAILED}, 0);
+    }
+    x.fo.stand_in_after_us = NEVER;
+    EXPECT(!may_leave(&x, S(1)), "its breaker is open");
+    EXPECT(!may_leave(&x, S(30)), "and a probe is no answer");
+    fleet_release(&x.f);
+}
+
 int main(void)
 {
     TEST(each_fault_has_its_outcome);
@@ -360,5 +441,8 @@ int main(void)
     TEST(too_long_goes_to_a_larger_context_at_once);
     TEST(when_all_are_down_it_ends);
     TEST(the_budget_bounds_retries);
+    TEST(patience_follows_from_what_is_expected);
+    TEST(an_attempt_is_left_only_for_another_pool);
+    TEST(a_pool_that_is_failing_is_nobody_to_leave_for);
     return test_end();
 }

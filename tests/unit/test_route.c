@@ -554,6 +554,58 @@ static void a_fast_failure_is_not_a_fast_server(void)
 }
 
 // A reload: another portfolio with the pools in another order. What is known of them stays theirs.
+// One that is sent to pool 0 at `sent_us` and left without content at `left_us`.
+static void stall(struct fleet *f, int64_t sent_us, int64_t left_us)
+{
+    struct route_ask ask = fleet_ask(f, 0);
+    struct route_decision d = route_pick(f->route, &ask, sent_us);
+    NEED(d.verdict == ROUTE_SEND && d.pool == 0);
+    route_took(f->route, &ask, &d, sent_us);
+    struct route_seen seen = {
+        .outcome = ROUTE_FAILED, .silent_us = left_us - sent_us, .ttft_us = left_us - sent_us};
+    route_done(f->route, &ask, &d, &seen, left_us);
+}
+
+static int32_t chosen(const struct fleet *f, int64_t now_us)
+{
+    struct route_ask ask = fleet_ask((struct fleet *)(uintptr_t)f, 0);
+    return route_pick(f->route, &ask, now_us).pool;
+}
+
+// Its price is lower, so that only what was learnt can turn traffic away.
+static void a_pool_that_stalls_is_not_chosen_again_at_once(void)
+{
+    struct fleet f;
+    fleet_init(&f);
+    int32_t m = fleet_model(&f, "m");
+    fleet_price(fleet_pool(&f, "cheap", m), 1);
+    fleet_price(fleet_pool(&f, "dear", m), 9);
+    fleet_start(&f, "least-cost");
+    EXPECT(chosen(&f, S(1)) == 0, "before");
+    stall(&f, S(1), S(4));
+    EXPECT(chosen(&f, S(4)) == 1 && chosen(&f, S(7)) == 1, "after one stall");
+    EXPECT(chosen(&f, S(10)) == 0, "a probe, later");
+    EXPECT(route_view(f.route, 0, S(4)).ttft_us == S(3), "the wait is its time to first content");
+    fleet_release(&f);
+}
+
+static void one_slow_answer_among_others_is_no_stall(void)
+{
+    struct fleet f;
+    fleet_init(&f);
+    int32_t m = fleet_model(&f, "m");
+    fleet_price(fleet_pool(&f, "cheap", m), 1);
+    fleet_price(fleet_pool(&f, "dear", m), 9);
+    fleet_start(&f, "least-cost");
+    struct route_ask ask = fleet_ask(&f, 0);
+    struct route_decision d = route_pick(f.route, &ask, S(2));
+    route_took(f.route, &ask, &d, S(2));
+    route_first(f.route, &d, MS(500), S(3));
+    stall(&f, S(1), S(4));
+    EXPECT(chosen(&f, S(4)) == 0, "it gave another one content meanwhile");
+    fleet_release(&f);
+}
+
 static void a_reload_keeps_what_is_known(void)
 {
     struct fleet f, g;
@@ -659,6 +711,8 @@ int main(void)
     TEST(it_refuses_only_above_what_not_answering_costs);
     TEST(what_is_seen_is_expected_and_forgotten);
     TEST(a_fast_failure_is_not_a_fast_server);
+    TEST(a_pool_that_stalls_is_not_chosen_again_at_once);
+    TEST(one_slow_answer_among_others_is_no_stall);
     TEST(a_reload_keeps_what_is_known);
     TEST(refusals_say_why);
     return test_end();
