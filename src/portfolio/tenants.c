@@ -95,7 +95,8 @@ enum err tenants_seal(struct portfolio *p, struct diag *diag)
         struct tenant *t = &p->tenants[i];
         for (int32_t up = t->of; up >= 0; up = p->tenants[up].of) {
             if (take_from(p, t, &p->tenants[up]))
-                return diag_set(diag, ERR_LIMIT, "the portfolio is larger than its limit of memory");
+                return diag_set(diag, ERR_LIMIT,
+                                "the portfolio is larger than its limit of memory");
         }
     }
     for (int32_t i = 0; i < p->n_tenants; i++)

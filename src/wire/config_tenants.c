@@ -134,35 +134,52 @@ static void read_addresses(struct reader *r, const struct yaml_node *node, struc
 }
 
 // The same keys for a tenant and for a key of it; both hold an `allowance`.
-#define ALLOWANCE_READERS(type)                                                                 \
-    static void type##_budget(struct reader *r, const struct yaml_node *node, void *object)     \
-    {                                                                                           \
-        read_budget(r, node, &((struct type *)object)->allowance);                              \
-    }                                                                                           \
-    static void type##_addresses(struct reader *r, const struct yaml_node *node, void *object)  \
-    {                                                                                           \
-        read_addresses(r, node, &((struct type *)object)->allowance);                           \
+#define ALLOWANCE_READERS(type)                                                                \
+    static void type##_budget(struct reader *r, const struct yaml_node *node, void *object)    \
+    {                                                                                          \
+        read_budget(r, node, &((struct type *)object)->allowance);                             \
+    }                                                                                          \
+    static void type##_addresses(struct reader *r, const struct yaml_node *node, void *object) \
+    {                                                                                          \
+        read_addresses(r, node, &((struct type *)object)->allowance);                          \
     }
 ALLOWANCE_READERS(tenant)
 ALLOWANCE_READERS(tenant_key)
 
-#define RATE_FIELDS(type)                                                                       \
-    {"requests", KIND_UNIT, AT(type, allowance.requests_per_s), .unit = UNIT_RATE,              \
-     .fallback = "none", .meaning = "requests in a time; a minute's worth at once"},            \
-    {"tokens", KIND_UNIT, AT(type, allowance.tokens_per_s), .unit = UNIT_TOKEN_RATE,            \
-     .fallback = "none", .meaning = "tokens of prompts and answers in a time; likewise"},       \
-    {"in_flight", KIND_COUNT, AT(type, allowance.in_flight), .fallback = "none",                \
-     .meaning = "requests at once"}
-#define ALLOWANCE_FIELDS(type)                                                                  \
-    RATE_FIELDS(type),                                                                          \
-    {"budget", KIND_CUSTOM, .read = type##_budget, .sub = budget_fields,                        \
-     .shape = "money per time, or a map", .fallback = "none",                                   \
-     .meaning = "what it may be charged"},                                                      \
-    {"until", KIND_INSTANT, AT(type, allowance.until_us), .fallback = "for ever",               \
-     .meaning = "from here on it is refused"},                                                  \
-    {"addresses", KIND_CUSTOM, .read = type##_addresses,                                        \
-     .shape = "list of addresses or ranges such as `10.0.0.0/8`, `::1`",                        \
-     .fallback = "anywhere", .meaning = "where it may ask from"}
+#define RATE_FIELDS(type)                                                                     \
+    {"requests",                                                                              \
+     KIND_UNIT,                                                                               \
+     AT(type, allowance.requests_per_s),                                                      \
+     .unit = UNIT_RATE,                                                                       \
+     .fallback = "none",                                                                      \
+     .meaning = "requests in a time; a minute's worth at once"},                              \
+        {"tokens",                                                                            \
+         KIND_UNIT,                                                                           \
+         AT(type, allowance.tokens_per_s),                                                    \
+         .unit = UNIT_TOKEN_RATE,                                                             \
+         .fallback = "none",                                                                  \
+         .meaning = "tokens of prompts and answers in a time; likewise"},                     \
+    {                                                                                         \
+        "in_flight", KIND_COUNT, AT(type, allowance.in_flight), .fallback = "none",           \
+                                                                .meaning = "requests at once" \
+    }
+#define ALLOWANCE_FIELDS(type)                                                        \
+    RATE_FIELDS(type),                                                                \
+        {"budget",                                                                    \
+         KIND_CUSTOM,                                                                 \
+         .read = type##_budget,                                                       \
+         .sub = budget_fields,                                                        \
+         .shape = "money per time, or a map",                                         \
+         .fallback = "none",                                                          \
+         .meaning = "what it may be charged"},                                        \
+        {"until", KIND_INSTANT, AT(type, allowance.until_us), .fallback = "for ever", \
+         .meaning = "from here on it is refused"},                                    \
+    {                                                                                 \
+        "addresses", KIND_CUSTOM,                                                     \
+            .read = type##_addresses,                                                 \
+            .shape = "list of addresses or ranges such as `10.0.0.0/8`, `::1`",       \
+            .fallback = "anywhere", .meaning = "where it may ask from"                \
+    }
 
 // --- keys -------------------------------------------------------------------------------------
 
@@ -327,8 +344,9 @@ static const struct field rate_fields[] = {RATE_FIELDS(tenant), {.key = NULL}};
 
 const struct field tenant_fields[] = {
     {"of", KIND_REF, AT(tenant, of), .unit = SECTION_TENANTS,
-     .meaning = "the tenant above it, whose limits, models, classes, regions, end and addresses hold "
-                "for it too"},
+     .meaning =
+         "the tenant above it, whose limits, models, classes, regions, end and addresses hold "
+         "for it too"},
     {"keys", KIND_CUSTOM, .read = read_keys, .sub = key_fields,
      .shape = "list of `sha256:` and 64 digits, or of maps",
      .meaning = "the keys it may call with; `caudal key` makes one"},
@@ -348,7 +366,8 @@ const struct field tenant_fields[] = {
      .meaning = "lets its answers carry the header `x-caudal-decision`"},
     ALLOWANCE_FIELDS(tenant),
     {"limits", KIND_SUB, .sub = rate_fields,
-     .meaning = "`requests`, `tokens` and `in_flight` may stand in a map of their own, as a pool's"},
+     .meaning =
+         "`requests`, `tokens` and `in_flight` may stand in a map of their own, as a pool's"},
     {"markup", KIND_NUMBER, AT(tenant, markup), .fallback = "1",
      .meaning = "it is charged the list price times this"},
     {"prices", KIND_CUSTOM, .read = read_prices, .sub = price_fields,

@@ -11,6 +11,7 @@ __stack_chk_fail _GLOBAL_OFFSET_TABLE_
 check_failed arena_take_n diag_set
 str_hash mix64
 api_surfaces pool_active pool_round_trip_us serving_context serving_surfaces value_curve_cost
+civil_of civil_us
 service_of service_prefill_us service_step_us service_joules
 '
 # What the compiler's own checkers and counters add.
