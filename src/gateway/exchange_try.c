@@ -236,6 +236,25 @@ void exchange_stop(struct exchange *x, enum fault fault)
     tell_core(x, seen_failing(x, fault, -1));
 }
 
+// A key that is refused or a quota that is spent wants a person, once each time the pool is left
+// alone for it; the requests meanwhile go elsewhere and say nothing new.
+static void warn_of_supplier(struct exchange *x, enum fault fault, int64_t cool_us)
+{
+    int64_t now = exchange_now(x);
+    struct endpoint *ep = generation_pool(x->generation, x->decision.pool);
+    int64_t until = atomic_load(&ep->warned_until_us);
+    if (now < until ||
+        !atomic_compare_exchange_strong(&ep->warned_until_us, &until, now + cool_us))
+        return;
+    log_line(x->worker->log, LOG_WARN, "supplier",
+             log_str("supplier", exchange_portfolio(x)->suppliers[ep->supplier].name),
+             log_str("pool", ep->name), log_str("fault", str_of(fault_name(fault))),
+             log_int("status", x->answer_status),
+             log_text("why", fault == FAULT_DENIED ? "it does not accept our key"
+                                                   : "our quota or money there is spent"),
+             log_int("left_alone_s", cool_us / S(1)));
+}
+
 void exchange_attempt_failed(struct exchange *x, enum fault fault, const char *why)
 {
     int64_t now = exchange_now(x);
@@ -252,6 +271,8 @@ void exchange_attempt_failed(struct exchange *x, enum fault fault, const char *w
              log_str("pool", exchange_portfolio(x)->pools[x->decision.pool].name),
              log_str("fault", str_of(fault_name(fault))), log_int("status", x->answer_status),
              log_str("why", str_of(why)));
+    if (fault == FAULT_DENIED || fault == FAULT_SPENT)
+        warn_of_supplier(x, fault, fault_cool_us(fault, retry_after));
     x->last_fault = fault;
     struct failover_decision f =
         core_failover(x->worker->core, &x->failover, &x->ask, fault, retry_after, now);

@@ -28,6 +28,7 @@ struct endpoint {
     int32_t proxy_port;
     struct str proxy_auth;
     int64_t connect_us, first_byte_us, idle_us;
+    _Atomic int64_t warned_until_us;  // that its key or its money is refused: once while it is left alone
 };
 
 struct generation {

@@ -422,6 +422,20 @@ tenants: {{t: {{keys: ["sha256:{digest}"], passthrough: files}}}}
             self.assertEqual((x["tenant"], x["model"], x["pool"], x["attempts"]), ("t", "m", "a", 1))
             self.assertGreaterEqual(x["total_us"], x["ttft_us"])
 
+    def test_a_supplier_that_refuses_our_key_or_our_money_is_warned_of_once(self):
+        for fault, said in (("401", "denied"), ("quota", "spent")):
+            with Sim("--instant", "--fault", fault) as a, Sim("--instant") as b:
+                prices = portfolio(a, b).replace("price: {input: 1 USD/Mtok", "price: {input: 0 USD/Mtok", 1)
+                with Gateway(prices, "--log-format", "json") as gw:
+                    for _ in range(20):
+                        self.assertEqual(gw.post(CHAT, chat("x")).status, 200)
+                    gw.stop()
+                    lines = [json.loads(x) for x in gw.stderr().splitlines()]
+                    warned = [x for x in lines if x["event"] == "supplier"]
+                    self.assertEqual(len(warned), 1, lines)
+                    self.assertEqual((warned[0]["level"], warned[0]["supplier"], warned[0]["fault"]), ("warn", "a", said))
+                    self.assertGreater(warned[0]["left_alone_s"], 0)
+
     def test_the_level_is_kept(self):
         with Sim("--instant") as sim, Gateway(portfolio(sim), "--log-level", "error") as gw:
             gw.post(CHAT, chat("x"))
