@@ -204,6 +204,7 @@ static enum err worker_init(struct gateway *g, struct worker *w, int32_t index, 
         return e;
     w->log = log_of_loop(g->config->log, w->loop);
     w->began_us = loop_now_us(w->loop);
+    w->began_s = index ? g->workers[0].began_s : loop_wall_us(w->loop) / S(1);
     w->pen = ledger_pen(g->ledger, index, w->loop);
     w->upstream = upstream_new(w->loop, g->generation);
     int32_t port = index ? listener_port(g->workers[0].listener) : s->port;

@@ -59,18 +59,22 @@ static bool is_served(const struct portfolio *p, int32_t model)
     return false;
 }
 
-static void write_model(const struct portfolio *p, int32_t model, struct buf *out)
+static void write_model(const struct worker *w, int32_t model, struct buf *out)
 {
+    const struct portfolio *p = w->generation->portfolio;
+    // Without a date of its own it is here since the gateway is: clients sort by it, and 0 is 1970.
+    int64_t created_s = p->models[model].created_s ? p->models[model].created_s : w->began_s;
     buf_lit(out, "{\"id\":");
     buf_add_json(out, p->models[model].name);
     buf_printf(out, ",\"object\":\"model\",\"created\":%" PRId64 ",\"owned_by\":",
-               p->models[model].created_s);
+               created_s);
     buf_add_json(out, owner_of(p, model));
     buf_lit(out, "}");
 }
 
-static void write_models(const struct portfolio *p, int32_t tenant, struct buf *out)
+static void write_models(const struct worker *w, int32_t tenant, struct buf *out)
 {
+    const struct portfolio *p = w->generation->portfolio;
     buf_lit(out, "{\"object\":\"list\",\"data\":[");
     bool first = true;
     for (int32_t i = 0; i < p->n_models; i++) {
@@ -79,7 +83,7 @@ static void write_models(const struct portfolio *p, int32_t tenant, struct buf *
         if (!first)
             buf_lit(out, ",");
         first = false;
-        write_model(p, i, out);
+        write_model(w, i, out);
     }
     buf_lit(out, "]}");
 }
@@ -118,7 +122,7 @@ static void answer_model(struct worker *w, struct client *c, struct answer *a,
     int32_t model;
     if (table_get(p->model_names, name, &model) && is_served(p, model) &&
         tenant_may_model(p, q->tenant, model)) {
-        write_model(p, model, body);
+        write_model(w, model, body);
         answer_whole(w, c, a, buf_str(body));
     } else {
         struct str message =
@@ -199,7 +203,7 @@ void page_send(struct worker *w, struct client *c, enum page page, const struct 
         answer_whole(w, c, &a, buf_str(&body));
         break;
     case PAGE_MODELS:
-        write_models(w->generation->portfolio, q->tenant, &body);
+        write_models(w, q->tenant, &body);
         answer_whole(w, c, &a, buf_str(&body));
         break;
     case PAGE_MODEL: answer_model(w, c, &a, q, &body); break;

@@ -30,6 +30,7 @@ struct worker {
     int32_t n_clients;
     bool draining;
     int64_t began_us;    // when the gateway started
+    int64_t began_s;     // the same since 1970, one for all workers
     struct buf scratch;  // for building a head; empty between calls
     int64_t date_s;      // what `date` says
     char date[40];       // "Sun, 06 Nov 1994 08:49:37 GMT"
