@@ -153,16 +153,7 @@ static void name_key(struct admin_call *call, const struct admin_key *key)
 static bool key_is_right(struct admin_call *call, const struct admin_config *config,
                          const struct http1_head *head)
 {
-    const struct str *said = http1_get(head, STR("authorization"));
-    struct str key = {0};
-    if (said && said->n > 7 && str_eq_nocase((struct str){said->p, 7}, STR("bearer ")))
-        key = str_trim(str_skip(*said, 7));
-    unsigned char digest[32];
-    sha256(digest, key);
-    const struct admin_key *found = NULL;
-    for (int32_t i = 0; i < config->n_keys; i++)
-        if (equal_in_constant_time(config->keys[i].sha256, digest, sizeof digest))
-            found = &config->keys[i];
+    const struct admin_key *found = auth_operator(config->keys, config->n_keys, head);
     if (found)
         name_key(call, found);
     return found != NULL;

@@ -99,20 +99,35 @@ static struct auth check_open(const struct generation *g, const struct http1_hea
     return (struct auth){AUTH_OK, g->portfolio->n_tenants ? 0 : -1};
 }
 
+struct str auth_key(const struct http1_head *head)
+{
+    const struct str *authorization = http1_get(head, STR("authorization"));
+    const struct str *api_key = http1_get(head, STR("x-api-key"));
+    if (authorization && authorization->n > 7 &&
+        str_eq_nocase((struct str){authorization->p, 7}, STR("bearer ")))
+        return str_trim(str_skip(*authorization, 7));
+    return api_key ? *api_key : (struct str){0};
+}
+
 struct auth auth_check(const struct generation *g, const struct http1_head *head)
 {
     if (auth_open(g))
         return check_open(g, head);
-    const struct str *authorization = http1_get(head, STR("authorization"));
-    const struct str *api_key = http1_get(head, STR("x-api-key"));
-    struct str key = {0};
-    if (authorization && authorization->n > 7 &&
-        str_eq_nocase((struct str){authorization->p, 7}, STR("bearer ")))
-        key = str_trim(str_skip(*authorization, 7));
-    else if (api_key)
-        key = *api_key;
+    struct str key = auth_key(head);
     int32_t tenant = tenant_of_key(g, key);  // hashed even when empty: the same time for both
     if (tenant >= 0)
         return (struct auth){AUTH_OK, tenant};
     return (struct auth){key.n ? AUTH_WRONG_KEY : AUTH_NO_KEY, -1};
+}
+
+const struct admin_key *auth_operator(const struct admin_key *keys, int32_t n_keys,
+                                      const struct http1_head *head)
+{
+    unsigned char digest[32];
+    sha256(digest, auth_key(head));
+    const struct admin_key *found = NULL;
+    for (int32_t i = 0; i < n_keys; i++)
+        if (equal_in_constant_time(keys[i].sha256, digest, sizeof digest))
+            found = &keys[i];
+    return found;
 }

@@ -25,6 +25,12 @@ struct auth {
 // keys checks Host and Origin instead, since a web page can post to a loopback server.
 struct auth auth_check(const struct generation *g, const struct http1_head *head);
 
+// What it shows as its key, borrowed from the head; empty: none.
+struct str auth_key(const struct http1_head *head);
+// Which of these keys the request has; NULL: none of them. The same time for all.
+const struct admin_key *auth_operator(const struct admin_key *keys, int32_t n_keys,
+                                      const struct http1_head *head);
+
 // A Host or an origin's authority that names this machine: "localhost:8080", "127.0.0.1".
 bool auth_is_loopback(struct str authority);
 bool auth_origin_allowed(const struct serve_config *c, struct str origin);

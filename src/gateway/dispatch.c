@@ -85,12 +85,17 @@ static void refuse_auth(struct worker *w, struct client *c, const struct asked *
     case AUTH_OK: break;
     case AUTH_NO_KEY:
     case AUTH_WRONG_KEY:
-        // The same words for both: whether a key exists is nobody's business.
+        // Which of the two it was, its sender knows anyway; whether a key is nearly right, or was
+        // right once, nobody is told.
         refuse(w, c, q,
                (struct answer){.status = 401,
                                .code = "invalid_api_key",
-                               .message = "Incorrect API key provided. Send a key of this gateway "
-                                          "as 'Authorization: Bearer KEY'.",
+                               .message =
+                                   v == AUTH_NO_KEY
+                                       ? "You did not provide an API key. Send a key of this "
+                                         "gateway as 'Authorization: Bearer KEY'."
+                                       : "Incorrect API key provided. Send a key of this gateway "
+                                         "as 'Authorization: Bearer KEY'.",
                                .extra = STR("WWW-Authenticate: Bearer\r\n")});
         break;
     case AUTH_BAD_HOST:
@@ -175,6 +180,22 @@ static void model_call(struct worker *w, struct client *c, const struct asked *q
     }
 }
 
+// What the caller's key means for this page.
+static enum auth_verdict verdict_for(const struct worker *w, enum page page,
+                                     const struct http1_head *head, enum auth_verdict v)
+{
+    const struct metrics_config *m = &w->generation->portfolio->serve.metrics;
+    if (v == AUTH_BAD_HOST || v == AUTH_BAD_ORIGIN)
+        return v;
+    if (page_is_open(page) || (page == PAGE_METRICS && m->access == METRICS_OPEN))
+        return AUTH_OK;
+    if (page != PAGE_METRICS || m->access != METRICS_OWN_KEY)
+        return v;
+    return auth_operator(m->keys, m->n_keys, head) ? AUTH_OK
+           : auth_key(head).n                      ? AUTH_WRONG_KEY
+                                                   : AUTH_NO_KEY;
+}
+
 void dispatch(struct worker *w, struct client *c, const struct http1_head *head)
 {
     struct asked q = {.head = head, .path = head->path, .tenant = -1};
@@ -189,11 +210,9 @@ void dispatch(struct worker *w, struct client *c, const struct http1_head *head)
     enum page page = page_of(q.path);
     q.surface = surface_of(q.path);
     struct auth auth = auth_check(w->generation, head);
-    bool needs_no_key = page_is_open(page) || (page == PAGE_METRICS && client_is_loopback(c));
-    bool let_in = auth.verdict == AUTH_OK ||
-                  (needs_no_key && (auth.verdict == AUTH_NO_KEY || auth.verdict == AUTH_WRONG_KEY));
-    if (!let_in) {
-        refuse_auth(w, c, &q, auth.verdict);
+    enum auth_verdict verdict = verdict_for(w, page, head, auth.verdict);
+    if (verdict != AUTH_OK) {
+        refuse_auth(w, c, &q, verdict);
         return;
     }
     q.tenant = auth.tenant;

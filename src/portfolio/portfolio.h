@@ -333,11 +333,23 @@ struct admin_config {  // where operators come in
     int32_t n_keys;
 };
 
+enum metrics_access {   // who may read /metrics
+    METRICS_CLIENTS_KEY, // whoever may ask a model
+    METRICS_OPEN,        // whoever reaches the address
+    METRICS_OWN_KEY,     // the holder of a key of its own
+};
+struct metrics_config {
+    enum metrics_access access;
+    struct admin_key *keys;  // [n_keys] of METRICS_OWN_KEY
+    int32_t n_keys;
+};
+
 struct serve_config {
     struct place place;          // of `listen:`
     struct str host;             // default 127.0.0.1
     int32_t port;                // default 8080
     struct admin_config admin;
+    struct metrics_config metrics;
     struct str policy;           // default "least-cost"
     struct place policy_place;   // of `policy:`; no line: not said
     int32_t threads;             // 0: one per core

@@ -134,7 +134,7 @@ int32_t list_len(const struct yaml_node *node);
 bool parse_key(struct str text, struct tenant_key *key);  // "sha256:" and 64 digits
 
 // The tables, each up to a row without a key (config_*.c).
-extern const struct field serve_fields[], admin_fields[], class_fields[], supplier_fields[], model_fields[],
+extern const struct field serve_fields[], admin_fields[], metrics_fields[], class_fields[], supplier_fields[], model_fields[],
     pool_fields[], pool_override_fields[], tenant_fields[];
 extern const struct field site_fields[], chip_fields[], contract_fields[], demand_fields[];
 
@@ -155,6 +155,9 @@ void read_demand(struct reader *r, const struct yaml_node *node, struct demand *
 // `own`: the supplier of the pool's name that its own keys fill; NULL: it has another one.
 void read_pool(struct reader *r, const struct yaml_node *node, struct pool *pool,
                struct supplier *own);
+
+// serve.metrics: a word, or a map of metrics_fields[].
+void read_metrics(struct reader *r, const struct yaml_node *node, void *object);
 
 struct served {  // one entry of `serves:`
     struct str name;

@@ -192,6 +192,10 @@ const struct field serve_fields[] = {
      .meaning = "folder for logs of engines and the ledger"},
     {"admin", KIND_SUB, .sub = admin_fields,
      .meaning = "where operators come in; without it nobody does"},
+    {"metrics", KIND_CUSTOM, .read = read_metrics, .sub = metrics_fields,
+     .shape = "`clients`, `open`, or a map", .fallback = "clients",
+     .meaning = "who reads `/metrics`: whoever has a client's key (everybody where none has one), "
+                "whoever reaches `listen`, or the holders of keys of its own"},
     {"ledger", KIND_SUB, .sub = ledger_fields,
      .meaning = "the record of every call, kept in the state folder when that is said"},
     {"log", KIND_SUB, .sub = log_fields, .meaning = "what is written about the work"},
@@ -292,7 +296,8 @@ static const struct field run_fields[] = {
     {"start", KIND_UNIT_I64, AT(supplier, run.start_us), .unit = UNIT_DURATION, .fallback = "120 s",
      .meaning = "how long it may take to become ready"},
     {"port", KIND_COUNT, AT(supplier, run.port), .hi = 65535, .fallback = "any free one",
-     .meaning = "the port it shall listen at"},
+     .meaning = "the port it shall listen at, itself or in its process group: another program "
+                "there is not taken for it"},
     {.key = NULL},
 };
 
@@ -397,7 +402,7 @@ const struct field model_fields[] = {
     {"context", KIND_COUNT, AT(model, context_tok),
      .meaning = "tokens of prompt and answer together, at most"},
     {"created", KIND_CUSTOM, .read = read_created, .shape = "a date, or seconds since 1970",
-     .meaning = "what `/v1/models` says"},
+     .fallback = "when caudal was started", .meaning = "what `/v1/models` says"},
     {.key = NULL},
 };
 

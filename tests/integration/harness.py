@@ -484,6 +484,9 @@ class Gateway(Process):
             state = os.path.join(self.folder.name, "state")
             text = (text.replace("serve: {", f"serve: {{state: {state}, ", 1) if "serve: {" in text
                     else f"{text}\nserve: {{state: {state}}}\n")
+        if "metrics:" not in text:  # metric() has no key
+            text = (text.replace("serve: {", "serve: {metrics: open, ", 1) if "serve: {" in text
+                    else f"{text}\nserve: {{metrics: open}}\n")
         with open(self.file, "w") as f:
             f.write(text)
         super().__init__(["serve", self.file, "--listen", "127.0.0.1:0", "--threads", "2", *args], env=env)

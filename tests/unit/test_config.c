@@ -103,6 +103,58 @@ static void the_smallest_file_is_enough(void)
     drop(&l);
 }
 
+#define HASH "sha256:00000000000000000000000000000000000000000000000000000000000000ff"
+
+static void who_reads_the_metrics_is_said(void)
+{
+    static const struct {
+        const char *said;
+        enum metrics_access access;
+        int32_t n_keys;
+    } good[] = {
+        {"{threads: 1}", METRICS_CLIENTS_KEY, 0},
+        {"{metrics: clients}", METRICS_CLIENTS_KEY, 0},
+        {"{metrics: open}", METRICS_OPEN, 0},
+        {"{metrics: {keys: [\"" HASH "\"]}}", METRICS_OWN_KEY, 1},
+        {"{metrics: {keys: {prometheus: \"" HASH "\"}}}", METRICS_OWN_KEY, 1},
+    };
+    struct load l;
+    char text[400];
+    for (size_t i = 0; i < COUNTOF(good); i++) {
+        snprintf(text, sizeof text, POOLS "serve: %s\n", good[i].said);
+        load(&l, text);
+        EXPECT(!l.e && l.p.serve.metrics.access == good[i].access, "%s: %s", good[i].said,
+               said(&l));
+        EXPECT(l.p.serve.metrics.n_keys == good[i].n_keys, "%s", good[i].said);
+        drop(&l);
+    }
+    load(&l, POOLS "serve: {metrics: closed}\n");
+    EXPECT(says(&l, "serve.metrics: does not say who may read the metrics, got \"closed\", "
+                    "expected `clients`, `open`, or {keys: [...]}"),
+           "%s", said(&l));
+    drop(&l);
+    load(&l, POOLS "serve: {metrics: {keys: [sk-plain]}}\n");
+    EXPECT(says(&l, "serve.metrics.keys[1]: is not the hash of a key"), "%s", said(&l));
+    drop(&l);
+}
+
+static void whole_numbers_are_whole(void)
+{
+    struct load l;
+    load(&l, POOLS "serve: {threads: 2.5, limits: {connections: many, headers: 64k}}\n");
+    EXPECT(says(&l, "serve.threads: is not a whole number below two thousand million, got \"2.5\", "
+                    "expected a count"),
+           "%s", said(&l));
+    EXPECT(says(&l, "serve.limits.connections: is not a whole number, got \"many\", expected a "
+                    "whole number such as 16 or 64k"),
+           "%s", said(&l));
+    EXPECT(says(&l, "serve.limits.headers: is out of bounds, got \"64k\", "
+                    "expected 4 to 10000"),
+           "%s", said(&l));
+    EXPECT(l.problems.errors == 3, "%d: %s", l.problems.errors, said(&l));
+    drop(&l);
+}
+
 static void all_problems_are_told_at_once_with_place_and_path(void)
 {
     struct load l;
@@ -652,6 +704,8 @@ int main(int argc, char **argv)
         return 0;
     }
     TEST(the_smallest_file_is_enough);
+    TEST(who_reads_the_metrics_is_said);
+    TEST(whole_numbers_are_whole);
     TEST(all_problems_are_told_at_once_with_place_and_path);
     TEST(secrets_are_in_no_message);
     TEST(a_secret_that_would_end_its_header_is_refused);
