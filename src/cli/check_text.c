@@ -2,6 +2,7 @@
 
 #include "base/units.h"
 #include "cli/columns.h"
+#include "portfolio/committed.h"
 
 #include <stdio.h>
 
@@ -9,14 +10,7 @@
 
 const char *commitment_unit_text(enum commitment_unit unit)
 {
-    switch (unit) {
-    case COMMIT_USD: return "USD";
-    case COMMIT_TOKENS: return "tok";
-    case COMMIT_ACCELERATOR_HOURS: return "accelerator-hours";
-    case COMMIT_MW_MONTHS: return "MW-months";
-    case COMMIT_PTU: return "PTU";
-    }
-    return "";
+    return commitment_unit_name(unit);
 }
 
 const char *period_text(enum period period)

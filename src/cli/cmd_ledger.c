@@ -16,7 +16,15 @@
 
 enum { OUTPUT_MAX = 1 << 30, PATH_BYTES = 4096, INVOICE_BYTES_MAX = 256 << 20 };
 
-enum verb { VERB_SUMS, VERB_EXPORT, VERB_RECONCILE, VERB_BACKUP, VERB_RETAIN, VERB_CHECK };
+enum verb {
+    VERB_SUMS,
+    VERB_EXPORT,
+    VERB_COMMITMENTS,
+    VERB_RECONCILE,
+    VERB_BACKUP,
+    VERB_RETAIN,
+    VERB_CHECK
+};
 static const struct {
     const char *name;
     enum verb verb;
@@ -24,6 +32,7 @@ static const struct {
     const char *value;
 } verbs[] = {
     {"export", VERB_EXPORT, 1, NULL},
+    {"commitments", VERB_COMMITMENTS, 1, NULL},
     {"reconcile", VERB_RECONCILE, 2, "an invoice"},
     {"backup", VERB_BACKUP, 2, "the file to write"},
     {"retain", VERB_RETAIN, 2, "an age such as 90d"},
@@ -79,8 +88,8 @@ static enum err read_by(void *to, struct str value, struct diag *diag)
 
 static enum err read_format(void *to, struct str value, struct diag *diag)
 {
-    if (!str_eq(value, STR("csv")) && !str_eq(value, STR("jsonl")))
-        return diag_set(diag, ERR_INVALID, "csv or jsonl is expected, got '" STR_FMT "'",
+    if (!str_eq(value, STR("csv")) && !str_eq(value, STR("jsonl")) && !str_eq(value, STR("trace")))
+        return diag_set(diag, ERR_INVALID, "csv, jsonl or trace is expected, got '" STR_FMT "'",
                         STR_ARG(value));
     *(struct str *)to = value;
     return ERR_NONE;
@@ -135,22 +144,23 @@ static int read_options(struct ledger_options *o, int argc, char **argv)
         option_flag("--csv", &o->csv, "for spreadsheets"),
         option_flag("--json", &o->json, "for programs"),
         option_custom("--format", "FORMAT", &o->format, read_format,
-                      "of an export: csv or jsonl; csv"),
+                      "of an export: csv, jsonl, or trace, which caudal replay\nreads; csv"),
         option_custom("--rows", "WHICH", &o->what, read_what,
                       "of an export: attempts or requests; attempts"),
     };
     const struct command command = {
         .name = "ledger",
-        .usage = "[export | reconcile INVOICE | backup FILE | retain AGE | check] [OPTIONS] "
+        .usage = "[export | commitments | reconcile INVOICE | backup FILE | retain AGE | check] [OPTIONS] "
                  "PORTFOLIO | FOLDER",
         .about =
             "What was called, what it cost and what is still open: sums of the ledger that\n"
             "`caudal serve` keeps in serve.state. Give its portfolio file, or the folder.\n"
-            "  export     every row, as CSV or JSON lines\n"
-            "  reconcile  compares with a supplier's invoice, by day and model\n"
-            "  backup     a whole copy, while the gateway runs\n"
-            "  retain     turns rows older than AGE (90d) into sums by day; not while it runs\n"
-            "  check      reads all of the store, for a doubt",
+            "  export       every row, as CSV, JSON lines or a trace\n"
+            "  commitments  what contracts commit to: used, left, pace, what would be stranded\n"
+            "  reconcile    compares with a supplier's invoice, by day and model\n"
+            "  backup       a whole copy, while the gateway runs\n"
+            "  retain       turns rows older than AGE (90d) into sums by day; not while it runs\n"
+            "  check        reads all of the store, for a doubt",
         .more = "A gateway that runs folds its journals twice a second; without one they are "
                 "folded here.\n"
                 "Exit status: 0 done, 1 failed, 2 wrong usage.",
@@ -168,9 +178,13 @@ static int read_options(struct ledger_options *o, int argc, char **argv)
         return options_wrong("ledger", "what to do and one portfolio file or folder are expected");
     if (o->table + o->csv + o->json > 1)
         return options_wrong("ledger", "one of --table, --csv and --json is enough");
-    bool json = o->json || str_eq(o->format, STR("jsonl"));
-    o->view.form = json ? LEDGER_JSON : o->csv ? LEDGER_CSV : LEDGER_TABLE;
-    o->view.table = str_eq(o->what, STR("requests")) ? STORE_REQUESTS : STORE_ATTEMPTS;
+    bool json = o->json || str_eq(o->format, STR("jsonl")), trace = str_eq(o->format, STR("trace"));
+    if (trace && str_eq(o->what, STR("attempts")))
+        return options_wrong("ledger", "a trace is of requests, not of attempts");
+    if (trace && o->verb != VERB_EXPORT)
+        return options_wrong("ledger", "--format trace goes with export");
+    o->view.form = trace ? LEDGER_TRACE : json ? LEDGER_JSON : o->csv ? LEDGER_CSV : LEDGER_TABLE;
+    o->view.table = trace || str_eq(o->what, STR("requests")) ? STORE_REQUESTS : STORE_ATTEMPTS;
     return OPTIONS_GO;
 }
 
@@ -260,6 +274,15 @@ static enum err reconcile(struct store *s, const struct ledger_options *o, struc
     return e;
 }
 
+static enum err commitments(struct store *s, const struct ledger_options *o, struct buf *out,
+                            struct diag *diag)
+{
+    if (!o->view.portfolio)
+        return diag_set(diag, ERR_INVALID,
+                        "what was committed to stands in a portfolio file: give that, not a folder");
+    return ledger_commitments(s, &o->view, min_i64(o->now_us, o->view.ask.until_us), out, diag);
+}
+
 static enum err retain(struct store *s, const struct ledger_options *o, bool locked,
                        struct buf *out, struct diag *diag)
 {
@@ -282,6 +305,7 @@ static enum err act(struct store *s, const struct ledger_options *o, bool locked
     switch (o->verb) {
     case VERB_SUMS: return ledger_sums(s, &o->view, out, diag);
     case VERB_EXPORT: return ledger_export(s, &o->view, out, diag);
+    case VERB_COMMITMENTS: return commitments(s, o, out, diag);
     case VERB_RECONCILE: return reconcile(s, o, out, diag);
     case VERB_BACKUP: return store_backup(s, str_of(o->value), diag);
     case VERB_RETAIN: return retain(s, o, locked, out, diag);

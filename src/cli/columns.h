@@ -6,7 +6,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 
-enum { COLUMNS_MAX = 12 };
+enum { COLUMNS_MAX = 16 };
 
 struct columns {
     struct arena *arena;  // where cells are kept; not owned

@@ -235,16 +235,6 @@ static int by_day_and_model(const void *a, const void *b)
     return c ? c : str_cmp(x->model, y->model);
 }
 
-static struct str money(struct arena *a, int64_t nusd)
-{
-    struct buf b;
-    buf_init(&b, 64);
-    ledger_usd6(&b, nusd);
-    struct str s = arena_str(a, buf_str(&b));
-    buf_release(&b);
-    return s;
-}
-
 static void write_csv(const struct reconcile *r, struct buf *out)
 {
     buf_lit(out, "day,model,ours_usd,theirs_usd,difference_usd,cause\n");
@@ -275,16 +265,17 @@ static void write_table(struct reconcile *r, struct buf *out)
         const struct line *l = &r->lines[i];
         struct str cells[] = {l->day,
                               l->model,
-                              money(&r->arena, l->sum.list_nusd),
-                              money(&r->arena, l->their_nusd),
-                              money(&r->arena, l->their_nusd - l->sum.list_nusd),
+                              ledger_usd6_text(&r->arena, l->sum.list_nusd),
+                              ledger_usd6_text(&r->arena, l->their_nusd),
+                              ledger_usd6_text(&r->arena, l->their_nusd - l->sum.list_nusd),
                               str_of(cause_of(l))};
         columns_row_str(&c, cells, COUNTOF(cells));
         ours += l->sum.list_nusd;
         theirs += l->their_nusd;
     }
-    struct str total[] = {STR("all"), STR(""), money(&r->arena, ours), money(&r->arena, theirs),
-                          money(&r->arena, theirs - ours)};
+    struct str total[] = {STR("all"), STR(""), ledger_usd6_text(&r->arena, ours),
+                          ledger_usd6_text(&r->arena, theirs),
+                          ledger_usd6_text(&r->arena, theirs - ours)};
     columns_row_str(&c, total, COUNTOF(total));
     columns_print(&c, out, 0, 4 | 8 | 16);
 }

@@ -7,7 +7,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { TABLE_BYTES_MAX = 256 << 20, TABLE_KEYS_MAX = 4 };
+enum { TABLE_BYTES_MAX = 256 << 20, TABLE_KEYS_MAX = 7 };
 
 void ledger_usd(struct buf *out, int64_t nusd)
 {
@@ -21,6 +21,16 @@ void ledger_usd6(struct buf *out, int64_t nusd)
     uint64_t n = nusd < 0 ? 0 - (uint64_t)nusd : (uint64_t)nusd;
     n = (n + 500) / 1000;
     buf_printf(out, "%s%" PRIu64 ".%06" PRIu64, nusd < 0 ? "-" : "", n / 1000000, n % 1000000);
+}
+
+struct str ledger_usd6_text(struct arena *a, int64_t nusd)
+{
+    struct buf b;
+    buf_init(&b, 64);
+    ledger_usd6(&b, nusd);
+    struct str s = arena_str(a, buf_str(&b));
+    buf_release(&b);
+    return s;
 }
 
 void ledger_csv_cell(struct buf *out, struct str s)
@@ -165,12 +175,7 @@ static struct str cell_count(struct sums *t, int64_t n)
 
 static struct str cell_money(struct sums *t, int64_t nusd)
 {
-    struct buf b;
-    buf_init(&b, 64);
-    ledger_usd6(&b, nusd);
-    struct str s = arena_str(&t->arena, buf_str(&b));
-    buf_release(&b);
-    return s;
+    return ledger_usd6_text(&t->arena, nusd);
 }
 
 static void table_row(struct sums *t, const struct store_sum *s, bool total)
@@ -190,14 +195,16 @@ static void table_row(struct sums *t, const struct store_sum *s, bool total)
     cells[n++] = cell_count(t, s->cached_tok);
     cells[n++] = cell_count(t, s->output_tok);
     cells[n++] = cell_money(t, s->list_nusd);
+    cells[n++] = cell_money(t, s->marginal_nusd);
     cells[n++] = cell_money(t, s->charged_nusd);
     columns_row_str(&t->columns, cells, n);
 }
 
 static void table_head(struct sums *t)
 {
-    static const char *const names[] = {"calls",  "open",   "failed",   "prompt",
-                                        "cached", "output", "list USD", "charged USD"};
+    static const char *const names[] = {"calls",    "open",         "failed",
+                                        "prompt",   "cached",       "output",
+                                        "list USD", "marginal USD", "charged USD"};
     struct str cells[COLUMNS_MAX];
     int32_t n = 0;
     for (int32_t i = 0; i < t->view->ask.n_by; i++)
@@ -216,6 +223,7 @@ static bool on_sum(void *ctx, const struct store_sum *s)
         return true;  // requests that nobody was asked for
     add_up(&t->total, s);
     switch (t->view->form) {
+    case LEDGER_TRACE:
     case LEDGER_CSV: csv_sum(t, s); break;
     case LEDGER_TABLE:
         if (t->view->ask.n_by)
@@ -259,6 +267,7 @@ static void finish(struct sums *t)
 {
     int32_t keys = t->view->ask.n_by > 1 ? t->view->ask.n_by : 1;
     switch (t->view->form) {
+    case LEDGER_TRACE:
     case LEDGER_CSV: break;
     case LEDGER_JSON:
         buf_lit(t->out, "],\n\"total\":");
@@ -299,65 +308,4 @@ enum err ledger_sums(struct store *s, const struct ledger_view *v, struct buf *o
         finish(&t);
     arena_release(&t.arena);
     return e;
-}
-
-// --- rows -------------------------------------------------------------------------------------
-
-struct rows {
-    const struct ledger_view *view;
-    struct buf *out;
-    bool begun;
-};
-
-static void csv_row(struct rows *t, const struct store_cells *c)
-{
-    if (!t->begun)
-        for (int32_t i = 0; i < c->n; i++) {
-            buf_add_str(t->out, c->name[i]);
-            buf_add_str(t->out, str_of(i + 1 < c->n ? "," : "\n"));
-        }
-    for (int32_t i = 0; i < c->n; i++) {
-        ledger_csv_cell(t->out, c->cell[i]);
-        buf_add_str(t->out, str_of(i + 1 < c->n ? "," : "\n"));
-    }
-}
-
-static void json_row(struct rows *t, const struct store_cells *c)
-{
-    for (int32_t i = 0; i < c->n; i++) {
-        buf_add_str(t->out, str_of(i ? "," : "{"));
-        buf_add_json(t->out, c->name[i]);
-        buf_lit(t->out, ":");
-        if (!c->cell[i].p)
-            buf_lit(t->out, "null");
-        else if (c->number[i])
-            buf_add_str(t->out, c->cell[i]);
-        else
-            buf_add_json(t->out, c->cell[i]);
-    }
-    buf_lit(t->out, "}\n");
-}
-
-static bool on_row(void *ctx, const struct store_cells *c)
-{
-    struct rows *t = ctx;
-    if (t->view->form == LEDGER_JSON)
-        json_row(t, c);
-    else
-        csv_row(t, c);
-    t->begun = true;
-    // An export may be longer than memory: it goes out as it comes.
-    if (buf_len(t->out) > 1 << 20) {
-        if (fwrite(t->out->p, 1, buf_len(t->out), stdout) != buf_len(t->out))
-            return false;
-        buf_clear(t->out);
-    }
-    return true;
-}
-
-enum err ledger_export(struct store *s, const struct ledger_view *v, struct buf *out,
-                       struct diag *diag)
-{
-    struct rows t = {.view = v, .out = out};
-    return store_rows(s, v->table, &v->ask, on_row, &t, diag);
 }

@@ -248,3 +248,31 @@ int32_t core_waiting(struct core *c, struct generation *g)
     pthread_mutex_unlock(&c->lock);
     return n;
 }
+
+struct route_drawn core_draw(struct core *c, struct generation *g, const struct route_ask *ask,
+                             const struct route_decision *d, const struct route_seen *seen,
+                             int64_t now_us)
+{
+    if (g->portfolio->pools[d->pool].contract < 0)
+        return (struct route_drawn){.contract = -1, .marginal_nusd = seen->list_nusd};
+    pthread_mutex_lock(&c->lock);
+    struct route_drawn drawn = route_draw(g->route, ask, d, seen, now_us);
+    pthread_mutex_unlock(&c->lock);
+    return drawn;
+}
+
+struct route_commitment core_commitment(struct core *c, struct generation *g, int32_t contract)
+{
+    pthread_mutex_lock(&c->lock);
+    struct route_commitment v = route_commitment(g->route, contract);
+    pthread_mutex_unlock(&c->lock);
+    return v;
+}
+
+void core_commitment_used(struct core *c, struct generation *g, int32_t contract, double used,
+                          int64_t now_us, int64_t wall_us)
+{
+    pthread_mutex_lock(&c->lock);
+    route_commitment_used(g->route, contract, used, now_us, wall_us);
+    pthread_mutex_unlock(&c->lock);
+}

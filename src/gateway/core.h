@@ -62,4 +62,12 @@ int32_t core_explain(struct core *c, struct generation *g, const struct route_as
 double core_bytes_per_tok(struct core *c, int32_t model);
 int32_t core_waiting(struct core *c, struct generation *g);
 
+// An attempt is ending: what it draws of a commitment (route_draw). Then core_done(), its `drawn` set.
+struct route_drawn core_draw(struct core *c, struct generation *g, const struct route_ask *ask,
+                             const struct route_decision *d, const struct route_seen *seen,
+                             int64_t now_us);
+struct route_commitment core_commitment(struct core *c, struct generation *g, int32_t contract);
+void core_commitment_used(struct core *c, struct generation *g, int32_t contract, double used,
+                          int64_t now_us, int64_t wall_us);
+
 #endif

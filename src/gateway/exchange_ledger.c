@@ -75,11 +75,20 @@ bool exchange_reserve(struct exchange *x)
     return ledger_reserve(pen, &x->call, &r, flags);
 }
 
+static void write_draw(const struct exchange *x, struct record_settle *s)
+{
+    const struct portfolio *p = exchange_portfolio(x);
+    s->marginal_nusd = x->draw.marginal_nusd;
+    if (x->draw.contract < 0)
+        return;
+    const struct contract *c = &p->contracts[x->draw.contract];
+    s->commitment = id_of(RECORD_CONTRACT, c->name);
+    s->unit = (uint16_t)c->commitment.unit;
+    s->drawn = x->draw.units;
+}
+
 void exchange_ledger_attempt(struct exchange *x, enum fault fault, bool stale)
 {
-    struct pen *pen = x->worker->pen;
-    if (!pen || !x->call.open)
-        return;
     struct record_settle s = {.fault = (uint16_t)fault,
                               .status = (uint16_t)x->answer_status,
                               .ttft_us = x->first_us ? x->first_us - x->sent_us : -1};
@@ -109,10 +118,11 @@ void exchange_ledger_attempt(struct exchange *x, enum fault fault, bool stale)
         s.prompt_tok = x->ask.prompt_tok;
         s.list_nusd = price_of(&serving->price, s.prompt_tok, 0, 0);
         flags |= RECORD_ESTIMATED;
+        exchange_draw(x, &(struct openai_usage){.prompt_tok = s.prompt_tok}, s.list_nusd);
     }
-    // Until a plan prices what a commitment has paid for, one more token costs its list price.
-    s.marginal_nusd = s.list_nusd;
-    ledger_settle(pen, &x->call, &s, flags);
+    if (x->drawn)
+        write_draw(x, &s);
+    ledger_settle(x->worker->pen, &x->call, &s, flags);
 }
 
 void exchange_ledger_request(struct exchange *x)

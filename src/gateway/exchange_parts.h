@@ -81,6 +81,8 @@ struct exchange {
     struct openai_usage usage;
     bool tokens_estimated, cut, counted;
     int64_t list_nusd;
+    struct route_drawn draw;  // of the attempt that is on, or was last
+    bool drawn;               // and core_done() is to know it
     double joules;
     const char *energy_basis;
 };
@@ -115,6 +117,8 @@ struct str exchange_receipt(struct exchange *x, struct buf *out);
 void exchange_decision_line(struct exchange *x, struct buf *out);
 
 void exchange_count(struct exchange *x);  // tokens and money of what was relayed, once
+// What the attempt that is on draws of a commitment, by what is known of it.
+void exchange_draw(struct exchange *x, const struct openai_usage *u, int64_t list_nusd);
 
 // exchange_ledger.c
 // False: the ledger has no room, and nothing may go.

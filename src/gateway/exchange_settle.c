@@ -53,6 +53,18 @@ static void count_cost(struct exchange *x)
                                n * (u->prompt_tok + u->output_tok / 2.0));
 }
 
+void exchange_draw(struct exchange *x, const struct openai_usage *u, int64_t list_nusd)
+{
+    int64_t now = exchange_now(x);
+    struct route_seen seen = {.prompt_tok = u->prompt_tok,
+                              .cached_tok = u->cached_tok,
+                              .output_tok = u->output_tok,
+                              .list_nusd = list_nusd,
+                              .hold_us = now - x->sent_us};
+    x->draw = core_draw(x->worker->core, x->generation, &x->ask, &x->decision, &seen, now);
+    x->drawn = true;
+}
+
 void exchange_count(struct exchange *x)
 {
     if (x->counted || !x->first_us)
@@ -60,6 +72,7 @@ void exchange_count(struct exchange *x)
     x->counted = true;
     count_tokens(x);
     count_cost(x);
+    exchange_draw(x, &x->usage, x->list_nusd);
 }
 
 static int64_t per_token_of(const struct exchange *x)
@@ -202,6 +215,11 @@ struct str exchange_receipt(struct exchange *x, struct buf *out)
                    x->list_nusd % 1000000000);
     else
         buf_lit(out, ",\"list_usd\":null");
+    if (s->price.said || x->draw.contract >= 0)
+        buf_printf(out, ",\"marginal_usd\":%" PRId64 ".%09" PRId64,
+                   x->draw.marginal_nusd / 1000000000, x->draw.marginal_nusd % 1000000000);
+    else
+        buf_lit(out, ",\"marginal_usd\":null");
     if (x->joules > 0)
         buf_printf(out, ",\"energy_j\":%.4g", x->joules);
     else

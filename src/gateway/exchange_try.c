@@ -217,6 +217,8 @@ static void tell_core(struct exchange *x, struct route_seen seen)
     if (!x->taken)
         return;
     x->taken = false;
+    seen.drawn = x->drawn;
+    x->drawn = false;
     core_done(x->worker->core, x->generation, &x->ask, &x->decision, &seen, exchange_now(x));
 }
 

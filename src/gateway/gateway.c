@@ -1,4 +1,5 @@
 #include "gateway/client.h"
+#include "gateway/commitments.h"
 #include "gateway/gateway_inside.h"
 #include "io/engine.h"
 
@@ -256,6 +257,11 @@ static enum err start(struct gateway *g, struct diag *diag)
         if (e)
             return e;
     }
+    struct loop *loop = first_worker(g)->loop;
+    e = commitments_rebuild(g->ledger, g->core, g->generation, loop_now_us(loop),
+                            loop_wall_us(loop), diag);
+    if (e)
+        return e;
     e = admin_new(&g->admin, g, diag);
     if (e)
         return e;

@@ -44,6 +44,18 @@ enum err ledger_names(struct ledger *l, const struct portfolio *p, struct diag *
     return e;
 }
 
+enum err ledger_drawn(struct ledger *l, struct str contract, int32_t unit, int64_t since_us,
+                      int64_t until_us, double *drawn, struct diag *diag)
+{
+    *drawn = 0;
+    if (!l)
+        return ERR_NONE;
+    pthread_mutex_lock(&l->store_mutex);
+    enum err e = store_drawn(l->store, contract, unit, since_us, until_us, drawn, diag);
+    pthread_mutex_unlock(&l->store_mutex);
+    return e;
+}
+
 static enum err open_store(struct ledger *l, struct diag *diag)
 {
     struct str folder = str_of(l->folder);

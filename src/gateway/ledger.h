@@ -65,6 +65,11 @@ void ledger_settle(struct pen *pen, struct ledger_call *call, struct record_sett
 void ledger_request(struct pen *pen, struct ledger_call *call, const struct record_request *v,
                     uint32_t flags);
 
+// What was drawn of a contract's commitment on the days that begin in [since_us, until_us); 0 without
+// a ledger. Waits for the disk.
+MUST_USE enum err ledger_drawn(struct ledger *l, struct str contract, int32_t unit,
+                               int64_t since_us, int64_t until_us, double *drawn,
+                               struct diag *diag);
 // The part of /metrics of the ledger that this is a pen of; nothing without one.
 void ledger_metrics(const struct pen *pen, struct buf *out);
 

@@ -1,5 +1,6 @@
 #include "gateway/pages.h"
 #include "gateway/answer.h"
+#include "gateway/commitments.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -168,6 +169,7 @@ static void write_metrics(struct worker *w, struct buf *out)
     metrics_write(w->metrics, out, pools, core_waiting(w->core, w->generation),
                   loop_now_us(w->loop) - w->began_us);
     ledger_metrics(w->pen, out);
+    commitments_metrics(w->core, w->generation, loop_wall_us(w->loop), out);
     free(pools);
 }
 

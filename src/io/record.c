@@ -2,6 +2,20 @@
 
 #include "base/crc32c.h"
 #include "base/rng.h"
+#include "route/failover.h"
+
+// Numbers that are on disk: later ones are only added.
+_Static_assert(FAULT_NONE == 0 && FAULT_CONNECT == 1 && FAULT_RESET == 2 && FAULT_TIMEOUT == 3 &&
+                   FAULT_SERVER == 4 && FAULT_GARBAGE == 5 && FAULT_BUSY == 6 && FAULT_SPENT == 7 &&
+                   FAULT_DENIED == 8 && FAULT_NO_MODEL == 9 && FAULT_CONTEXT == 10 &&
+                   FAULT_CONTENT == 11 && FAULT_CLIENT == 12 && FAULT_GONE == 13,
+               "faults keep their numbers");
+_Static_assert(COMMIT_USD == 0 && COMMIT_TOKENS == 1 && COMMIT_ACCELERATOR_HOURS == 2 &&
+                   COMMIT_MW_MONTHS == 3 && COMMIT_PTU == 4,
+               "units keep their numbers");
+_Static_assert(SURFACE_CHAT == 1 && SURFACE_COMPLETIONS == 2 && SURFACE_EMBEDDINGS == 4 &&
+                   SURFACE_RESPONSES == 8 && SURFACE_MESSAGES == 16,
+               "surfaces keep their numbers");
 
 // Eight bytes a step, so that six names cost less than a tenth of a microsecond. This function is
 // part of the format: a change makes every name a new one.

@@ -100,8 +100,8 @@ MUST_USE enum err store_sums(struct store *s, const struct store_ask *ask,
                              bool (*row)(void *ctx, const struct store_sum *sum), void *ctx,
                              struct diag *diag);
 
-// Rows as they are: column names once, then each row's cells (borrowed; numbers as text, NULL for
-// none).
+// Rows as they are, in the order of their beginning: column names, and each row's cells (borrowed;
+// numbers as text, NULL for none). `surface`, `fault` and `unit` are the numbers of their enums.
 struct store_cells {
     int32_t n;
     const struct str *name, *cell;

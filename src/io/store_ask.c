@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { SQL_BYTES_MAX = 16 * 1024, CELLS_MAX = 40 };
+enum { SQL_BYTES_MAX = 16 * 1024, CELLS_MAX = 48 };
 
 // Blocks come in the order of time, more or less: what is between is a little more than was asked
 // for.
@@ -159,35 +159,37 @@ enum err store_sums(struct store *s, const struct store_ask *ask,
 
 // --- rows -------------------------------------------------------------------------------------
 
-#define BLOCK_OF(value, name) \
-    "(SELECT " value " FROM blocks AS b WHERE b.id=t.id/65536) AS " name ","
-#define KEY                    \
-    BLOCK_OF("epoch", "epoch") \
-    BLOCK_OF("loop", "loop")   \
-    BLOCK_OF("block*65536+t.id%65536", "sequence")
-#define NAME_OF(column) "(SELECT name FROM names WHERE id=" column ") AS " column ","
+// clang-format off
+#define KEY \
+    "(SELECT epoch FROM blocks AS b WHERE b.id=t.id/65536) AS epoch," \
+    "(SELECT loop FROM blocks AS b WHERE b.id=t.id/65536) AS loop," \
+    "(SELECT block*65536+t.id%65536 FROM blocks AS b WHERE b.id=t.id/65536) AS sequence,"
+#define NAME_OF(column) "(SELECT name FROM names WHERE id=t." column ") AS " column ","
+#define FLAG(bit, name) "flags&" bit "!=0 AS " name ","
 
 static const char *const row_columns[] = {
-    [STORE_ATTEMPTS] = "SELECT " KEY "request,ordinal,began_us," NAME_OF("tenant") NAME_OF("pool")
-        NAME_OF("supplier") NAME_OF("contract")
-            NAME_OF("model") "CASE settled WHEN 1 THEN 'settled' ELSE 'open' END AS "
-                             "state,fault,status,flags,"
-                             "flags&1!=0 AS estimated,flags&2!=0 AS cancelled,flags&4!=0 AS "
-                             "failed_over,flags&8!=0 AS "
-                             "cut,flags&16!=0 AS stale,flags&32!=0 AS unsent,flags&64!=0 AS "
-                             "unheard,total_us,ttft_us,"
-                             "prompt_tok,cached_tok,output_tok,reasoning_tok,list_nusd,marginal_"
-                             "nusd,bound_nusd,joules,"
-                             "bytes_up,bytes_down FROM attempts AS t",
-    [STORE_REQUESTS] = "SELECT " KEY "request,began_us," NAME_OF("tenant") NAME_OF("pool") NAME_OF(
-        "supplier")
-        NAME_OF("contract") "(SELECT name FROM names WHERE id=model_asked) AS model_asked," NAME_OF(
-            "model") NAME_OF("class") "status,fault,attempts,flags,flags&1!=0 AS "
-                                      "estimated,flags&2!=0 AS cancelled,flags&4!=0 AS "
-                                      "failed_over,flags&8!=0 AS "
-                                      "cut,total_us,ttft_us,prompt_tok,cached_tok,output_tok,"
-                                      "reasoning_tok,list_nusd,charged_nusd FROM requests AS t",
+    [STORE_ATTEMPTS] =
+        "SELECT " KEY "request,ordinal,surface,began_us,"
+        NAME_OF("tenant") NAME_OF("key") NAME_OF("pool") NAME_OF("supplier") NAME_OF("contract")
+        NAME_OF("model")
+        "CASE settled WHEN 1 THEN 'settled' ELSE 'open' END AS state,fault,status,"
+        FLAG("1", "estimated") FLAG("2", "cancelled") FLAG("4", "failed_over") FLAG("8", "cut")
+        FLAG("16", "stale") FLAG("32", "unsent") FLAG("64", "unheard") FLAG("128", "unbounded")
+        FLAG("256", "stream") FLAG("512", "passthrough")
+        "total_us,ttft_us,prompt_tok,cached_tok,output_tok,reasoning_tok,"
+        "list_nusd,marginal_nusd,bound_nusd," NAME_OF("commitment") "unit,drawn,"
+        "joules,bytes_up,bytes_down FROM attempts AS t",
+    [STORE_REQUESTS] =
+        "SELECT " KEY "request,surface,began_us,"
+        NAME_OF("tenant") NAME_OF("key") NAME_OF("pool") NAME_OF("supplier") NAME_OF("contract")
+        NAME_OF("model_asked") NAME_OF("model") NAME_OF("class")
+        "status,fault,attempts,"
+        FLAG("1", "estimated") FLAG("2", "cancelled") FLAG("4", "failed_over") FLAG("8", "cut")
+        FLAG("256", "stream")
+        "total_us,ttft_us,prompt_tok,cached_tok,output_tok,reasoning_tok,"
+        "list_nusd,charged_nusd FROM requests AS t",
 };
+// clang-format on
 
 static bool give_row(sqlite3_stmt *q, bool (*row)(void *ctx, const struct store_cells *cells),
                      void *ctx)

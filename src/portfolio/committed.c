@@ -9,6 +9,18 @@ static int64_t year_start(int32_t year)
     return civil_us((struct civil){.year = year, .month = 1, .day = 1});
 }
 
+// How often the commitment's period comes in the contract's term; 0: not known.
+static double periods_of(const struct contract *c)
+{
+    const struct commitment *m = &c->commitment;
+    if (m->per == PERIOD_TERM || m->per == PERIOD_NONE)
+        return 1;
+    if (!c->from_us || c->until_us == NEVER)
+        return 0;
+    double years = (double)(c->until_us - c->from_us) / YEAR_US;
+    return years * (m->per == PERIOD_MONTH ? 12 : m->per == PERIOD_QUARTER ? 4 : 1);
+}
+
 double contract_usd(const struct contract *c)
 {
     const struct commitment *m = &c->commitment;
@@ -16,13 +28,30 @@ double contract_usd(const struct contract *c)
         return (double)c->value_uusd / 1e6;
     if (m->unit != COMMIT_USD || !(m->amount > 0))
         return 0;
-    if (m->per == PERIOD_TERM || m->per == PERIOD_NONE)
-        return m->amount;
-    if (!c->from_us || c->until_us == NEVER)
-        return 0;
-    double years = (double)(c->until_us - c->from_us) / YEAR_US;
-    double per_year = m->per == PERIOD_MONTH ? 12 : m->per == PERIOD_QUARTER ? 4 : 1;
-    return m->amount * per_year * years;
+    return m->amount * periods_of(c);
+}
+
+const char *commitment_unit_name(enum commitment_unit unit)
+{
+    switch (unit) {
+    case COMMIT_USD: return "USD";
+    case COMMIT_TOKENS: return "tok";
+    case COMMIT_ACCELERATOR_HOURS: return "accelerator-hours";
+    case COMMIT_MW_MONTHS: return "MW-months";
+    case COMMIT_PTU: return "PTU";
+    }
+    return "";
+}
+
+double commitment_unit_usd(const struct contract *c)
+{
+    const struct commitment *m = &c->commitment;
+    double units = m->amount * periods_of(c);
+    if (m->unit == COMMIT_USD)
+        return 1;
+    if (c->value_uusd > 0 && units > 0)
+        return (double)c->value_uusd / 1e6 / units;
+    return m->beyond_nusd_per_unit / 1e9;
 }
 
 // PUE of the place where the contract's pools stand; 1 when nothing says so.

@@ -31,4 +31,9 @@ double contract_power_w(const struct portfolio *p, int32_t contract, int64_t at_
 // Worth of a contract in USD: its value, else its commitment over its term; 0: not stated.
 double contract_usd(const struct contract *c);
 
+const char *commitment_unit_name(enum commitment_unit unit);  // "USD", "MW-months"
+// What a unit of a commitment was bought for: the contract's value over all the units of its term,
+// else the price beyond, else 0: not known.
+double commitment_unit_usd(const struct contract *c);
+
 #endif

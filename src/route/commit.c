@@ -173,7 +173,9 @@ static double used_units(const struct route *r, const struct offer *o,
     if (seen->list_nusd > 0 && r->p->contracts[o->commit].commitment.unit == COMMIT_USD)
         return (double)seen->list_nusd / 1e9;
     double units = seen->prompt_tok * o->use_input + seen->output_tok * o->use_output;
-    if (o->use_hold > 0 && (seen->output_tok > 0 || seen->ttft_us > 0))
+    if (o->use_hold > 0 && seen->hold_us > 0)
+        units += (double)seen->hold_us * o->use_hold;
+    else if (o->use_hold > 0 && (seen->output_tok > 0 || seen->ttft_us > 0))
         units += (ttft_us + seen->output_tok * per_us) * o->use_hold;
     return units;
 }

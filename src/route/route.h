@@ -103,6 +103,7 @@ struct route_seen {   // what was observed of one attempt
     int64_t per_token_us;   // 0: not known (fewer than two tokens)
     int32_t prompt_tok, cached_tok, output_tok;  // 0: not known
     int64_t list_nusd;      // of those tokens, for route_draw(); 0: reckoned from prompt and output
+    int64_t hold_us;        // it held its slot so long, for route_draw(); 0: reckoned from its times
     bool drawn;             // route_draw() was called
 };
 
