@@ -1,4 +1,4 @@
-#include "portfolio/check.h"
+#include "portfolio/check_inside.h"
 
 #include "base/units.h"
 
@@ -138,17 +138,16 @@ bool secrets_hide(struct buf *out, const struct portfolio *p, struct str text)
 
 // What can be read but should be looked at
 
-struct check {
-    const struct portfolio *p;
-    int64_t wall_us;
-    struct problems *list;
-};
-
-static void say(const struct check *c, enum severity severity, struct place place,
-                const char *section, struct str name, const char *key, const char *text)
+void check_say(const struct check *c, enum severity severity, struct place place,
+               const char *section, struct str name, const char *key, const char *fmt, ...)
 {
+    char text[400];
     struct str path = arena_printf(c->list->arena, "%s%s" STR_FMT "%s%s", section,
                                    name.n ? "." : "", STR_ARG(name), *key ? "." : "", key);
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
     problems_add(c->list, severity, place, path, "%s", text);
 }
 
@@ -159,18 +158,14 @@ static void check_listen(const struct check *c)
     for (int32_t i = 0; i < p->n_tenants; i++)
         keys += p->tenants[i].n_keys;
     if (!keys && !host_is_loopback(p->serve.host))
-        say(c, SEVERITY_ERROR, p->serve.place, "serve", STR(""), "listen",
-            "others can reach this address, but no tenant has a key: anyone could spend your "
-            "money; expected tenants with keys, or a loopback address");
+        check_say(c, SEVERITY_ERROR, p->serve.place, "serve", STR(""), "listen",
+                  "others can reach this address, but no tenant has a key: anyone could spend your "
+                  "money; expected tenants with keys, or a loopback address");
     if (p->serve.admin.on && !p->serve.admin.n_keys && !host_is_loopback(p->serve.admin.host))
-        say(c, SEVERITY_ERROR, p->serve.admin.place, "serve", STR("admin"), "listen",
+        check_say(
+            c, SEVERITY_ERROR, p->serve.admin.place, "serve", STR("admin"), "listen",
             "others can reach this address, but there is no key: anyone could stop your pools; "
             "expected serve.admin.keys, or a loopback address");
-    // Without any key the first tenant is everybody; the others are nobody.
-    for (int32_t i = keys ? 0 : 1; i < p->n_tenants; i++)
-        if (!p->tenants[i].n_keys)
-            say(c, SEVERITY_WARNING, p->tenants[i].place, "tenants", p->tenants[i].name, "keys",
-                "has no key, so nobody can ask as this tenant");
 }
 
 static bool is_http(struct str url)
@@ -187,15 +182,51 @@ static void check_suppliers(const struct check *c)
         for (int32_t j = 0; j < p->n_pools; j++)
             used = used || p->pools[j].supplier == i;
         if (used && !api_speaks_openai(s->api))
-            say(c, SEVERITY_WARNING, s->place, "suppliers", s->name, "api",
-                "is a dialect that caudal cannot call yet: its pools count in plans only");
+            check_say(c, SEVERITY_WARNING, s->place, "suppliers", s->name, "api",
+                      "is a dialect that caudal cannot call yet: its pools count in plans only");
         if (is_http(s->url) && s->key.n && !host_is_loopback(url_host(s->url)))
-            say(c, SEVERITY_WARNING, s->place, "suppliers", s->name, "url",
-                "is plain http to another machine: the key travels readable");
+            check_say(c, SEVERITY_WARNING, s->place, "suppliers", s->name, "url",
+                      "is plain http to another machine: the key travels readable");
         if (s->insecure && !host_is_loopback(url_host(s->url)))
-            say(c, SEVERITY_WARNING, s->place, "suppliers", s->name, "insecure",
-                "nobody verifies who answers there");
+            check_say(c, SEVERITY_WARNING, s->place, "suppliers", s->name, "insecure",
+                      "nobody verifies who answers there");
     }
+}
+
+static bool is_https(struct str url)
+{
+    return str_starts(url, STR("https://"));
+}
+
+// "https://api.example.com" and "https://api.example.com/": what follows /v1 comes right behind it.
+static bool has_path(struct str url)
+{
+    size_t at;
+    if (!str_find(url, STR("://"), &at))
+        return true;
+    struct str rest = str_skip(url, at + 3);
+    return str_find(rest, STR("/"), &at) && at + 1 < rest.n;
+}
+
+// What a call of this pool would look like from outside.
+static void check_call(const struct check *c, const struct pool *pool, const struct supplier *s)
+{
+    if (!pool->url.n || !api_speaks_openai(s->api) || !pool->enabled)
+        return;
+    if (is_https(pool->url) && !pool->key.n && !host_is_loopback(url_host(pool->url)))
+        check_say(
+            c, SEVERITY_WARNING, pool->place, "pools", pool->name, "key",
+            "is empty: most suppliers will refuse its requests; is the variable that it comes "
+            "from set?");
+    if (has_path(pool->url))
+        return;
+    struct str shown = url_shown(c->list->arena, pool->url);
+    while (str_ends(shown, STR("/")))
+        shown.n--;
+    check_say(c, SEVERITY_WARNING, pool->place, "pools", pool->name, "url",
+              "has no path: \"" STR_FMT "/chat/completions\" will be called; most suppliers want "
+              "\"" STR_FMT "/v1\"",
+              STR_ARG(shown), STR_ARG(shown));
 }
 
 static bool is_own_url(const struct portfolio *p, const struct pool *pool)
@@ -209,36 +240,37 @@ static void check_pool(const struct check *c, const struct pool *pool)
     const struct supplier *s = &p->suppliers[pool->supplier];
     int32_t unpriced = 0;
     if (!pool->n_serves)
-        say(c, SEVERITY_WARNING, pool->place, "pools", pool->name, "serves",
-            "serves no model, so nothing is sent to it");
+        check_say(c, SEVERITY_WARNING, pool->place, "pools", pool->name, "serves",
+                  "serves no model, so nothing is sent to it");
     for (int32_t i = 0; i < pool->n_serves; i++)
         unpriced += !pool->serves[i].price.said;
     if (unpriced && !s->run.n_argv)
-        say(c, SEVERITY_WARNING, pool->place, "pools", pool->name, "serves",
-            unpriced == pool->n_serves
-                ? "has no price: its tokens count as free"
-                : "has no price for some of its models: their tokens count as free");
+        check_say(c, SEVERITY_WARNING, pool->place, "pools", pool->name, "serves",
+                  unpriced == pool->n_serves
+                      ? "has no price: its tokens count as free"
+                      : "has no price for some of its models: their tokens count as free");
     if (!pool->url.n && !s->run.n_argv && api_speaks_openai(s->api))
-        say(c, SEVERITY_WARNING, pool->place, "pools", pool->name, "url",
-            "nothing says where to call it, so it counts in plans only");
+        check_say(c, SEVERITY_WARNING, pool->place, "pools", pool->name, "url",
+                  "nothing says where to call it, so it counts in plans only");
+    check_call(c, pool, s);
     if (is_own_url(p, pool) && is_http(pool->url) && pool->key.n &&
         !host_is_loopback(url_host(pool->url)))
-        say(c, SEVERITY_WARNING, pool->place, "pools", pool->name, "url",
-            "is plain http to another machine: the key travels readable");
+        check_say(c, SEVERITY_WARNING, pool->place, "pools", pool->name, "url",
+                  "is plain http to another machine: the key travels readable");
     if (pool->contract < 0)
         return;
     const struct contract *k = &p->contracts[pool->contract];
     if (k->supplier >= 0 && k->supplier != pool->supplier)
-        say(c, SEVERITY_WARNING, pool->place, "pools", pool->name, "contract",
-            "is with another supplier than the pool's");
+        check_say(c, SEVERITY_WARNING, pool->place, "pools", pool->name, "contract",
+                  "is with another supplier than the pool's");
     if (!(k->purpose & pool->purpose))
-        say(c, SEVERITY_WARNING, pool->place, "pools", pool->name, "purpose",
-            "is not what its contract is for");
+        check_say(c, SEVERITY_WARNING, pool->place, "pools", pool->name, "purpose",
+                  "is not what its contract is for");
     if (k->until_us <= c->wall_us || k->status == STATUS_ENDED)
-        say(c, SEVERITY_WARNING, pool->place, "pools", pool->name, "contract", "has ended");
+        check_say(c, SEVERITY_WARNING, pool->place, "pools", pool->name, "contract", "has ended");
     else if (!pool_active(p, pool, c->wall_us))
-        say(c, SEVERITY_WARNING, pool->place, "pools", pool->name, "contract",
-            "has no phase that gives capacity today, so nothing is sent to it");
+        check_say(c, SEVERITY_WARNING, pool->place, "pools", pool->name, "contract",
+                  "has no phase that gives capacity today, so nothing is sent to it");
 }
 
 static void check_contract(const struct check *c, int32_t index)
@@ -257,14 +289,14 @@ static void check_contract(const struct check *c, int32_t index)
     }
     bool here = k->status == STATUS_SIGNED || k->status == STATUS_LIVE;
     if (past && !used && here && (k->purpose & PURPOSE_INFERENCE))
-        say(c, SEVERITY_WARNING, k->place, "contracts", k->name, "phases",
-            "a phase has begun and no pool uses it: it is paid and stranded");
+        check_say(c, SEVERITY_WARNING, k->place, "contracts", k->name, "phases",
+                  "a phase has begun and no pool uses it: it is paid and stranded");
     if (k->power_ceiling_w > 0 && w > k->power_ceiling_w * 1.000001)
-        say(c, SEVERITY_WARNING, k->place, "contracts", k->name, "ceiling",
-            "is less than the phases add up to");
+        check_say(c, SEVERITY_WARNING, k->place, "contracts", k->name, "ceiling",
+                  "is less than the phases add up to");
     if (k->commitment.amount > 0 && !used && here)
-        say(c, SEVERITY_WARNING, k->place, "contracts", k->name, "commitment",
-            "is paid whether used or not, and no pool uses it");
+        check_say(c, SEVERITY_WARNING, k->place, "contracts", k->name, "commitment",
+                  "is paid whether used or not, and no pool uses it");
 }
 
 static void check_model(const struct check *c, int32_t model)
@@ -281,7 +313,7 @@ static void check_model(const struct check *c, int32_t model)
     }
     const struct model *m = &p->models[model];
     if (!pools)
-        say(c, SEVERITY_WARNING, m->place, "models", m->name, "", "is served by no pool");
+        check_say(c, SEVERITY_WARNING, m->place, "models", m->name, "", "is served by no pool");
     else if (!several)
         problems_add(c->list, SEVERITY_WARNING, m->place,
                      arena_printf(c->list->arena, "models." STR_FMT, STR_ARG(m->name)),
@@ -294,7 +326,11 @@ void check_portfolio(const struct portfolio *p, int64_t wall_us, struct problems
 {
     struct check c = {p, wall_us, list};
     check_listen(&c);
+    check_tenants(&c);
     check_suppliers(&c);
+    if (!p->n_pools)
+        check_say(&c, SEVERITY_WARNING, (struct place){0}, "pools", STR(""), "",
+                  "names none, so that every request is refused");
     for (int32_t i = 0; i < p->n_contracts; i++)
         check_contract(&c, i);
     for (int32_t i = 0; i < p->n_models; i++)

@@ -52,6 +52,7 @@ static void fleet_init(struct fleet *f)
         f->pools[i].name = str_of(names[i]);
         f->pools[i].supplier = i % 2;
         f->pools[i].url = STR("https://h/v1");
+        f->pools[i].key = STR("sk-of-h");
         f->serves[i] = (struct serving){.price = {.said = true}, .as = STR("m")};
         f->pools[i].serves = &f->serves[i];
         f->pools[i].n_serves = 1;
@@ -127,6 +128,69 @@ static void each_oddity_is_said(void)
     EXPECT(finds(&f, "models.m", "one supplier only (a)"), "one supplier");
     f.pools[0].enabled = f.pools[2].enabled = false;
     EXPECT(finds(&f, "models.m", "no pool"), "no pool");
+    arena_release(&f.a);
+}
+
+static void calls_that_will_be_refused_are_said(void)
+{
+    struct fleet f;
+    fleet_init(&f);
+    f.pools[0].key = STR("");
+    EXPECT(finds(&f, "pools.a.key", "is empty"), "https without a key");
+    f.pools[0].url = STR("https://localhost/v1");
+    EXPECT(!finds(&f, "pools.a.key", ""), "on this machine");
+    f.pools[1].url = STR("https://u:p@h");
+    EXPECT(finds(&f, "pools.b.url", "\"https://***@h/chat/completions\" will be called"),
+           "no path");
+    f.pools[1].url = STR("https://h/");
+    EXPECT(finds(&f, "pools.b.url", "most suppliers want \"https://h/v1\""), "a slash alone");
+    f.pools[1].enabled = false;
+    EXPECT(!finds(&f, "pools.b.url", ""), "not called");
+    f.p.n_pools = 0;
+    EXPECT(finds(&f, "pools", "names none"), "no pool");
+    arena_release(&f.a);
+}
+
+static void limits_of_tenants_that_contradict_each_other_are_said(void)
+{
+    struct fleet f;
+    fleet_init(&f);
+    struct tenant *t = f.tenants;
+    struct tenant pair[2] = {t[0], t[0]};
+    struct allowance *above = &pair[0].allowance, *below = &pair[1].allowance;
+    f.p.tenants = pair;
+    f.p.n_tenants = 2;
+    pair[0].n_keys = 0;
+    pair[1].name = STR("u");
+    pair[1].of = 0;
+    f.key.allowance = t->allowance;
+    EXPECT(!finds(&f, "tenants.t.keys", "") && !finds(&f, "tenants.u.keys", ""),
+           "one above another needs no key");
+    above->budget_day_nusd = 5000000000;
+    below->budget_day_nusd = 6000000000;
+    EXPECT(finds(&f, "tenants.u.budget.day", "is more than t above it may use"), "budget");
+    below->budget_day_nusd = 5000000000;
+    EXPECT(!finds(&f, "tenants.u.budget.day", ""), "the same");
+    below->budget_month_uusd = 4000000;
+    EXPECT(finds(&f, "tenants.u.budget.day", "is more than the month's budget"), "day and month");
+    below->budget_month_uusd = 0;
+    EXPECT(finds(&f, "tenants.u.budget.month", "is nothing"), "nothing to spend");
+    f.key.allowance.in_flight = 9;
+    below->in_flight = 8;
+    EXPECT(finds(&f, "tenants.u.keys[1].limits.in_flight", "is more than u"), "a key's limit");
+    f.key.allowance.until_us = day(2026, 5, 31);
+    EXPECT(finds(&f, "tenants.u.keys[1].until", "has passed"), "an old key");
+    struct class classes[2] = {{.name = STR("chat")}, {.name = STR("batch")}};
+    int32_t batch = 1;
+    class_defaults(&classes[0]);
+    class_defaults(&classes[1]);
+    classes[0].name = STR("chat");
+    f.p.classes = classes;
+    f.p.n_classes = 2;
+    f.p.serve.default_class = 0;
+    pair[1].classes = &batch;
+    pair[1].n_classes = 1;
+    EXPECT(finds(&f, "tenants.u.classes", "requests that name none (chat)"), "its default class");
     arena_release(&f.a);
 }
 
@@ -269,6 +333,8 @@ int main(void)
     TEST(a_good_portfolio_has_no_problems);
     TEST(listening_for_all_without_keys_is_an_error);
     TEST(each_oddity_is_said);
+    TEST(calls_that_will_be_refused_are_said);
+    TEST(limits_of_tenants_that_contradict_each_other_are_said);
     TEST(phases_that_nobody_uses_are_said);
     TEST(statuses_are_never_added_and_parts_count_once);
     TEST(commitments_in_money_count_without_a_value);
