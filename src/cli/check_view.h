@@ -28,4 +28,13 @@ const char *check_name(const struct check_view *v);  // of the first file, for a
 const char *commitment_unit_text(enum commitment_unit unit);
 const char *period_text(enum period period);
 
+// For the files of check_text().
+void check_contracts(struct buf *out, const struct check_view *v);
+void check_sums(struct buf *out, const struct check_view *v);
+void check_heading(struct buf *out, const char *what);
+const char *check_words(const struct check_view *v, struct str s);  // terminated, as long as v->a
+// "a, b, c", and how many more when there are many.
+const char *check_list(const struct check_view *v, const struct str *names, int32_t n);
+const char *check_z(struct str s);  // of texts that are terminated in their arena
+
 #endif

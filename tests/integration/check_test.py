@@ -1,0 +1,67 @@
+"""caudal check: what a person is told about a portfolio."""
+
+import json
+import os
+import subprocess
+import tempfile
+import unittest
+
+from harness import CAUDAL, main
+
+HASH = "sha256:" + "0" * 63 + "1"
+
+
+def check(text, *args, env=None):
+    """The exit status, standard output and standard error; the file is called p.yaml."""
+    with tempfile.TemporaryDirectory() as folder:
+        with open(os.path.join(folder, "p.yaml"), "w") as f:
+            f.write("caudal: 1\n" + text)
+        done = subprocess.run([CAUDAL, "check", *args, "p.yaml"], cwd=folder, capture_output=True, text=True,
+                              timeout=60, env={**os.environ, **(env or {})})
+    return done.returncode, done.stdout, done.stderr
+
+
+POOL = "pools:\n  a: {url: 'https://h.example/v1', key: '${A_KEY:-}', serves: [m]}\n"
+
+
+class Check(unittest.TestCase):
+    def test_a_policy_that_is_not_there_is_an_error(self):
+        status, out, err = check(POOL + "serve: {policy: leest-cost}\n")
+        self.assertEqual(status, 1)
+        self.assertRegex(err, r"error: p\.yaml:4:17: serve\.policy: is not known, got \"leest-cost\", "
+                              r"expected one of .*least-cost")
+        self.assertIn("can be read, but not used", out)
+        status, out, _ = check(POOL + "serve: {policy: leest-cost}\n", "--json")
+        self.assertEqual(status, 1)
+        self.assertIn("serve.policy", json.dumps(json.loads(out)))
+
+    def test_a_policy_that_is_there_is_none(self):
+        for policy in ("least-cost", "priority-spill", "round-robin"):
+            self.assertEqual(check(POOL + f"serve: {{policy: {policy}}}\n")[0], 0, policy)
+
+    def test_what_should_be_whole_is(self):
+        status, _, err = check(POOL + "serve: {limits: {connections: 1.5}}\n")
+        self.assertEqual(status, 1)
+        self.assertIn("serve.limits.connections: is not a whole number", err)
+
+    def test_a_variable_that_is_not_set_is_said(self):
+        status, out, _ = check(POOL)
+        self.assertEqual(status, 0)
+        self.assertIn("pools.a.key: is empty", out)
+        self.assertNotIn("pools.a.key", check(POOL, env={"A_KEY": "sk-planted"})[1])
+
+    def test_no_pools_are_warned_of(self):
+        status, out, _ = check("pools: {}\n")
+        self.assertEqual(status, 0)
+        self.assertIn("pools: names none", out)
+
+    def test_tenants_are_listed_whatever_they_have(self):
+        _, out, _ = check(POOL + f"tenants:\n  with: {{keys: ['{HASH}']}}\n  without: {{}}\n")
+        listed = out[out.index("\ntenants\n"):out.index("\nwarnings\n")]
+        self.assertIn("  with     1 ", listed)
+        self.assertIn("  without  0 ", listed)
+        self.assertIn("tenants.without.keys: has no key", out)
+
+
+if __name__ == "__main__":
+    main()
