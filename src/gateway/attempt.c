@@ -81,9 +81,10 @@ static void on_data(void *ctx, struct str bytes)
     t->any_byte = true;
     const struct link *k = t->link;
     do {
-        if (http1_next(link_http(t->link), &bytes, &ev, &diag)) {
+        enum err e = http1_next(link_http(t->link), &bytes, &ev, &diag);
+        if (e) {
             fail(t, FAULT_GARBAGE,
-                 diag.text[0] ? "the answer is not HTTP" : "the answer's head is too long");
+                 e == ERR_LIMIT ? "the answer's head is too long" : "the answer is not HTTP");
             return;
         }
         if (ev.kind == HTTP1_END && bytes.n)

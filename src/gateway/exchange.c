@@ -98,6 +98,19 @@ void exchange_arm(struct exchange *x)
         timer_set(x->worker->loop, &x->timer, due);
 }
 
+static void on_deadline(struct exchange *x, int64_t now_us)
+{
+    bool tried = x->n_sends > 0;
+    exchange_stop(x, tried && is_late(x, now_us) ? FAULT_TIMEOUT : FAULT_GONE);
+    if (tried) {
+        x->last_fault = FAULT_TIMEOUT;
+    } else {  // it has only waited: what for is the answer
+        x->decision.bar = x->waited_for;
+        x->decision.until_us = x->waited_until_us;
+    }
+    exchange_give_up(x);
+}
+
 // Is this attempt, which has shown no content, to be given up for another?
 static bool is_to_be_left(struct exchange *x, int64_t now_us)
 {
@@ -123,9 +136,7 @@ static void on_timer(struct timer *t)
             if (!x->paused && x->last_us + x->attempt.ep->idle_us <= now)
                 exchange_stream_cut(x, "the supplier fell silent in the middle of its answer");
         } else if (x->ask.deadline_us <= now) {
-            exchange_stop(x, is_late(x, now) ? FAULT_TIMEOUT : FAULT_GONE);
-            x->last_fault = FAULT_TIMEOUT;
-            exchange_give_up(x);
+            on_deadline(x, now);
         } else if (x->state == EXCHANGE_TRYING && is_to_be_left(x, now)) {
             attempt_cancel(&x->attempt);
             exchange_attempt_failed(x, FAULT_TIMEOUT, "no content in time");
@@ -308,31 +319,28 @@ static void recognise(struct exchange *x)
     if (e && str_eq(str_of(x->rq->param), STR("model")) && !x->rq->model[0] && t &&
         t->passthrough >= 0) {
         struct client *c = x->client;
-        struct http1_header type = {STR("content-type"), STR("application/json")};
-        struct http1_head head = {.method = STR("POST"),
-                                  .target = x->path,
-                                  .path = x->path,
-                                  .headers = &type,
-                                  .n_headers = 1,
-                                  .content_length = -1};
+        struct http1_head head = {
+            .method = STR("POST"), .target = x->target, .path = x->path, .content_length = -1};
         struct asked q = {
             .head = &head, .path = x->path, .tenant = x->ask.tenant, .origin = x->origin};
         x->client = NULL;
-        passthrough_whole(x->worker, c, &q, t->passthrough, buf_str(&x->body));
+        passthrough_whole(x->worker, c, &q, t->passthrough, x->all_headers, buf_str(&x->body));
         exchange_end(x);
         return;
     }
+    bool class_known = choose_class(x);
+    bool model_known = x->rq->model[0] && choose_model(x);  // also for the log of what is refused
     if (e) {
         refuse(x, (struct answer){.status = 400,
                                   .message = diag.text,
                                   .param = x->rq->param[0] ? x->rq->param : NULL});
         return;
     }
-    if (!choose_model(x)) {
+    if (!model_known) {
         refuse_model(x);
         return;
     }
-    if (!choose_class(x)) {
+    if (!class_known) {
         struct str message = arena_printf(&x->arena,
                                           "x-caudal-class: there is no class '" STR_FMT
                                           "', or this key may not use it.",
@@ -385,6 +393,20 @@ static int64_t declared_timeout_us(const struct http1_head *head)
     return least;
 }
 
+// What a body without a model, which is known when it has been read, is passed on with.
+static void keep_whole_head(struct exchange *x, const struct http1_head *head)
+{
+    const struct tenant *t = exchange_tenant(x);
+    if (!t || t->passthrough < 0)
+        return;
+    struct buf headers;
+    buf_init(&headers, 32 * 1024);
+    passthrough_headers(head, true, &headers);
+    x->all_headers = arena_str(&x->arena, buf_str(&headers));
+    buf_release(&headers);
+    x->target = arena_str(&x->arena, head->target);
+}
+
 void exchange_begin(struct worker *w, struct client *c, const struct asked *q)
 {
     const struct serve_config *s = &w->generation->portfolio->serve;
@@ -416,9 +438,10 @@ void exchange_begin(struct worker *w, struct client *c, const struct asked *q)
     x->path = arena_str(&x->arena, q->path);
     struct buf headers;
     buf_init(&headers, 32 * 1024);
-    passthrough_headers(q->head, &headers);
+    passthrough_headers(q->head, false, &headers);
     x->passed_headers = arena_str(&x->arena, buf_str(&headers));
     buf_release(&headers);
+    keep_whole_head(x, q->head);
     if (q->origin.n) {
         char *copy = take(q->origin.n);
         memcpy(copy, q->origin.p, q->origin.n);

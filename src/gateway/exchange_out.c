@@ -6,7 +6,7 @@
 static const char event_stream[] = "text/event-stream; charset=utf-8";
 
 // Room in front of the events of a stream, so that their chunk's head is written before them in place.
-enum { CHUNK_HEAD_ROOM = 24 };
+enum { CHUNK_HEAD_ROOM = 24, RECEIPT_BYTES_MAX = 8 * 1024 };
 
 // Sends bytes of the stream: a chunk for HTTP/1.1, as they are for 1.0.
 static void send_piece(struct exchange *x, struct str bytes)
@@ -92,13 +92,13 @@ void exchange_stream_begin(struct exchange *x)
     struct buf extra;
     buf_init(&extra, 4096);
     buf_lit(&extra, "Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n");
+    x->status = 200;
     exchange_decision_line(x, &extra);
     struct answer a = answer_of(x, 200);
     a.content_type = event_stream;
     a.extra = buf_str(&extra);
     if (client_version_minor(x->client) == 0)
         a.keep = false;
-    x->status = 200;
     send_head(x, &a, -1);
     buf_release(&extra);
 }
@@ -121,15 +121,33 @@ static void close_stream(struct exchange *x)
     exchange_client_done(x, false);
 }
 
+static void write_receipt(struct exchange *x)
+{
+    if (!x->receipt_wanted)
+        return;
+    struct buf receipt;
+    buf_init(&receipt, RECEIPT_BYTES_MAX);
+    relay_write_receipt(exchange_receipt(x, &receipt), &x->out);
+    buf_release(&receipt);
+}
+
+// Ends a stream whose head has gone with an error event, and never with [DONE]. Behind the events
+// that came with what broke it.
+static void end_with_error(struct exchange *x, const char *message, const char *type,
+                           const char *code)
+{
+    write_receipt(x);
+    relay_write_error(x->surface, message, type, code, &x->out);
+    send_piece(x, buf_str(&x->out));
+    close_stream(x);
+}
+
 void exchange_stream_end(struct exchange *x)
 {
-    struct buf receipt;
-    buf_init(&receipt, 8 * 1024);
     exchange_settle(x);
     exchange_attempt_done(x);
-    struct str said = x->receipt_wanted ? exchange_receipt(x, &receipt) : (struct str){0};
-    relay_write_end(&x->relay, said, &x->out);
-    buf_release(&receipt);
+    write_receipt(x);
+    relay_write_end(&x->relay, &x->out);
     // The last event, the last chunk and the end of the answer are one write.
     struct buf *s = &x->worker->scratch;
     buf_clear(s);
@@ -151,22 +169,19 @@ void exchange_stream_cut(struct exchange *x, const char *why)
 {
     exchange_stop(x, FAULT_RESET);
     x->cut = true;
+    x->error = STR("stream_cut");
     exchange_settle(x);
-    if (!x->client) {
+    if (x->client)
+        end_with_error(x, why, "server_error", "stream_cut");
+    else
         exchange_end(x);
-        return;
-    }
-    // Behind the events that came with what broke it.
-    relay_write_error(x->surface, why, "server_error", "stream_cut", &x->out);
-    send_piece(x, buf_str(&x->out));
-    close_stream(x);
 }
 
 void exchange_whole(struct exchange *x)
 {
     struct buf extra, receipt;
     buf_init(&extra, 16 * 1024);
-    buf_init(&receipt, 8 * 1024);
+    buf_init(&receipt, RECEIPT_BYTES_MAX);
     x->status = 200;
     exchange_settle(x);
     exchange_attempt_done(x);
@@ -186,19 +201,20 @@ void exchange_whole(struct exchange *x)
 
 void exchange_fail(struct exchange *x, const struct answer *said)
 {
-    x->status = said->status;
+    const char *code = said->code ? said->code : "error";
+    x->error = str_of(said->code ? said->code : said->type);
+    // Only comments have gone out, but with a head that said 200: the error is an event.
+    x->cut = x->head_sent;
+    if (!x->head_sent)
+        x->status = said->status;
     exchange_settle(x);
     if (!x->client) {
         exchange_end(x);
         return;
     }
-    if (x->head_sent) {  // only comments have gone out: the error is an event
+    if (x->head_sent) {
         buf_clear(&x->out);
-        relay_write_error(x->surface, said->message, said->type, said->code ? said->code : "error",
-                          &x->out);
-        x->cut = true;
-        send_piece(x, buf_str(&x->out));
-        close_stream(x);
+        end_with_error(x, said->message, said->type, code);
         return;
     }
     struct answer a = *said;
@@ -284,9 +300,11 @@ static struct answer verdict_of(const struct exchange *x)
 // Nothing was sent at all: the router says why.
 static struct answer bar_of(struct exchange *x)
 {
-    struct str why = arena_printf(&x->arena, "No pool can answer this request; the nearest: %s.",
-                                  route_bar_text(x->decision.bar));
     int64_t now = exchange_now(x), until = x->decision.until_us;
+    struct str why = arena_printf(&x->arena, "No pool %s; the nearest: %s.",
+                                  x->waited_for ? "was free for this request in time"
+                                                : "can answer this request",
+                                  route_bar_text(x->decision.bar));
     struct answer a = {.status = 503,
                        .type = "service_unavailable_error",
                        .code = "no_capacity",

@@ -42,6 +42,8 @@ struct exchange {
     struct openai_request *rq;        // in the arena
     struct str passed_headers;        // in the arena: what of the client's head goes on
     struct str path, class_said;      // in the arena
+    // In the arena, where the tenant has a passthrough: as it came, for a body without a model.
+    struct str target, all_headers;
     enum exchange_state state;
     enum surface surface;
     bool stream, usage_wanted, receipt_wanted, head_sent, settled;
@@ -65,6 +67,8 @@ struct exchange {
 
     int64_t arrived_us, sent_us, first_us, last_us, wrote_us, ended_us;
     int64_t retry_at_us;  // EXCHANGE_WAITING: when to try again; NEVER
+    enum route_bar waited_for;  // why it is, or was last, in the line, and until when that was said to be
+    int64_t waited_until_us;
     int64_t patience_us;  // EXCHANGE_TRYING: when to ask whether to leave the attempt
     int64_t linger_until_us;
     int64_t prompt_bytes;
@@ -73,6 +77,7 @@ struct exchange {
     struct sent sends[EXCHANGE_SENDS_MAX];
     int32_t n_sends;
     enum fault last_fault;
+    struct str error;                 // the code of the error that it ended with, for the log
     struct openai_fault *last_error;  // in the arena: what the last supplier said; NULL: nothing
     int32_t last_status;
 

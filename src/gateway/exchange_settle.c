@@ -81,6 +81,14 @@ static int64_t per_token_of(const struct exchange *x)
     return x->answer_stream && n > 1 ? (x->last_us - x->first_us) / (n - 1) : 0;
 }
 
+// Why this pool; or, of a request that went to nobody, why not.
+static const char *why_of(const struct exchange *x, bool answered)
+{
+    if (answered)
+        return x->decision.why;
+    return x->n_sends || !x->decision.bar ? "" : route_bar_text(x->decision.bar);
+}
+
 static void log_request(struct exchange *x, bool answered)
 {
     const struct portfolio *p = exchange_portfolio(x);
@@ -93,7 +101,8 @@ static void log_request(struct exchange *x, bool answered)
         log_str("pool", answered ? p->pools[x->decision.pool].name : none),
         log_int("status", x->status),
         log_str("fault", x->last_fault && !answered ? str_of(fault_name(x->last_fault)) : none),
-        log_str("why", answered ? str_of(x->decision.why) : none), log_int("cut", x->cut),
+        log_str("error", x->error), log_str("why", str_of(why_of(x, answered))),
+        log_int("cut", x->cut),
         log_int("attempts", x->n_sends),
         log_int("ttft_us", answered ? x->first_us - x->arrived_us : -1),
         log_int("total_us", x->ended_us - x->arrived_us),
@@ -144,10 +153,17 @@ static bool exposes(const struct exchange *x)
     return t && t->expose_decision;
 }
 
-// "pool=local-a; model=smollm2-135m; attempts=1; cost=0.000000123; why=least cost"
+// "pool=local-a; model=smollm2-135m; attempts=1; cost=0.000000123; why=least cost"; or "pending",
+// when the head goes before there is content, and another pool may yet have to answer.
 void exchange_decision_line(struct exchange *x, struct buf *out)
 {
-    if (!exposes(x) || !x->n_sends)
+    if (!exposes(x))
+        return;
+    if (x->stream && !x->first_us && x->status == 200) {  // who answers is in the receipt
+        buf_printf(out, "x-caudal-decision: pending; attempts=%d\r\n", x->n_sends);
+        return;
+    }
+    if (!x->n_sends)
         return;
     const struct portfolio *p = exchange_portfolio(x);
     const struct route_decision *d = &x->decision;
@@ -179,29 +195,44 @@ static void write_sends(const struct exchange *x, struct buf *out)
     buf_lit(out, "]");
 }
 
-struct str exchange_receipt(struct exchange *x, struct buf *out)
+// A member with a text; null where there is none.
+static void write_member(struct buf *out, const char *name, struct str text)
+{
+    buf_printf(out, ",\"%s\":", name);
+    if (text.n)
+        buf_add_json(out, text);
+    else
+        buf_lit(out, "null");
+}
+
+// Who answered, or was the last to be tried: nobody, where the request only waited.
+static void write_who(const struct exchange *x, struct buf *out)
 {
     const struct portfolio *p = exchange_portfolio(x);
     const struct route_decision *d = &x->decision;
-    const struct pool *pool = &p->pools[d->pool];
-    const struct serving *s = pool_serving(pool, d->model);
-    const struct supplier *supplier = &p->suppliers[pool->supplier];
+    const struct pool *pool = x->n_sends ? &p->pools[d->pool] : NULL;
+    write_member(out, "pool", pool ? pool->name : (struct str){0});
+    write_member(out, "supplier", pool ? p->suppliers[pool->supplier].name : (struct str){0});
+    write_member(out, "model", p->models[pool ? d->model : x->ask.model].name);
+    write_member(out, "why", str_of(pool ? d->why : route_bar_text(d->bar)));
+    write_member(out, "outcome", !x->cut ? STR("answered") : x->first_us ? STR("cut") : STR("failed"));
+}
+
+struct str exchange_receipt(struct exchange *x, struct buf *out)
+{
+    const struct pool *pool = &exchange_portfolio(x)->pools[x->decision.pool];
+    const struct serving *s = x->n_sends ? pool_serving(pool, x->decision.model) : NULL;
     buf_lit(out, "{\"request\":");
     buf_add_json(out, str_of(x->id));
-    buf_lit(out, ",\"pool\":");
-    buf_add_json(out, pool->name);
-    buf_lit(out, ",\"supplier\":");
-    buf_add_json(out, supplier->name);
-    buf_lit(out, ",\"model\":");
-    buf_add_json(out, p->models[d->model].name);
-    buf_lit(out, ",\"why\":");
-    buf_add_json(out, str_of(d->why));
+    write_who(x, out);
     buf_lit(out, ",\"attempts\":");
     write_sends(x, out);
     int64_t per_token = per_token_of(x);
-    buf_printf(out, ",\"ttft_ms\":%.1f,\"total_ms\":%.1f",
-               (double)(x->first_us - x->arrived_us) / 1e3,
-               (double)(x->ended_us - x->arrived_us) / 1e3);
+    if (x->first_us)
+        buf_printf(out, ",\"ttft_ms\":%.1f", (double)(x->first_us - x->arrived_us) / 1e3);
+    else
+        buf_lit(out, ",\"ttft_ms\":null");
+    buf_printf(out, ",\"total_ms\":%.1f", (double)(x->ended_us - x->arrived_us) / 1e3);
     if (per_token)
         buf_printf(out, ",\"tokens_per_s\":%.1f", 1e6 / (double)per_token);
     buf_printf(out,
@@ -210,7 +241,7 @@ struct str exchange_receipt(struct exchange *x, struct buf *out)
                "\"tokens\":\"%s\"",
                x->usage.prompt_tok, x->usage.cached_tok, x->usage.output_tok,
                x->usage.reasoning_tok, x->tokens_estimated ? "estimated" : "reported");
-    if (s->price.said)
+    if (s && s->price.said)
         buf_printf(out, ",\"list_usd\":%" PRId64 ".%09" PRId64, x->list_nusd / 1000000000,
                    x->list_nusd % 1000000000);
     else

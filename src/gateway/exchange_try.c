@@ -147,10 +147,15 @@ static bool follow(struct exchange *x, const struct route_decision *d)
     if (f.step == FAILOVER_AGAIN)
         return true;
     if (f.step == FAILOVER_GIVE_UP) {
-        give_up_for(x, d->bar, d->until_us);
+        if (x->waited_for && d->bar == ROUTE_BAR_DEADLINE)
+            give_up_for(x, x->waited_for, x->waited_until_us);
+        else
+            give_up_for(x, d->bar, d->until_us);
         return false;
     }
     if (f.leave_us > 0) {
+        x->waited_for = d->bar;
+        x->waited_until_us = d->until_us;
         x->waiter =
             core_wait(x->worker->core, x->generation, &x->ask, x->worker->loop, on_woken, x, now);
         if (!x->waiter) {

@@ -43,13 +43,13 @@ static bool is_passed(struct str name)
     return false;
 }
 
-void passthrough_headers(const struct http1_head *head, struct buf *out)
+void passthrough_headers(const struct http1_head *head, bool as_it_is, struct buf *out)
 {
     for (int32_t i = 0; i < head->n_headers; i++) {
         const struct http1_header *h = &head->headers[i];
-        // A model's call says its own type and what it accepts (exchange_try.c).
-        if (!is_passed(h->name) || str_eq_nocase(h->name, STR("content-type")) ||
-            str_eq_nocase(h->name, STR("accept")) || http1_is_hop(head, h->name))
+        bool own =
+            str_eq_nocase(h->name, STR("content-type")) || str_eq_nocase(h->name, STR("accept"));
+        if (!is_passed(h->name) || (own && !as_it_is) || http1_is_hop(head, h->name))
             continue;
         buf_join(out, h->name, STR(": "), h->value, STR("\r\n"));
     }
@@ -236,13 +236,14 @@ static void on_body_end(void *ctx)
 static void on_up_drain(void *ctx)
 {
     struct pass *p = ctx;
+    bool full = false;
     if (buf_len(&p->early)) {
-        send_up(p, buf_str(&p->early));
+        full = attempt_more(&p->attempt, buf_str(&p->early));
         buf_release(&p->early);
     }
     if (p->body_done)
         p->attempt.whole_sent = true;
-    if (p->client)  // also behind its last byte: or we would not see the client leave
+    if (p->client && !full)  // also behind its last byte: or we would not see the client leave
         client_resume_body(p->client);
 }
 
@@ -365,7 +366,9 @@ static const struct attempt_calls pass_attempt_calls = {.head = on_head,
                                                         .failed = on_failed,
                                                         .drain = on_up_drain};
 
-static void build_head(struct pass *p, const struct asked *q, struct endpoint *ep, int64_t length)
+// `headers`: what goes on of the client's, as lines.
+static void build_head(struct pass *p, const struct asked *q, struct str headers,
+                       struct endpoint *ep, int64_t length)
 {
     struct str after_v1 = str_skip(q->head->target, 3);  // "/v1/files?x=y" without "/v1"
     size_t at;
@@ -373,11 +376,7 @@ static void build_head(struct pass *p, const struct asked *q, struct endpoint *e
         after_v1 = str_skip(q->head->target, at + 3);
     struct buf *h = &p->head;
     generation_write_head(p->generation, ep, q->head->method, after_v1, h);
-    for (int32_t i = 0; i < q->head->n_headers; i++)
-        if (is_passed(q->head->headers[i].name) &&
-            !http1_is_hop(q->head, q->head->headers[i].name))
-            buf_printf(h, STR_FMT ": " STR_FMT "\r\n", STR_ARG(q->head->headers[i].name),
-                       STR_ARG(q->head->headers[i].value));
+    buf_add_str(h, headers);
     if (p->chunked_up)
         buf_lit(h, "Transfer-Encoding: chunked\r\n");
     else if (length >= 0)
@@ -399,7 +398,7 @@ static void send_now(void *ctx)
 }
 
 static struct pass *begin(struct worker *w, struct client *c, const struct asked *q,
-                          int32_t supplier, int64_t length)
+                          struct str headers, int32_t supplier, int64_t length)
 {
     struct pass *p = take(sizeof *p);
     p->worker = w;
@@ -429,7 +428,7 @@ static struct pass *begin(struct worker *w, struct client *c, const struct asked
         fail(p, 503, "ledger_full", "The ledger has no room, and what it cannot record is not sent.");
         return NULL;
     }
-    build_head(p, q, ep, length);
+    build_head(p, q, headers, ep, length);
     client_stream_body(c);
     p->attempt = (struct attempt){.ep = ep};
     p->is_head = str_eq(q->head->method, STR("HEAD"));
@@ -441,13 +440,17 @@ static struct pass *begin(struct worker *w, struct client *c, const struct asked
 
 void passthrough_begin(struct worker *w, struct client *c, const struct asked *q, int32_t supplier)
 {
-    begin(w, c, q, supplier, q->head->content_length);
+    struct buf headers;
+    buf_init(&headers, HEAD_BYTES_MAX);
+    passthrough_headers(q->head, true, &headers);
+    begin(w, c, q, buf_str(&headers), supplier, q->head->content_length);
+    buf_release(&headers);
 }
 
 void passthrough_whole(struct worker *w, struct client *c, const struct asked *q, int32_t supplier,
-                       struct str body)
+                       struct str headers, struct str body)
 {
-    struct pass *p = begin(w, c, q, supplier, (int64_t)body.n);
+    struct pass *p = begin(w, c, q, headers, supplier, (int64_t)body.n);
     if (!p)
         return;
     on_body(p, body);

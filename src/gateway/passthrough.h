@@ -8,12 +8,14 @@
 
 void passthrough_begin(struct worker *w, struct client *c, const struct asked *q, int32_t supplier);
 
-// The same for a request whose body has been read already (a model's path without a model).
+// The same for a request whose body has been read already (a model's path without a model); `headers`
+// is what passthrough_headers() kept of it.
 void passthrough_whole(struct worker *w, struct client *c, const struct asked *q, int32_t supplier,
-                       struct str body);
+                       struct str headers, struct str body);
 
-// Appends the headers of a client that a supplier may see: an allow-list, so that credentials,
-// cookies and encodings never go through.
-void passthrough_headers(const struct http1_head *head, struct buf *out);
+// Appends the headers of a client that a supplier may see, as lines: an allow-list, so that
+// credentials, cookies and encodings never go through. Without `as_it_is` those are left out that a
+// model's call says itself: its type and what it accepts (exchange_try.c).
+void passthrough_headers(const struct http1_head *head, bool as_it_is, struct buf *out);
 
 #endif

@@ -194,14 +194,14 @@ bool relay_stream_end(struct relay *r, struct buf *out)
     return !r->said.error && (r->said.finish || (r->said.done && r->said.content));
 }
 
-bool relay_write_end(const struct relay *r, struct str receipt, struct buf *out)
+bool relay_write_end(const struct relay *r, struct buf *out)
 {
-    bool ok = true;
-    if (receipt.n)
-        ok = buf_lit(out, ": caudal-receipt ") && buf_add_str(out, receipt) && buf_lit(out, "\n\n");
-    if (speaks_done(r->surface))
-        ok = buf_lit(out, "data: [DONE]\n\n") && ok;
-    return ok;
+    return !speaks_done(r->surface) || buf_lit(out, "data: [DONE]\n\n");
+}
+
+bool relay_write_receipt(struct str receipt, struct buf *out)
+{
+    return buf_lit(out, ": caudal-receipt ") && buf_add_str(out, receipt) && buf_lit(out, "\n\n");
 }
 
 static bool write_message(struct buf *out, const char *message)

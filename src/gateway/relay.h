@@ -44,8 +44,10 @@ void relay_release(struct relay *r);
 MUST_USE enum err relay_stream(struct relay *r, struct str bytes, struct buf *out);
 // The stream has ended. True: the answer is whole. False: it was cut, or held no answer at all.
 bool relay_stream_end(struct relay *r, struct buf *out);
-// What closes a whole stream on the client's side: the receipt (may be empty) as a comment, [DONE].
-bool relay_write_end(const struct relay *r, struct str receipt, struct buf *out);
+// What closes a whole stream on the client's side: [DONE], where the surface has it.
+bool relay_write_end(const struct relay *r, struct buf *out);
+// The receipt as a comment, before the last event of a stream.
+bool relay_write_receipt(struct str receipt, struct buf *out);
 // What an error looks like inside a stream of this surface. Never followed by [DONE].
 bool relay_write_error(enum surface surface, const char *message, const char *type,
                        const char *code, struct buf *out);

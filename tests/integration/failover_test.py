@@ -26,6 +26,13 @@ def pools(a, b=None, serve="", a_more="", b_more="", a_model="m", b_model="m", e
     return text + "tenants: {everyone: {expose: [decision]}}\n" + extra
 
 
+def receipt_of(answer):
+    """Of a stream."""
+    said = [c for c in answer.comments() if c.startswith("caudal-receipt ")]
+    assert len(said) == 1, answer
+    return json.loads(said[0].split(" ", 1)[1])
+
+
 PATIENT = "breaker: {failures: 1000}"  # breakers stay out of the way
 
 
@@ -94,6 +101,12 @@ class BeforeContent(TwoPools):
 
     def test_garbage(self):
         self.fails_over("garbage")
+
+    def test_a_head_that_is_too_long_is_called_that(self):
+        with Recorder(lambda r: json_answer({}, headers={"X-Long": "x" * 100000})) as there:
+            gw = self.gateway(there, self.b, PATIENT)
+            self.assert_whole(gw.post(CHAT, chat("x")), "b")
+            gw.logged("attempt", "the answer's head is too long")
 
     def test_a_body_that_is_not_json(self):
         self.fails_over("garbage-event", stream=False)
@@ -297,6 +310,7 @@ class AfterContent(TwoPools):
         self.assertEqual(gw.metric("caudal_streams_cut_total"), 1)
         self.assertEqual(gw.metric("caudal_attempts_total", pool="a", outcome="ok"), 0)
         self.assertEqual(gw.metric("caudal_attempts_total", pool="a"), 1)
+        gw.logged("request", " error=stream_cut ", " cut=1 ")
         return error
 
     def test_a_cut(self):
@@ -304,6 +318,17 @@ class AfterContent(TwoPools):
 
     def test_a_stall(self):
         self.ends_badly("stall-after=3", 3)
+
+    def test_a_cut_stream_has_its_receipt_before_the_error(self):
+        gw = self.gateway(self.a, self.b, PATIENT)
+        for path, ask in ((CHAT, chat("hello", stream=True)), ("/v1/completions", {"model": "m", "prompt": "x", "stream": True})):
+            self.a.faults("cut-after=3")
+            answer = gw.post(path, ask, {"x-caudal-receipt": "1"})
+            receipt = receipt_of(answer)
+            self.assertEqual((receipt["pool"], receipt["outcome"], receipt["completion_tokens"]), ("a", "cut", 3))
+            self.assertEqual([a["outcome"] for a in receipt["attempts"]], ["reset"])
+            self.assertLess(answer.body.index(b": caudal-receipt"), answer.body.index(b'"error"'))
+            self.assertNotIn("[DONE]", answer.events())
 
     def test_an_error_event(self):
         error = self.ends_badly("error-event=server_is_overloaded,after=3", 3)
@@ -426,6 +451,38 @@ class AllDown(TwoPools):
         self.assertEqual((s.status, first), (200, ": keepalive"))
         self.assertIn("error", json.loads(last[len("data: "):]))
         self.assertNotIn("data: [DONE]", others)
+        # What the client got is counted and logged; that it was an error too.
+        self.assertEqual(gw.metric("caudal_requests_total"), 1)
+        self.assertEqual(gw.metric("caudal_requests_total", code="200"), 1)
+        self.assertEqual(gw.metric("caudal_streams_cut_total"), 1)
+        gw.logged("request", " status=200 ", " error=timeout ", " fault=timeout ", " cut=1 ")
+
+    def test_an_error_inside_a_stream_without_content_has_a_receipt_too(self):
+        gw = self.gateway(self.a, None, PATIENT + ", attempts: {silence: 50 ms, deadline: 300 ms}",
+                          first_byte="60 s", a_more="limits: {in_flight: 1}")
+        self.a.faults("stall-before")
+        with Stream(gw, chat("x", stream=True), {"x-caudal-receipt": "1"}) as first:
+            until(lambda: self.a.calls()["now"] == 1)
+            waited = receipt_of(gw.post(CHAT, chat("x", stream=True, max_tokens=1), {"x-caudal-receipt": "1"}))
+            tried = receipt_of(first.answer())
+        self.assertEqual((tried["pool"], tried["outcome"], len(tried["attempts"])), ("a", "failed", 1))
+        self.assertIn(waited["pool"], ("a", None))  # None: it only waited
+        self.assertEqual(waited["outcome"], "failed")
+        self.assertEqual(waited["ttft_ms"], None)
+
+    def test_waiting_that_ends_at_its_deadline_says_what_for(self):
+        gw = self.gateway(self.a, None, PATIENT, first_byte="60 s", a_more="limits: {in_flight: 1}")
+        self.a.faults("stall-before,count=1")
+        with Wire(gw, raw_request("POST", CHAT, chat("x"))):
+            until(lambda: self.a.calls()["now"] == 1)
+            for stream in (True, False):
+                answer = gw.post(CHAT, chat("x", stream=stream, max_tokens=1), {"x-stainless-timeout": "0.3"})
+                error = self.assert_come_back(answer, 429)
+                self.assertEqual(error["code"], "rate_limit_exceeded")
+                self.assertIn("No pool was free for this request in time; the nearest: its limits are spent",
+                              error["message"])
+                gw.logged("request", answer.headers["x-request-id"], "limits are spent")
+            self.assertEqual(self.calls(), (1, 0))
 
     def test_a_stream_that_waits_for_a_pool_is_kept_alive_too(self):
         gw = self.gateway(self.a, None, PATIENT + ", attempts: {silence: 100 ms}", a_more="limits: {in_flight: 1}")
@@ -440,8 +497,13 @@ class AllDown(TwoPools):
     def test_after_a_keepalive_another_pool_may_still_answer(self):
         gw = self.gateway(self.a, self.b, PATIENT + ", attempts: {silence: 100 ms}")
         self.a.faults("stall-before")
-        answer = gw.post(CHAT, chat("x", stream=True))
+        answer = gw.post(CHAT, chat("x", stream=True), {"x-caudal-receipt": "1"})
         self.assertIn("keepalive", answer.comments())
+        # The head went before it was known who would answer: it does not name who did not.
+        self.assertEqual(answer.headers["x-caudal-decision"], "pending; attempts=1")
+        receipt = receipt_of(answer)
+        self.assertEqual((receipt["pool"], receipt["outcome"]), ("b", "answered"))
+        self.assertEqual([a["outcome"] for a in receipt["attempts"]], ["timeout", "answered"])
         self.assertEqual(answer.events()[-1], "[DONE]")
         self.assertIn("simulated", answer.text())
 

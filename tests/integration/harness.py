@@ -501,6 +501,12 @@ class Gateway(Process):
         with open(f"/proc/{self.process.pid}/status") as f:
             return int(re.search(r"VmRSS:\s+(\d+) kB", f.read()).group(1)) << 10
 
+    def logged(self, event, *parts):
+        """The first line of its log, in text, of this event and with these parts, when it has been written."""
+        def found():
+            return next((x for x in self.stderr().splitlines() if f" {event} " in x and all(p in x for p in parts)), None)
+        return until(found, f"{event} with {parts} in the log")
+
     def metric(self, name, **labels):
         """Sum of the samples of a metric that have these labels."""
         total = 0.0

@@ -145,6 +145,16 @@ class AsItIs(unittest.TestCase):
         self.assertEqual((a.status, a.body), (200, b"ok"))
         self.assertEqual((self.last()["target"], self.last()["body"]), ("/v1/responses", body))
         self.assertEqual(self.last()["headers"]["content-type"], "application/json")
+        self.gw.post("/v1/responses?include=a%20b", body, {
+            "OpenAI-Beta": "x=1", "anthropic-beta": "y", "Idempotency-Key": "k1", "Accept": "text/event-stream",
+            "Content-Type": "application/json; charset=utf-8", "Cookie": "clients-own", "X-Own": "clients-own",
+            "Authorization": "Bearer clients-own", "OpenAI-Organization": "clients-own"})
+        headers = self.last()["headers"]
+        self.assertEqual(self.last()["target"], "/v1/responses?include=a%20b")
+        self.assertEqual({k: headers.get(k) for k in ("openai-beta", "anthropic-beta", "idempotency-key", "accept", "content-type")},
+                         {"openai-beta": "x=1", "anthropic-beta": "y", "idempotency-key": "k1",
+                          "accept": "text/event-stream", "content-type": "application/json; charset=utf-8"})
+        self.assertNotIn("clients-own", json.dumps(headers))  # an account belongs to a key, and ours goes
         with Wire(self.gw, raw_request("POST", "/v1/responses", body + b" " * 300000) * 2) as w:
             self.assertEqual([w.answer().body, w.answer().body], [b"ok"] * 2)
         self.assertEqual(len(self.last()["body"]), len(body) + 300000)

@@ -309,6 +309,18 @@ class Mistakes(Served):
         self.assertIn("'plain'", a.json()["error"]["message"])
         self.assert_error(self.post(chat("x", model="there/m")), 404, "model_not_found", "model")
 
+    def test_what_is_refused_is_logged_with_what_is_known_of_it(self):
+        text = portfolio(self.sim, extra="classes: {batch: {deadline: 1 h}}\ntenants: {t: {classes: [batch], default_class: batch}}\n")
+        with Gateway(text) as gw:
+            for ask, headers, status, parts in (
+                    (chat("x", model="other"), {}, 404, [" error=model_not_found ", " tenant=t "]),
+                    (chat("x"), {"x-caudal-class": "no"}, 400, [" model=m ", " error=invalid_request_error "]),
+                    (chat("x", max_tokens="many"), {}, 400, [" model=m ", " error=invalid_request_error "])):
+                a = gw.post("/v1/chat/completions", ask, headers)
+                self.assertEqual(a.status, status)
+                gw.logged("request", f" id={a.headers['x-request-id']} ", f" status={status} ", *parts)
+            self.assertEqual(gw.metric("caudal_requests_total", model="m", code="400", **{"class": "batch"}), 1)
+
     def test_not_json_is_400(self):
         for body in ("{", "[]", "7", "nonsense", '{"model":"m"} x', '{"model":"m",}', "\xff\xfe",
                      '{"model":"m","x":01}', '{"model":"m","x":NaN}', b'{"model":"m","x":"\xff"}'):

@@ -23,7 +23,7 @@ static void play(struct fixture *f, enum surface surface, bool strip, const char
     EXPECT(relay_stream(&f->relay, str_skip(all, first.n), &f->out) == ERR_NONE, "second part");
     f->whole = relay_stream_end(&f->relay, &f->out);
     if (f->whole)
-        relay_write_end(&f->relay, (struct str){0}, &f->out);
+        relay_write_end(&f->relay, &f->out);
 }
 
 static void done(struct fixture *f)
