@@ -10,10 +10,17 @@
 
 enum { LINES_BYTES_MAX = 512 << 20, CELLS_MAX = 64, TOLERANCE_NUSD = 5000000 };  // half a cent
 
+struct seen {  // a line of the invoice, as it stands there
+    struct seen *next;
+    struct str text;
+};
+
 struct line {  // one day and model, of either side
     struct str day, model;
     bool theirs, ours, tokens_said;
     int64_t their_nusd, their_prompt, their_output;
+    int64_t twice_nusd;  // part of their_nusd: of lines that stand there before, to the letter
+    struct seen *seen;
     struct store_sum sum;
 };
 
@@ -128,7 +135,22 @@ static struct str our_model(const struct ledger_view *v, struct str theirs)
     return theirs;
 }
 
-static enum err read_line(struct reconcile *r, const struct str *cell, int32_t n,
+// The invoice has this very line already; else it is kept. An invoice by the hour has a few for
+// each day and model.
+static bool stood_before(struct reconcile *r, struct line *l, struct str text)
+{
+    for (const struct seen *s = l->seen; s; s = s->next)
+        if (str_eq(s->text, text))
+            return true;
+    struct seen *s = arena_new(&r->arena, struct seen, 1);
+    if (s) {
+        *s = (struct seen){l->seen, text};
+        l->seen = s;
+    }
+    return false;
+}
+
+static enum err read_line(struct reconcile *r, struct str text, const struct str *cell,
                           const int32_t at[COLUMNS], int32_t number, struct diag *diag)
 {
     int64_t day_us;
@@ -149,11 +171,12 @@ static enum err read_line(struct reconcile *r, const struct str *cell, int32_t n
         return diag_set(diag, ERR_INVALID,
                         "line %d of the invoice is in '" STR_FMT "': only USD can be compared",
                         number, STR_ARG(cell[at[COLUMN_CURRENCY]]));
-    (void)n;
     struct line *l = line_of(r, day, our_model(r->view, cell[at[COLUMN_MODEL]]));
     int64_t prompt = 0, output = 0;
     l->theirs = true;
-    l->their_nusd += (int64_t)(usd * 1e9 + (usd < 0 ? -0.5 : 0.5));
+    int64_t nusd = (int64_t)(usd * 1e9 + (usd < 0 ? -0.5 : 0.5));
+    l->their_nusd += nusd;
+    l->twice_nusd += stood_before(r, l, text) ? nusd : 0;
     if (at[COLUMN_PROMPT] >= 0 && at[COLUMN_OUTPUT] >= 0 &&
         str_to_i64(cell[at[COLUMN_PROMPT]], &prompt) &&
         str_to_i64(cell[at[COLUMN_OUTPUT]], &output)) {
@@ -170,7 +193,8 @@ static enum err read_invoice(struct reconcile *r, struct str text, struct diag *
     int32_t at[COLUMNS], number = 1, n_head;
     if (str_starts(text, STR("\xef\xbb\xbf")))
         text = str_skip(text, 3);
-    if (!str_cut(&text, '\n', &line) || (n_head = cells_of(&r->arena, line, cell)) < 0)
+    if (!str_trim(text).n || !str_cut(&text, '\n', &line) ||
+        (n_head = cells_of(&r->arena, line, cell)) < 0)
         return diag_set(diag, ERR_INVALID, "the invoice is empty, or no CSV");
     enum err e = find_columns(cell, n_head, at, diag);
     while (!e && str_cut(&text, '\n', &line)) {
@@ -182,7 +206,7 @@ static enum err read_invoice(struct reconcile *r, struct str text, struct diag *
             return diag_set(diag, ERR_INVALID,
                             "line %d of the invoice has not the %d cells of its first line", number,
                             n_head);
-        e = read_line(r, cell, n, at, number, diag);
+        e = read_line(r, str_trim(line), cell, at, number, diag);
     }
     return e;
 }
@@ -205,7 +229,7 @@ static int64_t distance(int64_t a, int64_t b)
     return a > b ? a - b : b - a;
 }
 
-// The likeliest of: nothing, open rows, estimates, prices, tokens.
+// The likeliest of: nothing, a line twice, open rows, estimates, prices, tokens.
 static const char *cause_of(const struct line *l)
 {
     int64_t more = l->their_nusd - l->sum.list_nusd;
@@ -216,6 +240,8 @@ static const char *cause_of(const struct line *l)
         return l->sum.list_nusd ? "not in the invoice" : "";
     if (apart <= TOLERANCE_NUSD)
         return "";
+    if (l->twice_nusd && distance(more, l->twice_nusd) <= TOLERANCE_NUSD)
+        return "a line stands twice in the invoice";
     if (more > 0 && l->sum.open && more <= l->sum.open_nusd)
         return "open rows: calls whose end was not seen";
     if (l->sum.estimated && apart <= l->sum.estimated_nusd)
@@ -293,6 +319,8 @@ static void write_json(const struct reconcile *r, struct buf *out)
         ledger_usd(out, l->sum.list_nusd);
         buf_lit(out, ",\"theirs_usd\":");
         ledger_usd(out, l->their_nusd);
+        buf_lit(out, ",\"difference_usd\":");
+        ledger_usd(out, l->their_nusd - l->sum.list_nusd);
         buf_lit(out, ",\"cause\":");
         buf_add_json(out, str_of(cause_of(l)));
         buf_lit(out, "}");
