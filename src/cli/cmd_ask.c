@@ -27,6 +27,7 @@ static const struct str receipt_mark = {": caudal-receipt ", 17};
 
 struct ask_options {
     struct str model, url, key, class, system;
+    struct web_trust trust;
     int32_t max_tokens;
     bool json, no_receipt;
 };
@@ -239,6 +240,7 @@ static enum err refused(const struct ask *a, struct diag *diag)
 static enum err first_model(struct ask *a, struct str *model, struct diag *diag)
 {
     struct web_call call = {.url = a->options->url,
+                            .trust = a->options->trust,
                             .path = STR("/models"),
                             .method = "GET",
                             .key = a->options->key,
@@ -295,6 +297,7 @@ static enum err send_question(struct ask *a, struct str model, struct diag *diag
     if (a->options->class.n)
         buf_printf(&headers, "x-caudal-class: " STR_FMT "\r\n", STR_ARG(a->options->class));
     struct web_call call = {.url = a->options->url,
+                            .trust = a->options->trust,
                             .path = STR("/chat/completions"),
                             .method = "POST",
                             .key = a->options->key,
@@ -435,6 +438,7 @@ static int read_options(struct ask_options *o, int argc, char **argv, const char
         option_custom("--url", "URL", &o->url, read_url, "the server; http://127.0.0.1:8080/v1"),
         option_custom("--key", "KEY", &o->key, read_header_value,
                       "of a client; better in the environment, as CAUDAL_KEY"),
+        WEB_TRUST_OPTIONS(&o->trust),
         option_flag("--json", &o->json, "answer and receipt as one JSON object, when all is there"),
         option_flag("--no-receipt", &o->no_receipt, "the answer alone"),
     };

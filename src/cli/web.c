@@ -129,9 +129,15 @@ static const struct conn_calls calls = {
 static enum err run(struct call *c, struct diag *diag)
 {
     struct tls_client *tls = NULL;
+    const struct web_trust *t = &c->web->trust;
     enum err e = ERR_NONE;
     if (c->url.tls)
-        e = tls_client_new(&tls, &(struct tls_config){.server_name = c->url.host}, diag);
+        e = tls_client_new(&tls,
+                           &(struct tls_config){.server_name = c->url.host,
+                                                .ca_file = t->ca,
+                                                .certificate = t->certificate,
+                                                .key = t->key.n ? t->key : t->certificate},
+                           diag);
     if (!e)
         e = loop_new(&c->loop, diag);
     if (!e) {

@@ -159,25 +159,37 @@ static bool key_is_right(struct admin_call *call, const struct admin_config *con
     return found != NULL;
 }
 
+// True: a certificate was shown, of an authority we trust (or the handshake would have failed).
+static bool name_subject(const struct admin_client *c, struct admin_call *call)
+{
+    struct str subject = conn_subject(c->conn);
+    if (subject.n)
+        snprintf(call->who, sizeof call->who, STR_FMT, STR_ARG(subject));
+    return subject.n > 0;
+}
+
 // False: it has been refused.
 static bool let_in(struct admin_client *c, struct admin_call *call, const struct http1_head *head)
 {
     const struct admin_config *config = &c->admin->gateway->portfolio->serve.admin;
     if (config->n_keys) {
-        if (key_is_right(call, config, head))
+        if (key_is_right(call, config, head)) {
+            name_subject(c, call);
             return true;
+        }
         refuse(c, 401, "invalid_api_key",
                "Incorrect admin key provided. Send one of serve.admin.keys as 'Authorization: "
                "Bearer KEY'.");
         return false;
     }
     snprintf(call->who, sizeof call->who, "loopback");
+    bool certified = name_subject(c, call);
     const struct str *origin = http1_get(head, STR("origin"));
     struct str page = origin ? *origin : (struct str){0};
     size_t scheme;
     if (str_find(page, STR("://"), &scheme))
         page = str_skip(page, scheme + 3);
-    if (!auth_is_loopback(head->host))
+    if (!certified && !auth_is_loopback(head->host))
         refuse(c, 403, "host_not_allowed",
                "The admin address has no keys and answers only to loopback names (localhost, "
                "127.0.0.1, [::1]) in Host.");
@@ -366,6 +378,7 @@ enum err admin_new(struct admin **out, struct gateway *g, struct diag *diag)
         free(a);
         return e;
     }
+    listener_secure(a->listener, secure_admin(g->secure), request_us);
     log_line(g->config->log, LOG_INFO, "admin", log_str("host", config->host),
              log_int("port", listener_port(a->listener)), log_int("keys", config->n_keys));
     *out = a;

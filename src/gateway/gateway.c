@@ -161,6 +161,14 @@ static void on_signal(void *arg)
         loop_post(g->workers[i].loop, drain_worker, &g->workers[i]);
 }
 
+static void on_rotate(void *arg)
+{
+    const struct gateway *g = arg;
+    struct diag diag = {0};
+    if (log_reopen(g->config->log, &diag))
+        log_line(g->config->log, LOG_ERROR, "log", log_text("what", diag.text));
+}
+
 // --- starting ---------------------------------------------------------------------------------
 
 static void on_accept(void *ctx, struct conn *c)
@@ -212,6 +220,7 @@ static enum err worker_init(struct gateway *g, struct worker *w, int32_t index, 
     e = listener_new(&w->listener, w->loop, s->host, port, index == 0, on_accept, w, diag);
     if (e)
         return e;
+    listener_secure(w->listener, secure_clients(g->secure), s->head_us);
     listener_gate(w->listener, enter, leave);
     seats_tell(w->seats, index, w->loop, on_seat_free, w);
     return ERR_NONE;
@@ -240,7 +249,10 @@ static void *run_worker(void *arg)
 static enum err start(struct gateway *g, struct diag *diag)
 {
     const struct gateway_config *c = g->config;
-    enum err e = core_new(&g->core, g->portfolio, diag);
+    enum err e = secure_new(&g->secure, &g->portfolio->serve, c->log, diag);
+    if (e)
+        return e;
+    e = core_new(&g->core, g->portfolio, diag);
     if (e)
         return e;
     e = generation_new(&g->generation, g->portfolio, core_live(g->core), c->https_proxy,
@@ -265,8 +277,10 @@ static enum err start(struct gateway *g, struct diag *diag)
     e = admin_new(&g->admin, g, diag);
     if (e)
         return e;
+    secure_watch(g->secure, first_worker(g)->loop);
     loop_on_signal(first_worker(g)->loop, SIGTERM, on_signal, g);
     loop_on_signal(first_worker(g)->loop, SIGINT, on_signal, g);
+    loop_on_signal(first_worker(g)->loop, SIGUSR1, on_rotate, g);
     e = start_engines(g, diag);
     if (e)
         return e;
@@ -292,8 +306,8 @@ static void announce(struct gateway *g)
     size_t colon;
     bool v6 = str_find(s->host, STR(":"), &colon);
     char url[320];
-    snprintf(url, sizeof url, "http://%s" STR_FMT "%s:%d/v1", v6 ? "[" : "", STR_ARG(s->host),
-             v6 ? "]" : "", listener_port(first_worker(g)->listener));
+    snprintf(url, sizeof url, "http%s://%s" STR_FMT "%s:%d/v1",
+             secure_clients(g->secure) ? "s" : "", v6 ? "[" : "", STR_ARG(s->host), v6 ? "]" : "", listener_port(first_worker(g)->listener));
     if (g->config->listening)
         g->config->listening(g->config->ctx, str_of(url));
 }
@@ -328,6 +342,7 @@ enum err gateway_run(const struct gateway_config *c, struct diag *diag)
         worker_release(&g->workers[i]);
     seats_free(g->seats);
     admin_free(g->admin);
+    secure_free(g->secure);
     ledger_close(g->ledger);
     metrics_free(g->metrics);
     if (g->generation)

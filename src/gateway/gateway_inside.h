@@ -7,6 +7,7 @@
 
 #include "gateway/admin.h"
 #include "gateway/gateway.h"
+#include "gateway/secure.h"
 #include "gateway/worker.h"
 
 #include <pthread.h>
@@ -18,6 +19,7 @@ struct gateway {
     struct metrics *metrics;
     struct ledger *ledger;  // NULL: none is kept
     struct seats *seats;
+    struct secure *secure;  // certificates
     struct generation *generation;
     struct worker *workers;  // [n_workers]; the first runs on the main thread
     pthread_t *threads;      // [n_workers]; the first is not used

@@ -121,6 +121,16 @@ static bool expect_name(SSL_CTX *context, const char *name)
     return X509_VERIFY_PARAM_set1_host(param, name, 0) == 1;
 }
 
+static enum err identify(SSL_CTX *context, const struct tls_config *config, struct diag *diag)
+{
+    char certificate[4096], key[4096];
+    if (config->certificate.n >= sizeof certificate || config->key.n >= sizeof key)
+        return diag_set(diag, ERR_INVALID, "the name of a certificate is too long");
+    snprintf(certificate, sizeof certificate, STR_FMT, STR_ARG(config->certificate));
+    snprintf(key, sizeof key, STR_FMT, STR_ARG(config->key));
+    return tls_identify(context, certificate, key, diag);
+}
+
 enum err tls_client_new(struct tls_client **out, const struct tls_config *config, struct diag *diag)
 {
     ERR_clear_error();
@@ -153,6 +163,8 @@ enum err tls_client_new(struct tls_client **out, const struct tls_config *config
         if (!e && !expect_name(context, text))
             e = diag_set(diag, ERR_INVALID, "\"%s\" is not a host name", text);
     }
+    if (!e && config->certificate.n)
+        e = identify(context, config, diag);
     if (text[0] && !is_address(text))
         c->server_name = text;
     else

@@ -15,6 +15,8 @@ struct tls;         // one connection
 struct tls_config {
     struct str ca_file;     // PEM; empty: the system's authorities
     bool insecure;          // no verification: tests on loopback
+    struct str certificate; // PEM file: what we show a server that asks; empty: nothing
+    struct str key;         // PEM file: its key
     struct str server_name; // SNI and the name to verify; usually the host
 };
 // ERR_MISSING: the CA file cannot be read; `diag` names it and says why.

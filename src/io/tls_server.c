@@ -74,11 +74,11 @@ static bool any_changed(struct tls_server *s)
 }
 
 // OpenSSL would only say "system lib" where a file cannot be read.
-static enum err readable(const char *what, const struct file *f, struct diag *diag)
+static enum err readable(const char *what, const char *path, struct diag *diag)
 {
-    if (access(f->path, R_OK) == 0)
+    if (access(path, R_OK) == 0)
         return ERR_NONE;
-    return diag_set(diag, errno == ENOENT ? ERR_MISSING : ERR_DENIED, "%s %s: %s", what, f->path,
+    return diag_set(diag, errno == ENOENT ? ERR_MISSING : ERR_DENIED, "%s %s: %s", what, path,
                     strerror(errno));
 }
 
@@ -89,19 +89,16 @@ static int no_passphrase(char *out, int size, int writing, void *arg)
     return -1;
 }
 
-static enum err load_identity(SSL_CTX *context, const struct identity *id, struct diag *diag)
+enum err tls_identify(SSL_CTX *context, const char *certificate, const char *key, struct diag *diag)
 {
-    const char *certificate = id->certificate.path, *key = id->key.path;
-    enum err e = readable("the certificate", &id->certificate, diag);
+    enum err e = readable("the certificate", certificate, diag);
     if (!e)
-        e = readable("the key", &id->key, diag);
+        e = readable("the key", key, diag);
     if (e)
         return e;
-    SSL_CTX_set_default_passwd_cb(context, no_passphrase);
     if (SSL_CTX_use_certificate_chain_file(context, certificate) != 1)
         return diag_set(diag, ERR_INVALID, "the certificate %s cannot be used: %s", certificate,
                         tls_last_error());
-    // Compared by ourselves: OpenSSL's own check would forget the certificate and tell less.
     FILE *f = fopen(key, "re");
     EVP_PKEY *k = f ? PEM_read_PrivateKey(f, NULL, no_passphrase, NULL) : NULL;
     if (f)
@@ -125,7 +122,7 @@ static enum err load_client_ca(SSL_CTX *context, const struct file *ca, struct d
 {
     unsigned char digest[32] = {0};
     if (ca->path) {
-        enum err e = readable("the authorities of clients", ca, diag);
+        enum err e = readable("the authorities of clients", ca->path, diag);
         if (e)
             return e;
         STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(ca->path);
@@ -226,7 +223,8 @@ static enum err context_new(SSL_CTX **out, const struct tls_server *s, int32_t i
     SSL_CTX_set_alpn_select_cb(c, choose_protocol, NULL);
     SSL_CTX_set_tlsext_servername_callback(c, choose_identity);
     ERR_clear_error();
-    enum err e = load_identity(c, &s->identities[identity], diag);
+    const struct identity *id = &s->identities[identity];
+    enum err e = tls_identify(c, id->certificate.path, id->key.path, diag);
     if (!e)
         e = load_client_ca(c, &s->client_ca, diag);
     if (e) {

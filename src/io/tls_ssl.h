@@ -19,5 +19,8 @@ struct tls {
 // A connection without a side yet.
 MUST_USE enum err tls_make(struct tls **out, SSL_CTX *context, struct diag *diag);
 const char *tls_last_error(void);
+// Our certificate (with its chain) and its key, from PEM files. Errors as of tls_server_new().
+MUST_USE enum err tls_identify(SSL_CTX *context, const char *certificate, const char *key,
+                               struct diag *diag);
 
 #endif

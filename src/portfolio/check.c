@@ -161,11 +161,16 @@ static void check_listen(const struct check *c)
         check_say(c, SEVERITY_ERROR, p->serve.place, "serve", STR(""), "listen",
                   "others can reach this address, but no tenant has a key: anyone could spend your "
                   "money; expected tenants with keys, or a loopback address");
-    if (p->serve.admin.on && !p->serve.admin.n_keys && !host_is_loopback(p->serve.admin.host))
+    const struct admin_config *admin = &p->serve.admin;
+    bool far = admin->on && !host_is_loopback(admin->host);
+    if (far && !admin->n_keys && !admin->tls.client_ca.n)
         check_say(
-            c, SEVERITY_ERROR, p->serve.admin.place, "serve", STR("admin"), "listen",
+            c, SEVERITY_ERROR, admin->place, "serve", STR("admin"), "listen",
             "others can reach this address, but there is no key: anyone could stop your pools; "
-            "expected serve.admin.keys, or a loopback address");
+            "expected serve.admin.keys, serve.admin.tls.client_ca, or a loopback address");
+    else if (far && !admin->tls.on)
+        check_say(c, SEVERITY_WARNING, admin->place, "serve", STR("admin"), "listen",
+                  "keys come here as anyone on the way can read them; serve.admin.tls hides them");
 }
 
 static bool is_http(struct str url)

@@ -319,6 +319,20 @@ struct demand {  // forecast of one stream: who asks what, how much, when
     struct source source;
 };
 
+struct listen_identity {
+    struct str certificate, key;  // PEM files
+};
+
+struct listen_tls {      // of an address that we listen at
+    struct place place;  // of `tls:`
+    bool on;
+    struct listen_identity first;        // as said; also the first of ...
+    struct listen_identity *identities;  // [n_identities]
+    int32_t n_identities;
+    struct str client_ca;  // PEM of authorities; set: clients need a certificate
+    struct str minimum;    // "1.3"; else 1.2
+};
+
 struct admin_key {
     struct str name;  // of its owner, for the audit; empty: not said
     unsigned char sha256[32];
@@ -329,8 +343,9 @@ struct admin_config {  // where operators come in
     bool on;             // an address was said
     struct str host;
     int32_t port;
-    struct admin_key *keys;  // [n_keys]; none: loopback only
+    struct admin_key *keys;  // [n_keys]; none: loopback only, or certificates
     int32_t n_keys;
+    struct listen_tls tls;
 };
 
 enum metrics_access {   // who may read /metrics
@@ -348,6 +363,7 @@ struct serve_config {
     struct place place;          // of `listen:`
     struct str host;             // default 127.0.0.1
     int32_t port;                // default 8080
+    struct listen_tls tls;
     struct admin_config admin;
     struct metrics_config metrics;
     struct str policy;           // default "least-cost"
@@ -362,6 +378,7 @@ struct serve_config {
     struct str ledger_on_full;     // "serve" or "refuse" while the journal has no room
     int64_t ledger_retain_us;      // rows older than this become daily sums; 0: kept
     struct str log_format;       // "text" or "json"
+    struct str log_file;         // empty: standard error
     struct str log_level;        // "error", "warn", "info", "debug"
     // limits on everything a client can make grow
     int64_t head_bytes, body_bytes, answer_bytes;

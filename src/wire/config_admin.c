@@ -57,6 +57,9 @@ const struct field admin_fields[] = {
      .fallback = "none: whoever is on this machine",
      .meaning = "hashes of the operators' keys; `caudal key` makes one, and its name stands in the "
                 "audit"},
+    {"tls", KIND_CUSTOM, .read = read_admin_tls, .sub = tls_fields, .shape = "map",
+     .meaning = "as serve.tls; with `client_ca` a certificate stands for a key, and its subject in "
+                "the audit"},
     {.key = NULL},
 };
 

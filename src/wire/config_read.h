@@ -134,7 +134,7 @@ int32_t list_len(const struct yaml_node *node);
 bool parse_key(struct str text, struct tenant_key *key);  // "sha256:" and 64 digits
 
 // The tables, each up to a row without a key (config_*.c).
-extern const struct field serve_fields[], admin_fields[], metrics_fields[], class_fields[], supplier_fields[], model_fields[],
+extern const struct field serve_fields[], admin_fields[], metrics_fields[], tls_fields[], class_fields[], supplier_fields[], model_fields[],
     pool_fields[], pool_override_fields[], tenant_fields[];
 extern const struct field site_fields[], chip_fields[], contract_fields[], demand_fields[];
 
@@ -145,6 +145,8 @@ const char *purpose_word(int i);
 // An address to listen at; false (and a problem) when it is none. A port alone leaves `*host` as it was.
 bool read_address(struct reader *r, const struct yaml_node *node, struct str *host, int32_t *port);
 
+void read_serve_tls(struct reader *r, const struct yaml_node *node, void *object);
+void read_admin_tls(struct reader *r, const struct yaml_node *node, void *object);
 // What has more shape than a table. `node` is the value under the name.
 void read_sections(struct reader *r, const struct yaml_node *root);  // the whole file
 void read_supplier(struct reader *r, const struct yaml_node *node, struct supplier *s);

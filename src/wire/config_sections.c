@@ -83,6 +83,9 @@ static const struct field log_fields[] = {
      .meaning = "how a line of the log is written"},
     {"level", KIND_CHOICE, AT(serve_config, log_level), .word = level_word, .fallback = "info",
      .meaning = "the least important line that is written"},
+    {"file", KIND_TEXT, AT(serve_config, log_file), .shape = "path of a file",
+     .fallback = "standard error",
+     .meaning = "where lines are added; SIGUSR1 opens it anew by its name, after it was moved away"},
     {.key = NULL},
 };
 
@@ -178,6 +181,8 @@ const struct field serve_fields[] = {
     {"listen", KIND_CUSTOM, .read = read_listen, .shape = "`HOST:PORT`",
      .fallback = "127.0.0.1:8080",
      .meaning = "where clients come in; an address that is not loopback needs tenants with keys"},
+    {"tls", KIND_CUSTOM, .read = read_serve_tls, .sub = tls_fields, .shape = "map",
+     .meaning = "HTTPS for clients; without it they speak HTTP"},
     {"policy", KIND_CUSTOM, .read = read_policy, .shape = "text", .fallback = "least-cost",
      .meaning = "how a pool is chosen; docs/routing.md has the names"},
     {"threads", KIND_COUNT, AT(serve_config, threads), .hi = 1024, .fallback = "one per core",

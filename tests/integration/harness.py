@@ -13,6 +13,7 @@ import os
 import re
 import select
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -40,10 +41,26 @@ def until(condition, what="the condition", patience_s=PATIENCE_S):
         time.sleep(0.01)
 
 
+def certificate(folder, name="localhost", alternatives="DNS:localhost,IP:127.0.0.1", by=None, days=30):
+    """Makes FOLDER/NAME.pem and NAME.key: signed by the certificate `by` of the folder, else by itself."""
+    cert, key = os.path.join(folder, name + ".pem"), os.path.join(folder, name + ".key")
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days",
+               str(days), "-subj", "/CN=" + name, "-keyout", key, "-out", cert]
+    if alternatives:
+        command += ["-addext", "subjectAltName=" + alternatives]
+    if by:
+        command += ["-CA", os.path.join(folder, by + ".pem"), "-CAkey", os.path.join(folder, by + ".key"),
+                    "-addext", "basicConstraints=critical,CA:FALSE"]
+    subprocess.run(command, check=True, stderr=subprocess.PIPE)
+    return cert, key
+
+
 class Process:
     """A caudal process; `address` is where it listens."""
 
-    def __init__(self, args, env=None, said=r"http://([0-9a-z.:\[\]]+):(\d+)", cwd=None):
+    trust = None  # the ssl.SSLContext that clients use; None: plain HTTP
+
+    def __init__(self, args, env=None, said=r"https?://([0-9a-z.:\[\]]+):(\d+)", cwd=None):
         self.log = tempfile.TemporaryFile()
         self.process = subprocess.Popen([CAUDAL, *args], stdout=subprocess.PIPE, stderr=self.log, cwd=cwd,
                                         env={**os.environ, **SANITIZER, **(env or {})})
@@ -92,10 +109,13 @@ class Process:
     # --- speaking HTTP -------------------------------------------------------------------------
 
     def connect(self, timeout=PATIENCE_S):
+        if self.trust:
+            return http.client.HTTPSConnection(self.host, self.port, timeout=timeout, context=self.trust)
         return http.client.HTTPConnection(self.host, self.port, timeout=timeout)
 
     def socket(self, timeout=PATIENCE_S):
-        return socket.create_connection((self.host, self.port), timeout)
+        s = socket.create_connection((self.host, self.port), timeout)
+        return self.trust.wrap_socket(s, server_hostname="localhost") if self.trust else s
 
     def request(self, method, path, body=None, headers=None):
         """One request on its own connection: Answer."""
@@ -126,7 +146,7 @@ class Process:
                     if not piece:
                         return got
                     got += piece
-            except (ConnectionResetError, socket.timeout):
+            except (ConnectionResetError, ssl.SSLEOFError, socket.timeout):
                 return got
 
 
@@ -153,7 +173,7 @@ class Wire:
             return False
         try:
             piece = self.socket.recv(1 << 16)
-        except ConnectionResetError:
+        except (ConnectionResetError, ssl.SSLEOFError):
             piece = b""
         self.ended = not piece
         self.got += piece
@@ -487,6 +507,12 @@ class Gateway(Process):
         if "metrics:" not in text:  # metric() has no key
             text = (text.replace("serve: {", "serve: {metrics: open, ", 1) if "serve: {" in text
                     else f"{text}\nserve: {{metrics: open}}\n")
+        if os.environ.get("TEST_TLS") and "tls:" not in text:  # ... and over TLS
+            cert, key = certificate(self.folder.name)
+            secure = f"tls: {{certificate: {cert}, key: {key}}}"
+            text = (text.replace("serve: {", f"serve: {{{secure}, ", 1) if "serve: {" in text
+                    else f"{text}\nserve: {{{secure}}}\n")
+            self.trust = ssl.create_default_context(cafile=cert)
         with open(self.file, "w") as f:
             f.write(text)
         super().__init__(["serve", self.file, "--listen", "127.0.0.1:0", "--threads", "2", *args], env=env)

@@ -445,6 +445,46 @@ static void tenants_and_demand_are_read(void)
     drop(&l);
 }
 
+// Certificates come with their keys; the first is the one without a name.
+static void certificates_are_read(void)
+{
+    static const char file[] =
+        "caudal: 1\npools: {a: {api: openai, url: 'https://a.example/v1', serves: [m]}}\n"
+        "serve: {log: {file: /l}, tls: {certificate: c, key: k, minimum: 1.3,\n"
+        "  named: [{certificate: c2, key: k2}]}, admin: {tls: {certificate: d, key: e,\n"
+        "  client_ca: f}}}\n";
+    struct load l;
+    load(&l, file);
+    const struct serve_config *s = &l.p.serve;
+    EXPECT(!l.e && s->tls.on && s->tls.n_identities == 2, "%s", said(&l));
+    NEED(s->tls.n_identities == 2);
+    EXPECT(str_eq(s->tls.identities[0].key, STR("k")), "the first");
+    EXPECT(str_eq(s->tls.identities[1].certificate, STR("c2")), "the second");
+    EXPECT(str_eq(s->tls.minimum, STR("1.3")) && str_eq(s->log_file, STR("/l")), "the rest");
+    EXPECT(s->admin.tls.on && str_eq(s->admin.tls.client_ca, STR("f")), "of operators");
+    drop(&l);
+
+    static const struct {
+        const char *tls, *says;
+    } bad[] = {
+        {"{certificate: c}", "serve.tls: has no key"},
+        {"{key: k}", "serve.tls: has no certificate"},
+        {"{certificate: c, key: k, minimum: 1.1}", "serve.tls.minimum"},
+        {"{certificate: c, key: k, named: [{key: x}]}", "serve.tls.named[1]: has no certificate"},
+        {"yes", "serve.tls"},
+    };
+    for (size_t i = 0; i < COUNTOF(bad); i++) {
+        char text[400];
+        snprintf(text, sizeof text,
+                 "caudal: 1\npools: {a: {api: openai, url: 'https://a.example/v1', serves: [m]}}\n"
+                 "serve: {tls: %s}\n",
+                 bad[i].tls);
+        load(&l, text);
+        EXPECT(l.e && strstr(said(&l), bad[i].says), "%s: %s", bad[i].tls, said(&l));
+        drop(&l);
+    }
+}
+
 static void a_pool_without_a_supplier_is_refused(void)
 {
     struct load l;
@@ -718,6 +758,7 @@ int main(int argc, char **argv)
     TEST(contracts_are_read_in_their_units);
     TEST(classes_sites_and_chips_are_read_in_their_units);
     TEST(tenants_and_demand_are_read);
+    TEST(certificates_are_read);
     TEST(a_pool_without_a_supplier_is_refused);
     TEST(every_lack_of_memory_is_an_error);
     TEST(every_key_is_documented);
