@@ -4,8 +4,8 @@
     llama_engine.py --port 9001 --model SmolLM2.gguf --alias smollm2-135m
 
 It becomes the `llama-server` on the PATH when there is one ($LLAMA_SERVER names another; an empty
-value means none); otherwise it is the server inside the Python package `xllamacpp`, which
-tools/fetch-engine puts into .cache/engine/lib. Both answer the same paths: /health, /v1/models,
+value means none); otherwise it is the server inside the Python package `xllamacpp`. fetch-engine
+gets that and the model; a model's name without a folder is looked for where it puts them. Both answer the same paths: /health, /v1/models,
 /v1/chat/completions, /v1/completions, /v1/responses, /v1/messages, /metrics; with --embedding only
 /v1/embeddings of use (llama.cpp does one or the other in a process).
 
@@ -22,8 +22,9 @@ import sys
 
 CACHE_MIB = 256  # memory for the prefixes of earlier prompts; llama.cpp's own default is 8 GiB
 HERE = os.path.dirname(os.path.abspath(__file__))
-# Where tools/fetch-engine unpacks the package: beside the sources, or beside an installed launcher.
-LIBRARIES = [os.path.join(HERE, "..", ".cache", "engine", "lib"), os.path.join(HERE, "lib")]
+# Where fetch-engine puts what it gets: beside the sources or the installation, or else the user's.
+FETCHED = [os.path.join(HERE, "..", ".cache", "engine"),
+           os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "caudal", "engine")]
 
 
 def say(text):
@@ -60,8 +61,11 @@ def read_arguments():
 
 
 def check(args):
+    if os.sep not in args.model and not os.path.isfile(args.model):
+        there = [os.path.join(d, args.model) for d in FETCHED]
+        args.model = next(filter(os.path.isfile, there), args.model)
     if not os.path.isfile(args.model):
-        fail("there is no model at %s; fetch it with tools/fetch-engine" % args.model)
+        fail("there is no model %s; fetch it with fetch-engine" % args.model)
     with open(args.model, "rb") as f:
         if f.read(4) != b"GGUF":
             fail("%s is not a GGUF model" % args.model)
@@ -89,12 +93,12 @@ def run_llama_server(program, args):
 
 
 def run_package(args):
-    sys.path[:0] = [d for d in LIBRARIES if os.path.isdir(d)]
+    sys.path[:0] = [d for d in (os.path.join(d, "lib") for d in FETCHED) if os.path.isdir(d)]
     try:
         import xllamacpp
     except ImportError as e:
         fail("no llama-server on the PATH and the package xllamacpp cannot be loaded (%s); "
-             "fetch it with tools/fetch-engine" % e)
+             "fetch it with fetch-engine" % e)
 
     p = xllamacpp.CommonParams()
     p.model.path = args.model

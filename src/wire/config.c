@@ -60,13 +60,34 @@ static void append(struct expansion *x, struct str *text, struct str more)
         out_of_memory(x->r);
 }
 
+// The folder of the file, with its '/'; empty: where the program runs.
+static struct str folder_of(struct str file)
+{
+    while (file.n && file.p[file.n - 1] != '/')
+        file.n--;
+    return file;
+}
+
+// ${HERE}, so that a portfolio finds what lies beside it from wherever it is read.
+static struct str here(const struct expansion *x)
+{
+    struct str folder = folder_of(x->file->name);
+    if (folder.n > 1)
+        folder.n--;
+    return folder.n ? folder : STR(".");
+}
+
 // The value that stands for one reference; false (and a problem) when there is none.
 static bool look_up(struct expansion *x, struct yaml_node *node, struct str name,
                     struct str fallback, struct str *value)
 {
     bool secret = is_secret_name(name);
     node->secret = node->secret || secret;
-    bool set = x->env->get(x->env->ctx, name, value);
+    bool set = str_eq(name, STR("HERE"));
+    if (set)
+        *value = here(x);
+    else
+        set = x->env->get(x->env->ctx, name, value);
     if (fallback.p && (!set || !value->n))
         *value = fallback;
     else if (!set) {
@@ -126,10 +147,8 @@ static void expand_text(struct expansion *x, struct yaml_node *node, bool in_run
 // `!file PATH`: the text becomes the content of the file, which is taken for a secret.
 static void expand_file(struct expansion *x, struct yaml_node *node)
 {
-    struct str path = node->text, text, folder = x->file->name;
+    struct str path = node->text, text, folder = folder_of(x->file->name);
     struct diag diag = {0};
-    while (folder.n && folder.p[folder.n - 1] != '/')
-        folder.n--;
     if (!path.n || memchr(path.p, 0, path.n)) {
         bad(x->r, node->place, "names no file, expected !file PATH");
         node->broken = true;

@@ -239,6 +239,17 @@ static void secrets_are_listed_to_be_hidden(void)
     drop(&l);
 }
 
+static void here_is_the_folder_of_the_file(void)
+{
+    struct load l;
+    load(&l, "caudal: 1\npools:\n"
+             "  a: {api: llama.cpp, run: [\"${HERE}/../engine\", \"${PORT}\"], serves: [m]}\n");
+    EXPECT(!l.e, "%s", said(&l));
+    EXPECT(str_eq(l.p.suppliers[0].run.argv[0], STR("conf/../engine")), STR_FMT,
+           STR_ARG(l.p.suppliers[0].run.argv[0]));
+    drop(&l);
+}
+
 static void references_are_expanded_everywhere_but_the_port_of_an_engine(void)
 {
     struct load l;
@@ -750,6 +761,7 @@ int main(int argc, char **argv)
     TEST(secrets_are_in_no_message);
     TEST(a_secret_that_would_end_its_header_is_refused);
     TEST(secrets_are_listed_to_be_hidden);
+    TEST(here_is_the_folder_of_the_file);
     TEST(references_are_expanded_everywhere_but_the_port_of_an_engine);
     TEST(engines_must_say_where_the_port_goes);
     TEST(files_are_merged);
