@@ -135,6 +135,8 @@ void admin_audit(struct admin_call *call, const char *what, struct str detail)
         detail.n = AUDIT_BYTES_MAX;
     log_line(call->gateway->config->log, LOG_INFO, "admin", log_text("who", call->who),
              log_text("what", what), log_str("detail", detail));
+    ledger_audit(call->gateway->ledger, loop_wall_us(call->worker->loop), str_of(call->who),
+                 str_of(what), detail);
 }
 
 // --- who asks ---------------------------------------------------------------------------------

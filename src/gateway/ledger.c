@@ -157,8 +157,11 @@ void ledger_close(struct ledger *l)
     ledger_stop(l);
     for (int32_t i = 0; i < l->n_pens; i++)
         close_pen(l, &l->pens[i]);
-    if (l->store && l->n_pens)
+    if (l->store && l->n_pens) {
         ledger_fold_now(l);
+        ledger_audit_write(l);
+    }
+    ledger_audit_forget(l);
     for (int32_t i = 0; i < l->n_pens; i++)
         journal_free(l->pens[i].journal);
     // What is folded to its end goes now, so that a tidy stop leaves the store alone.

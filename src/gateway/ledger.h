@@ -70,6 +70,11 @@ void ledger_request(struct pen *pen, struct ledger_call *call, const struct reco
 MUST_USE enum err ledger_drawn(struct ledger *l, struct str contract, int32_t unit,
                                int64_t since_us, int64_t until_us, double *drawn,
                                struct diag *diag);
+// Somebody changed something (admin.h): a row that the fold thread writes soon. Any thread may call.
+// At most 1,024 wait for a store that takes none.
+void ledger_audit(struct ledger *l, int64_t at_us, struct str who, struct str what,
+                  struct str detail);
+
 // The part of /metrics of the ledger that this is a pen of; nothing without one.
 void ledger_metrics(const struct pen *pen, struct buf *out);
 

@@ -52,11 +52,17 @@ struct ledger {
     bool folding, syncing, stopping, sync_wanted;
     struct fold fold;
     int64_t complained_us;
+    struct ledger_change *changes;  // not yet written, oldest first; under `mutex`
+    int32_t n_changes;
     _Atomic uint64_t folded, fold_failures;
 };
 
 MUST_USE enum err ledger_threads_start(struct ledger *l, struct diag *diag);
 void ledger_fold_now(struct ledger *l);  // all that is written; by the fold thread, or after it
+void ledger_complain(struct ledger *l, const char *what);  // at most every 10 s
+// ledger_audit.c
+void ledger_audit_write(struct ledger *l);
+void ledger_audit_forget(struct ledger *l);
 void ledger_sync_ask(struct pen *pen);
 void pen_synced(void *arg);  // on its loop: lets go who waits
 

@@ -7,7 +7,7 @@
 
 static const int64_t fold_every_us = MS(500), complain_every_us = S(10), retain_every_us = S(3600);
 
-static void complain(struct ledger *l, const char *what)
+void ledger_complain(struct ledger *l, const char *what)
 {
     atomic_fetch_add(&l->fold_failures, 1);
     int64_t now = clock_now_us();
@@ -35,7 +35,7 @@ static void retain(struct ledger *l)
     enum err e = store_retain(l->store, wall_us() - l->retain_us, &rows, &diag);
     pthread_mutex_unlock(&l->store_mutex);
     if (e)
-        complain(l, diag.text);
+        ledger_complain(l, diag.text);
     else if (rows)
         log_line(l->log, LOG_INFO, "ledger", log_text("what", "old rows became sums by day"),
                  log_int("rows", rows));
@@ -54,7 +54,7 @@ void ledger_fold_now(struct ledger *l)
         atomic_fetch_add(&l->folded, (uint64_t)(l->fold.records - before));
         pthread_mutex_unlock(&l->store_mutex);
         if (e)
-            complain(l, diag.text);
+            ledger_complain(l, diag.text);
     }
 }
 
@@ -63,7 +63,7 @@ static void prepare(struct ledger *l)
     for (int32_t i = 0; i < l->n_pens; i++) {
         struct diag diag = {0};
         if (journal_prepare(l->pens[i].journal, &diag))
-            complain(l, diag.text);
+            ledger_complain(l, diag.text);
     }
 }
 
@@ -90,6 +90,7 @@ static void *run_fold(void *arg)
             break;
         pthread_mutex_unlock(&l->mutex);
         ledger_fold_now(l);
+        ledger_audit_write(l);
         retain(l);
         pthread_mutex_lock(&l->mutex);
     }
@@ -111,7 +112,7 @@ static void sync_pens(struct ledger *l)
         if (journal_sync(pen->journal, &diag)) {
             // A page that could not be written may be gone: what waits is never told that it is
             // safe, and runs into its deadline.
-            complain(l, diag.text);
+            ledger_complain(l, diag.text);
             continue;
         }
         atomic_store_explicit(&pen->synced, written, memory_order_release);

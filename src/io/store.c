@@ -79,6 +79,10 @@ static const char *const migrations[STORE_VERSION] = {
     "CREATE TABLE draws("
     " day TEXT NOT NULL, commitment INTEGER NOT NULL, unit INTEGER NOT NULL, drawn REAL NOT NULL,"
     " PRIMARY KEY(day, commitment, unit)) WITHOUT ROWID;",
+    // 3: what operators changed.
+    "CREATE TABLE audit(at_us INTEGER NOT NULL, who TEXT NOT NULL, what TEXT NOT NULL,"
+    " detail TEXT NOT NULL);"
+    "CREATE INDEX audit_at ON audit(at_us);",
 };
 
 // --- the lock ---------------------------------------------------------------------------------

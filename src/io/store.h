@@ -18,7 +18,7 @@
 struct store;
 struct store_lock;
 
-enum { STORE_VERSION = 2 };
+enum { STORE_VERSION = 3 };
 
 // ERR_EXISTS: another process has it; `diag` names it.
 MUST_USE enum err store_lock(struct store_lock **out, struct str folder, struct diag *diag);
@@ -111,6 +111,16 @@ enum store_table { STORE_ATTEMPTS, STORE_REQUESTS };
 MUST_USE enum err store_rows(struct store *s, enum store_table table, const struct store_ask *ask,
                              bool (*row)(void *ctx, const struct store_cells *cells), void *ctx,
                              struct diag *diag);
+
+struct store_change {  // what an operator changed
+    int64_t at_us;
+    struct str who, what, detail;
+};
+MUST_USE enum err store_audit(struct store *s, const struct store_change *change, struct diag *diag);
+// In the order of their times; `row` returns false to stop.
+MUST_USE enum err store_changes(struct store *s, int64_t since_us, int64_t until_us,
+                                bool (*row)(void *ctx, const struct store_change *change),
+                                void *ctx, struct diag *diag);
 
 struct store_gaps {  // calls that were made while the journal had no room
     int64_t attempts, list_nusd;

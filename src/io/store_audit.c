@@ -1,0 +1,50 @@
+// What operators changed, and who.
+
+#include "io/store_inside.h"
+
+enum err store_audit(struct store *s, const struct store_change *change, struct diag *diag)
+{
+    sqlite3_stmt *add;
+    enum err e = store_prepare(s, "INSERT INTO audit VALUES(?,?,?,?)", &add, diag);
+    if (e)
+        return e;
+    sqlite3_bind_int64(add, 1, change->at_us);
+    sqlite3_bind_text(add, 2, change->who.p, (int)change->who.n, SQLITE_STATIC);
+    sqlite3_bind_text(add, 3, change->what.p, (int)change->what.n, SQLITE_STATIC);
+    sqlite3_bind_text(add, 4, change->detail.p, (int)change->detail.n, SQLITE_STATIC);
+    e = store_step(s, add, diag);
+    sqlite3_finalize(add);
+    return e;
+}
+
+static struct str text_of(sqlite3_stmt *q, int column)
+{
+    return (struct str){(const char *)sqlite3_column_text(q, column),
+                        (size_t)sqlite3_column_bytes(q, column)};
+}
+
+enum err store_changes(struct store *s, int64_t since_us, int64_t until_us,
+                       bool (*row)(void *ctx, const struct store_change *change), void *ctx,
+                       struct diag *diag)
+{
+    sqlite3_stmt *q;
+    enum err e = store_prepare(s,
+                               "SELECT at_us,who,what,detail FROM audit"
+                               " WHERE at_us>=? AND at_us<? ORDER BY at_us,rowid",
+                               &q, diag);
+    if (e)
+        return e;
+    sqlite3_bind_int64(q, 1, since_us);
+    sqlite3_bind_int64(q, 2, until_us);
+    int status;
+    bool more = true;
+    while (more && (status = sqlite3_step(q)) == SQLITE_ROW) {
+        struct store_change change = {sqlite3_column_int64(q, 0), text_of(q, 1), text_of(q, 2),
+                                      text_of(q, 3)};
+        more = row(ctx, &change);
+    }
+    if (more && status != SQLITE_DONE)
+        e = store_failure(s, "cannot be read", status, diag);
+    sqlite3_finalize(q);
+    return e;
+}
