@@ -138,6 +138,23 @@ static int64_t wall_us(void)
     return S(t.tv_sec) + t.tv_nsec / 1000;
 }
 
+// A line for each problem of this severity, with no secret in it.
+static void write_problems(struct buf *out, const struct portfolio *p,
+                           const struct problems *problems, enum severity severity)
+{
+    struct buf line;
+    buf_init(&line, LINE_BYTES_MAX);
+    for (const struct problem *x = problems->first; x; x = x->next) {
+        if (x->severity != severity)
+            continue;
+        buf_clear(&line);
+        problem_print(&line, x);
+        secrets_hide(out, p, buf_str(&line));
+        buf_lit(out, "\n");
+    }
+    buf_release(&line);
+}
+
 static void print_errors(const struct portfolio *p, const struct problems *problems,
                          const char *file)
 {
@@ -297,6 +314,52 @@ static void forget_secrets(const struct portfolio *p)
     }
 }
 
+struct again {  // a portfolio that was read while another was in use
+    struct arena arena;
+    struct portfolio portfolio;
+};
+
+static enum err load_again(void *ctx, const struct portfolio **out, struct buf *said)
+{
+    const struct serving_now *now = ctx;
+    const struct serve_options *o = now->options;
+    struct again *again = take(sizeof *again);
+    struct problems problems;
+    arena_init(&again->arena, PORTFOLIO_BYTES_MAX);
+    problems_init(&problems, &again->arena);
+    struct portfolio *p = &again->portfolio;
+    enum err e = load_portfolio(p, &again->arena, o->files, o->n_files, &problems);
+    if (!e) {
+        apply(o, &p->serve);
+        check_portfolio(p, wall_us(), &problems);
+    }
+    write_problems(said, p, &problems, problems.errors ? SEVERITY_ERROR : SEVERITY_WARNING);
+    if (!e && !problems.errors) {
+        *out = p;
+        return ERR_NONE;
+    }
+    arena_release(&again->arena);
+    free(again);
+    return e ? e : ERR_INVALID;
+}
+
+static void release_again(void *ctx, const struct portfolio *p)
+{
+    struct again *again = CONTAINER_OF(p, struct again, portfolio);
+    (void)ctx;
+    arena_release(&again->arena);
+    free(again);
+}
+
+// Standard input cannot be read a second time.
+static bool can_load_again(const struct serve_options *o)
+{
+    bool can = true;
+    for (int32_t i = 0; i < o->n_files; i++)
+        can = can && strcmp(o->files[i], "-") != 0;
+    return can;
+}
+
 static enum err run(const struct portfolio *p, struct arena *a, const struct serve_options *o,
                     const struct problems *problems, struct diag *diag)
 {
@@ -308,6 +371,7 @@ static enum err run(const struct portfolio *p, struct arena *a, const struct ser
     if (e)
         return e;
     log_warnings(log, p, problems);
+    load_keep_environment();
     forget_secrets(p);
     struct gateway_config config = {.portfolio = p,
                                     .log = log,
@@ -315,6 +379,8 @@ static enum err run(const struct portfolio *p, struct arena *a, const struct ser
                                     .no_proxy = env_either("no_proxy", "NO_PROXY"),
                                     .state = state_folder(a),
                                     .listening = on_listening,
+                                    .load = can_load_again(o) ? load_again : NULL,
+                                    .release = release_again,
                                     .ctx = &now};
     e = gateway_run(&config, diag);
     log_free(log);

@@ -18,6 +18,27 @@ static const char *own_path(void)
     return n > 0 ? path : NULL;
 }
 
+static char **kept;  // NULL: the environment as it is
+
+void load_keep_environment(void)
+{
+    size_t n = 0;
+    while (environ[n])
+        n++;
+    free(kept);
+    kept = take_n(sizeof *kept, n + 1);
+    memcpy(kept, environ, n * sizeof *kept);
+}
+
+static const char *value_of(const char *name)
+{
+    size_t n = strlen(name);
+    for (char **v = kept; v && *v; v++)
+        if (strncmp(*v, name, n) == 0 && (*v)[n] == '=')
+            return *v + n + 1;
+    return kept ? NULL : getenv(name);
+}
+
 static bool env_get(void *ctx, struct str name, struct str *value)
 {
     (void)ctx;
@@ -26,7 +47,7 @@ static bool env_get(void *ctx, struct str name, struct str *value)
         return false;
     memcpy(z, name.p, name.n);
     z[name.n] = 0;
-    const char *v = getenv(z);
+    const char *v = value_of(z);
     if (!v && strcmp(z, "CAUDAL") == 0)
         v = own_path();
     if (v)

@@ -24,6 +24,7 @@ static const struct {
     void (*run)(struct admin_call *call);
 } rows[] = {
     {"GET", "/admin/status", admin_status},
+    {"POST", "/admin/reload", admin_reload},
 };
 
 struct admin_client {  // one connection

@@ -7,5 +7,6 @@
 #include "gateway/admin.h"
 
 void admin_status(struct admin_call *call);  // admin_status.c
+void admin_reload(struct admin_call *call);  // reload.c
 
 #endif

@@ -34,15 +34,17 @@ void admin_status(struct admin_call *call)
     struct gateway *g = call->gateway;
     struct buf *out = &call->out;
     int64_t now_us = loop_now_us(call->worker->loop);
-    buf_printf(out, "{\"version\":\"" CAUDAL_VERSION "\",\"pid\":%d,\"up_s\":%.3f,\"draining\":%s",
+    buf_printf(out, "{\"version\":\"" CAUDAL_VERSION "\",\"pid\":%d,\"up_s\":%.3f,\"draining\":%s,"
+               "\"generation\":%" PRId64 ",\"generations\":%d",
                (int)getpid(), (double)(now_us - call->worker->began_us) / 1e6,
-               g->draining ? "true" : "false");
+               g->draining ? "true" : "false", g->generation->serial,
+               g->n_generations);
     buf_printf(out,
                ",\"clients\":%" PRId64 ",\"requests\":%" PRId64 ",\"streams\":%" PRId64
                ",\"waiting\":%d,\"pools\":[",
                metrics_value(g->metrics, METRICS_CLIENTS),
                metrics_value(g->metrics, METRICS_REQUESTS),
-               metrics_value(g->metrics, METRICS_STREAMS), core_waiting(g->core, g->generation));
+               metrics_value(g->metrics, METRICS_STREAMS), core_waiting(g->core));
     for (int32_t i = 0; i < g->portfolio->n_pools; i++) {
         if (i)
             buf_lit(out, ",");

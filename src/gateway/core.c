@@ -11,8 +11,11 @@ struct core {
     pthread_mutex_t lock;
     struct arena arena;
     struct live *live;
-    struct forecast *forecast;
+    struct forecast *forecast;  // by the numbers of names.h
+    struct arena forecast_arena;
     struct retry_budget retries;
+    struct generation *generations[CORE_GENERATIONS_MAX];  // in use, oldest first
+    int32_t n_generations;
 };
 
 enum waiter_state { WAITER_WAITING, WAITER_WOKEN, WAITER_ABANDONED };
@@ -29,18 +32,15 @@ struct waiter {
     enum waiter_state state;
 };
 
-enum err core_new(struct core **out, const struct portfolio *p, struct diag *diag)
+enum err core_new(struct core **out, struct diag *diag)
 {
     struct core *c = take(sizeof *c);
     pthread_mutex_init(&c->lock, NULL);
     arena_init(&c->arena, CORE_BYTES_MAX);
-    retry_budget_init(&c->retries, p->serve.retry_budget);
     enum err e = live_new(&c->live, &c->arena, LIVE_POOLS_MAX, LIVE_PAIRS_MAX);
-    if (!e)
-        e = forecast_new(&c->forecast, &c->arena, p->n_tenants, p->n_models);
     if (e) {
         core_free(c);
-        return diag_set(diag, e, "the portfolio is too large");
+        return diag_set(diag, e, "the routers' state does not fit its memory");
     }
     *out = c;
     return ERR_NONE;
@@ -51,21 +51,80 @@ void core_free(struct core *c)
     if (!c)
         return;
     pthread_mutex_destroy(&c->lock);
+    arena_release(&c->forecast_arena);
     arena_release(&c->arena);
     free(c);
 }
 
-struct live *core_live(struct core *c)
+// Room for tenants and models that were not known before; what was learnt stays.
+static enum err grow_forecast(struct core *c, const struct names *names)
 {
-    return c->live;
+    int32_t tenants = names_n(names, NAMES_TENANT), models = names_n(names, NAMES_MODEL);
+    if (c->forecast && forecast_holds(c->forecast, tenants, models))
+        return ERR_NONE;
+    struct arena arena;
+    struct forecast *grown;
+    arena_init(&arena, CORE_BYTES_MAX);
+    enum err e = forecast_new(&grown, &arena, tenants, models);
+    if (e) {
+        arena_release(&arena);
+        return e;
+    }
+    if (c->forecast)
+        forecast_move(grown, c->forecast);
+    arena_release(&c->forecast_arena);
+    c->forecast_arena = arena;
+    c->forecast = grown;
+    return ERR_NONE;
 }
 
-void core_estimate(struct core *c, struct route_ask *ask, int64_t prompt_bytes)
+static enum err adopt(struct core *c, struct generation *g, struct names *names, struct diag *diag)
+{
+    if (c->n_generations == CORE_GENERATIONS_MAX)
+        return diag_set(diag, ERR_LIMIT,
+                        "requests of %d earlier portfolios are still in progress",
+                        CORE_GENERATIONS_MAX);
+    enum err e = names_map(names, g->portfolio, &g->arena, &g->names);
+    if (!e)
+        e = grow_forecast(c, names);
+    if (e)
+        return diag_set(diag, e, "the portfolio is too large");
+    struct str policy = arena_str(&g->arena, g->portfolio->serve.policy);
+    e = route_new(&g->route, &g->arena, g->portfolio, c->live, policy.p, diag);
+    if (e)
+        return e;
+    c->generations[c->n_generations++] = g;
+    retry_budget_init(&c->retries, g->portfolio->serve.retry_budget);
+    return ERR_NONE;
+}
+
+enum err core_adopt(struct core *c, struct generation *g, struct names *names, struct diag *diag)
 {
     pthread_mutex_lock(&c->lock);
-    ask->prompt_tok = forecast_prompt_tok(c->forecast, ask->model, prompt_bytes);
-    ask->output_tok =
-        forecast_output_tok(c->forecast, ask->tenant, ask->model, ask->output_tok_max);
+    enum err e = adopt(c, g, names, diag);
+    pthread_mutex_unlock(&c->lock);
+    return e;
+}
+
+void core_forget(struct core *c, struct generation *g)
+{
+    pthread_mutex_lock(&c->lock);
+    int32_t n = 0;
+    for (int32_t i = 0; i < c->n_generations; i++)
+        if (c->generations[i] != g)
+            c->generations[n++] = c->generations[i];
+    c->n_generations = n;
+    pthread_mutex_unlock(&c->lock);
+}
+
+void core_estimate(struct core *c, const struct generation *g, struct route_ask *ask,
+                   int64_t prompt_bytes)
+{
+    int32_t tenant = names_of(&g->names, NAMES_TENANT, ask->tenant);
+    int32_t model = names_of(&g->names, NAMES_MODEL, ask->model);
+    pthread_mutex_lock(&c->lock);
+    ask->prompt_tok = forecast_prompt_tok(c->forecast, model, prompt_bytes);
+    ask->output_tok = forecast_output_tok(c->forecast, tenant, model, ask->output_tok_max);
     pthread_mutex_unlock(&c->lock);
 }
 
@@ -106,7 +165,7 @@ static void deliver(void *arg)
     free(w);
 }
 
-static void wake_locked(struct generation *g, int64_t now_us)
+static void wake_of(struct generation *g, int64_t now_us)
 {
     struct route_woken woken;
     while (route_waiting(g->route) && route_next(g->route, &woken, now_us)) {
@@ -117,27 +176,36 @@ static void wake_locked(struct generation *g, int64_t now_us)
     }
 }
 
+// What one generation frees another may have waited for.
+static void wake_locked(struct core *c, int64_t now_us)
+{
+    for (int32_t i = 0; i < c->n_generations; i++)
+        wake_of(c->generations[i], now_us);
+}
+
 void core_done(struct core *c, struct generation *g, const struct route_ask *ask,
                const struct route_decision *d, const struct route_seen *seen, int64_t now_us)
 {
     pthread_mutex_lock(&c->lock);
     route_done(g->route, ask, d, seen, now_us);
-    wake_locked(g, now_us);
+    wake_locked(c, now_us);
     pthread_mutex_unlock(&c->lock);
 }
 
-void core_poke(struct core *c, struct generation *g, int64_t now_us)
+void core_poke(struct core *c, int64_t now_us)
 {
     pthread_mutex_lock(&c->lock);
-    wake_locked(g, now_us);
+    wake_locked(c, now_us);
     pthread_mutex_unlock(&c->lock);
 }
 
-void core_learn(struct core *c, const struct route_ask *ask, int64_t prompt_bytes,
-                int32_t prompt_tok, int32_t output_tok)
+void core_learn(struct core *c, const struct generation *g, const struct route_ask *ask,
+                int64_t prompt_bytes, int32_t prompt_tok, int32_t output_tok)
 {
+    int32_t tenant = names_of(&g->names, NAMES_TENANT, ask->tenant);
+    int32_t model = names_of(&g->names, NAMES_MODEL, ask->model);
     pthread_mutex_lock(&c->lock);
-    forecast_learn(c->forecast, ask->tenant, ask->model, prompt_bytes, prompt_tok, output_tok);
+    forecast_learn(c->forecast, tenant, model, prompt_bytes, prompt_tok, output_tok);
     pthread_mutex_unlock(&c->lock);
 }
 
@@ -192,7 +260,7 @@ void core_wait_cancel(struct core *c, struct waiter *w, int64_t now_us)
     else
         w->state = WAITER_ABANDONED;  // deliver() is on its way: it gives the slot back
     if (waiting)
-        wake_locked(w->generation, now_us);
+        wake_locked(c, now_us);
     pthread_mutex_unlock(&c->lock);
     if (waiting) {
         generation_drop(w->generation);
@@ -203,7 +271,7 @@ void core_wait_cancel(struct core *c, struct waiter *w, int64_t now_us)
 bool core_wait_look(struct core *c, struct waiter *w, int64_t now_us)
 {
     pthread_mutex_lock(&c->lock);
-    wake_locked(w->generation, now_us);
+    wake_locked(c, now_us);
     bool woken = w->state == WAITER_WOKEN;
     pthread_mutex_unlock(&c->lock);
     return woken;
@@ -233,18 +301,20 @@ int32_t core_explain(struct core *c, struct generation *g, const struct route_as
     return n;
 }
 
-double core_bytes_per_tok(struct core *c, int32_t model)
+double core_bytes_per_tok(struct core *c, const struct generation *g, int32_t model)
 {
     pthread_mutex_lock(&c->lock);
-    double v = forecast_bytes_per_tok(c->forecast, model);
+    double v = forecast_bytes_per_tok(c->forecast, names_of(&g->names, NAMES_MODEL, model));
     pthread_mutex_unlock(&c->lock);
     return v;
 }
 
-int32_t core_waiting(struct core *c, struct generation *g)
+int32_t core_waiting(struct core *c)
 {
     pthread_mutex_lock(&c->lock);
-    int32_t n = route_waiting(g->route);
+    int32_t n = 0;
+    for (int32_t i = 0; i < c->n_generations; i++)
+        n += route_waiting(c->generations[i]->route);
     pthread_mutex_unlock(&c->lock);
     return n;
 }

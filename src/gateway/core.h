@@ -12,26 +12,35 @@
 #include "route/forecast.h"
 
 struct core;
+enum { CORE_GENERATIONS_MAX = 64 };
 
-// ERR_LIMIT: the portfolio is too large for the forecasts. Borrows nothing but `p`'s counts.
-MUST_USE enum err core_new(struct core **out, const struct portfolio *p, struct diag *diag);
+MUST_USE enum err core_new(struct core **out, struct diag *diag);
 void core_free(struct core *c);
-struct live *core_live(struct core *c);
+// Gives a generation its names and its router, which the lock guards from then on, and makes room
+// for what is new in it. The retry budget is this portfolio's now.
+//   Errors  ERR_INVALID  no such policy
+//           ERR_LIMIT    too large, or CORE_GENERATIONS_MAX are still in use
+MUST_USE enum err core_adopt(struct core *c, struct generation *g, struct names *names,
+                             struct diag *diag);
+// Its last user has gone; nobody waits in it.
+void core_forget(struct core *c, struct generation *g);
 
 // Fills ask->prompt_tok, output_tok and draw from what was learnt.
-void core_estimate(struct core *c, struct route_ask *ask, int64_t prompt_bytes);
+void core_estimate(struct core *c, const struct generation *g, struct route_ask *ask,
+                   int64_t prompt_bytes);
 
 // Picks and, when the verdict is send, takes: one step under the lock, so that limits are exact.
 struct route_decision core_pick(struct core *c, struct generation *g, const struct route_ask *ask,
                                 int64_t now_us);
 void core_first(struct core *c, struct generation *g, const struct route_decision *d,
                 int64_t ttft_us, int64_t now_us);
-// The attempt ended; wakes those that its slot was waited for by.
+// The attempt ended; wakes those that its slot was waited for by, of whatever generation, the oldest
+// first.
 void core_done(struct core *c, struct generation *g, const struct route_ask *ask,
                const struct route_decision *d, const struct route_seen *seen, int64_t now_us);
 // What was seen of a whole request, for the forecasts.
-void core_learn(struct core *c, const struct route_ask *ask, int64_t prompt_bytes,
-                int32_t prompt_tok, int32_t output_tok);
+void core_learn(struct core *c, const struct generation *g, const struct route_ask *ask,
+                int64_t prompt_bytes, int32_t prompt_tok, int32_t output_tok);
 
 void core_request(struct core *c);  // a request came: the retry budget grows
 struct failover_decision core_failover(struct core *c, struct failover *f, struct route_ask *ask,
@@ -51,16 +60,15 @@ void core_wait_cancel(struct core *c, struct waiter *w, int64_t now_us);
 // Time has passed: lets those go who can go now, in their order. True: `w` is one of them, and its
 // call is on its way.
 bool core_wait_look(struct core *c, struct waiter *w, int64_t now_us);
-void core_poke(struct core *c, struct generation *g,
-               int64_t now_us);  // time has passed: wake who can go
+void core_poke(struct core *c, int64_t now_us);  // something has changed: wake who can go
 
 void core_ready(struct core *c, struct generation *g, int32_t pool, bool ready);
 struct route_pool_view core_view(struct core *c, struct generation *g, int32_t pool,
                                  int64_t now_us);
 int32_t core_explain(struct core *c, struct generation *g, const struct route_ask *ask,
                      int64_t now_us, struct route_candidate *out, int32_t max);
-double core_bytes_per_tok(struct core *c, int32_t model);
-int32_t core_waiting(struct core *c, struct generation *g);
+double core_bytes_per_tok(struct core *c, const struct generation *g, int32_t model);
+int32_t core_waiting(struct core *c);  // of all generations
 
 // An attempt is ending: what it draws of a commitment (route_draw). Then core_done(), its `drawn` set.
 struct route_drawn core_draw(struct core *c, struct generation *g, const struct route_ask *ask,

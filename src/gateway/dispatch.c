@@ -65,7 +65,8 @@ static void refuse(struct worker *w, struct client *c, const struct asked *q, st
     if (!a.type)
         a.type = "invalid_request_error";
     answer_error(w, c, &a);
-    struct metrics_request m = {.tenant = q->tenant,
+    struct metrics_request m = {.names = &w->generation->names,
+        .tenant = q->tenant,
                                 .model = -1,
                                 .class = -1,
                                 .pool = -1,

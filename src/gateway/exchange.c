@@ -361,7 +361,7 @@ static void recognise(struct exchange *x)
         x->ask.deadline_us = min_i64(x->ask.deadline_us, x->arrived_us + k->deadline_us);
     if (x->ask.deadline_us == NEVER)
         x->ask.deadline_us = x->arrived_us + exchange_portfolio(x)->serve.deadline_us;
-    core_estimate(x->worker->core, &x->ask, x->prompt_bytes);
+    core_estimate(x->worker->core, x->generation, &x->ask, x->prompt_bytes);
     core_request(x->worker->core);
     failover_init(&x->failover, &exchange_portfolio(x)->serve, exchange_now(x), x->ask.deadline_us);
     exchange_try(x);

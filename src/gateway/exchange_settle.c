@@ -17,7 +17,7 @@ static void count_tokens(struct exchange *x)
         return;
     x->tokens_estimated = true;
     x->usage.prompt_tok = x->ask.prompt_tok;
-    double ratio = core_bytes_per_tok(x->worker->core, x->decision.model);
+    double ratio = core_bytes_per_tok(x->worker->core, x->generation, x->decision.model);
     int32_t by_bytes =
         (int32_t)min_i64(INT32_MAX, (int64_t)((double)said->content_bytes / ratio + 0.5));
     x->usage.output_tok = said->pieces > 1 ? said->pieces : by_bytes;
@@ -121,10 +121,11 @@ void exchange_settle(struct exchange *x)
     exchange_count(x);
     if (answered) {
         if (x->usage.said && !x->cut)
-            core_learn(x->worker->core, &x->ask, x->prompt_bytes, x->usage.prompt_tok,
+            core_learn(x->worker->core, x->generation, &x->ask, x->prompt_bytes, x->usage.prompt_tok,
                        x->usage.output_tok);
     }
-    struct metrics_request m = {.tenant = x->ask.tenant,
+    struct metrics_request m = {.names = &x->generation->names,
+        .tenant = x->ask.tenant,
                                 .model = x->ask.model,
                                 .class = x->ask.class,
                                 .pool = answered ? x->decision.pool : -1,

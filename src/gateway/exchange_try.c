@@ -237,7 +237,8 @@ void exchange_stop(struct exchange *x, enum fault fault)
     }
     if (x->taken) {
         note_sent(x, fault, false);
-        metrics_attempt(x->worker->metrics, x->worker->index, x->decision.pool, fault,
+        metrics_attempt(x->worker->metrics, x->worker->index, &x->generation->names,
+                    x->decision.pool, fault,
                         x->first_us ? x->first_us - x->sent_us : -1);
     }
     tell_core(x, seen_failing(x, fault, -1));
@@ -272,7 +273,8 @@ void exchange_attempt_failed(struct exchange *x, enum fault fault, const char *w
         return;
     }
     note_sent(x, fault, false);
-    metrics_attempt(x->worker->metrics, x->worker->index, x->decision.pool, fault, -1);
+    metrics_attempt(x->worker->metrics, x->worker->index, &x->generation->names,
+                    x->decision.pool, fault, -1);
     tell_core(x, seen_failing(x, fault, retry_after));
     log_line(x->worker->log, LOG_INFO, "attempt", log_str("id", str_of(x->id)),
              log_str("pool", exchange_portfolio(x)->pools[x->decision.pool].name),
@@ -450,7 +452,8 @@ static struct route_seen seen_of(const struct exchange *x)
 void exchange_attempt_done(struct exchange *x)
 {
     note_sent(x, FAULT_NONE, false);
-    metrics_attempt(x->worker->metrics, x->worker->index, x->decision.pool, FAULT_NONE,
+    metrics_attempt(x->worker->metrics, x->worker->index, &x->generation->names,
+                    x->decision.pool, FAULT_NONE,
                     x->first_us ? x->first_us - x->sent_us : -1);
     tell_core(x, seen_of(x));
 }

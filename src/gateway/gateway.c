@@ -1,80 +1,15 @@
 #include "gateway/client.h"
 #include "gateway/commitments.h"
-#include "gateway/gateway_inside.h"
-#include "io/engine.h"
+#include "gateway/engines.h"
+#include "gateway/reload.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { WORKERS_MAX = 256, DESCRIPTORS_SPARE = 64 };
-static const int64_t engine_grace_us = S(5);
-
-// --- engines ----------------------------------------------------------------------------------
-
-static void set_engine_port(struct gateway *g, int32_t supplier, int32_t port)
-{
-    const struct portfolio *p = g->portfolio;
-    atomic_store(&generation_supplier(g->generation, supplier)->port, port);
-    for (int32_t i = 0; i < p->n_pools; i++) {
-        if (p->pools[i].supplier != supplier)
-            continue;
-        atomic_store(&generation_pool(g->generation, i)->port, port);
-        core_ready(g->core, g->generation, i, port != 0);
-    }
-    core_poke(g->core, g->generation, loop_now_us(first_worker(g)->loop));
-}
-
-static void maybe_finish(struct gateway *g);
-
-static void on_engine(void *ctx, struct engine *e, enum engine_state state, struct str why)
-{
-    static const char *const names[] = {"starting", "ready", "failed", "stopped"};
-    struct gateway *g = ctx;
-    const struct supplier *s = engine_supplier(e);
-    int32_t supplier = (int32_t)(s - g->portfolio->suppliers);
-    log_line(g->config->log, state == ENGINE_FAILED ? LOG_WARN : LOG_INFO, "engine",
-             log_str("supplier", s->name), log_str("state", str_of(names[state])),
-             log_str("why", why), log_int("pid", engine_pid(e)), log_int("port", engine_port(e)));
-    set_engine_port(g, supplier, state == ENGINE_READY ? engine_port(e) : 0);
-    if (state == ENGINE_STOPPED) {
-        g->engines_running--;
-        maybe_finish(g);
-    }
-}
-
-static enum err start_engines(struct gateway *g, struct diag *diag)
-{
-    static const struct engine_calls calls = {.state = on_engine};
-    const struct portfolio *p = g->portfolio;
-    g->engines = take_n(sizeof *g->engines, (size_t)p->n_suppliers);
-    struct loop *l = first_worker(g)->loop;
-    struct str state = p->serve.state.n ? p->serve.state : g->config->state;
-    for (int32_t i = 0; i < p->n_suppliers; i++) {
-        if (!p->suppliers[i].run.n_argv)
-            continue;
-        for (int32_t k = 0; k < p->n_pools; k++)
-            if (p->pools[k].supplier == i)
-                core_ready(g->core, g->generation, k, false);
-        enum err e =
-            engine_new(&g->engines[i], l, &p->suppliers[i], state, &calls, g, diag);
-        if (e)
-            return e;
-        g->engines_running++;
-    }
-    return ERR_NONE;
-}
-
-static void stop_engines(struct gateway *g)
-{
-    if (g->engines_stopping)
-        return;
-    g->engines_stopping = true;
-    for (int32_t i = 0; g->engines && i < g->portfolio->n_suppliers; i++)
-        if (g->engines[i])
-            engine_stop(g->engines[i], engine_grace_us);
-}
+enum { WORKERS_MAX = 256, MMAP_FROM_BYTES = 1 << 20, DESCRIPTORS_SPARE = 64 };
 
 // --- ending -----------------------------------------------------------------------------------
 
@@ -86,12 +21,9 @@ static void stop_loop(void *arg)
     loop_stop(w->loop);
 }
 
-static void maybe_finish(struct gateway *g)
+void gateway_maybe_finish(struct gateway *g)
 {
-    if (!g->draining || g->busy_workers)
-        return;
-    stop_engines(g);
-    if (g->engines_running)
+    if (!g->draining || g->busy_workers || !engines_stop(g->engines))
         return;
     admin_stop(g->admin);
     stop_loop(first_worker(g));
@@ -105,7 +37,7 @@ static void on_worker_idle(void *arg)
     g->busy_workers--;
     if (w != first_worker(g))
         loop_post(w->loop, stop_loop, w);
-    maybe_finish(g);
+    gateway_maybe_finish(g);
 }
 
 static void worker_idle(struct worker *w)
@@ -215,7 +147,7 @@ static enum err worker_init(struct gateway *g, struct worker *w, int32_t index, 
     w->began_us = loop_now_us(w->loop);
     w->began_s = index ? g->workers[0].began_s : loop_wall_us(w->loop) / S(1);
     w->pen = ledger_pen(g->ledger, index, w->loop);
-    w->upstream = upstream_new(w->loop, g->generation);
+    w->upstream = upstream_new(w->loop);
     int32_t port = index ? listener_port(g->workers[0].listener) : s->port;
     e = listener_new(&w->listener, w->loop, s->host, port, index == 0, on_accept, w, diag);
     if (e)
@@ -246,20 +178,57 @@ static void *run_worker(void *arg)
     return NULL;
 }
 
+static enum err first_generation(struct gateway *g, struct diag *diag)
+{
+    const struct gateway_config *c = g->config;
+    struct generation *first;
+    g->names = names_new();
+    enum err e = generation_new(&first, g->portfolio, c->https_proxy, c->no_proxy, diag);
+    if (e)
+        return e;
+    first->serial = ++g->serials;
+    e = core_adopt(g->core, first, g->names, diag);
+    if (e) {
+        generation_free(first);
+        return e;
+    }
+    reload_own(g, first);
+    g->generation = first;
+    return ERR_NONE;
+}
+
+static void on_first_engines(struct gateway *g, const char *why)
+{
+    (void)g, (void)why;  // the first portfolio is in use whatever becomes of its engines
+}
+
+static enum err start_engines(struct gateway *g, struct diag *diag)
+{
+    g->engines = engines_new(g);
+    enum err e = engines_prepare(g->engines, g->generation, on_first_engines, diag);
+    if (!e)
+        engines_use(g->engines, g->generation);
+    return e;
+}
+
+static void on_hangup(void *arg)
+{
+    reload_begin(arg, NULL);
+}
+
 static enum err start(struct gateway *g, struct diag *diag)
 {
     const struct gateway_config *c = g->config;
     enum err e = secure_new(&g->secure, &g->portfolio->serve, c->log, diag);
     if (e)
         return e;
-    e = core_new(&g->core, g->portfolio, diag);
+    e = core_new(&g->core, diag);
     if (e)
         return e;
-    e = generation_new(&g->generation, g->portfolio, core_live(g->core), c->https_proxy,
-                       c->no_proxy, diag);
+    e = first_generation(g, diag);
     if (e)
         return e;
-    g->metrics = metrics_new(g->portfolio, g->n_workers);
+    g->metrics = metrics_new(g->names, g->n_workers);
     e = ledger_open(&g->ledger, g->portfolio, g->n_workers, c->log, diag);
     if (e)
         return e;
@@ -281,6 +250,8 @@ static enum err start(struct gateway *g, struct diag *diag)
     loop_on_signal(first_worker(g)->loop, SIGTERM, on_signal, g);
     loop_on_signal(first_worker(g)->loop, SIGINT, on_signal, g);
     loop_on_signal(first_worker(g)->loop, SIGUSR1, on_rotate, g);
+    g->reload = reload_new(g);
+    loop_on_signal(first_worker(g)->loop, SIGHUP, on_hangup, g);
     e = start_engines(g, diag);
     if (e)
         return e;
@@ -317,6 +288,9 @@ enum err gateway_run(const struct gateway_config *c, struct diag *diag)
     struct gateway *g = take(sizeof *g);
     g->config = c;
     g->portfolio = c->portfolio;
+    // A generation's waiting line is megabytes that are hardly touched: from mmap() they cost what is
+    // used. glibc would take later ones from the heap, and clear them.
+    mallopt(M_MMAP_THRESHOLD, MMAP_FROM_BYTES);
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     int32_t wanted = c->portfolio->serve.threads;
     g->n_workers = wanted > 0 ? wanted : cores > 0 ? (int32_t)cores : 1;
@@ -334,8 +308,10 @@ enum err gateway_run(const struct gateway_config *c, struct diag *diag)
         pthread_join(g->threads[i], NULL);
     ledger_stop(g->ledger);
     admin_stop(g->admin);
-    for (int32_t i = 0; g->engines && i < g->portfolio->n_suppliers; i++)
-        engine_free(g->engines[i]);
+    reload_stop(g->reload);
+    engines_free(g->engines);
+    g->engines = NULL;
+    g->ending = true;
     if (g->seats)
         seats_close(g->seats);
     for (int32_t i = 0; i < g->n_workers; i++)
@@ -344,11 +320,11 @@ enum err gateway_run(const struct gateway_config *c, struct diag *diag)
     admin_free(g->admin);
     secure_free(g->secure);
     ledger_close(g->ledger);
+    reload_free(g->reload);
+    reload_release(g);
     metrics_free(g->metrics);
-    if (g->generation)
-        generation_drop(g->generation);
+    names_free(g->names);
     core_free(g->core);
-    free(g->engines);
     free(g->threads);
     free(g->workers);
     free(g);

@@ -10,31 +10,45 @@
 #include "gateway/secure.h"
 #include "gateway/worker.h"
 
+struct engines;
+struct reload;
+
 #include <pthread.h>
 
 struct gateway {
     const struct gateway_config *config;
-    const struct portfolio *portfolio;
+    const struct portfolio *portfolio;  // in use
+    struct names *names;
     struct core *core;
     struct metrics *metrics;
     struct ledger *ledger;  // NULL: none is kept
     struct seats *seats;
     struct secure *secure;  // certificates
-    struct generation *generation;
+    struct generation *generation;  // in use; held
+    struct generation *generations[CORE_GENERATIONS_MAX];  // that somebody uses, oldest first
+    int32_t n_generations;
+    int64_t serials;  // generations made so far, refused ones too
+    struct reload *reload;
+    struct engines *engines;
     struct worker *workers;  // [n_workers]; the first runs on the main thread
     pthread_t *threads;      // [n_workers]; the first is not used
     int32_t n_workers, n_threads;
-    struct engine **engines;  // [n_suppliers], NULL where none is run
-    int32_t engines_running;
     struct admin *admin;  // NULL: the portfolio says no address
     struct timer drain_timer;
     int32_t busy_workers;  // while draining: those that still have clients
-    bool draining, cutting, engines_stopping;
+    bool draining, cutting, ending;
+    // read by scrapes of any worker
+    _Atomic int32_t generations_live;
+    _Atomic int64_t generation_serial;
+    _Atomic uint64_t reloads_used, reloads_refused;
 };
 
 static inline struct worker *first_worker(struct gateway *g)
 {
     return &g->workers[0];
 }
+
+// Ends the process once it drains and nothing is left to wait for.
+void gateway_maybe_finish(struct gateway *g);
 
 #endif

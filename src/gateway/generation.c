@@ -125,6 +125,17 @@ struct endpoint_from {
     struct str https_proxy, no_proxy;
 };
 
+static uint64_t hash_of(const struct endpoint *ep, const struct supplier *s, uint64_t seed)
+{
+    const struct str texts[] = {ep->name, ep->host, ep->proxy_host, ep->proxy_auth, s->ca_file};
+    const int64_t numbers[] = {ep->tls ? 1 : 0, s->run.n_argv ? 0 : atomic_load(&ep->port),
+                               ep->proxy_port, s->insecure};
+    uint64_t h = seed;
+    for (size_t i = 0; i < COUNTOF(texts); i++)
+        h = str_hash(texts[i], h + i);
+    return str_hash((struct str){(const char *)numbers, sizeof numbers}, h);
+}
+
 static enum err endpoint_init(struct generation *g, struct endpoint *ep,
                               const struct endpoint_from *from, struct diag *diag)
 {
@@ -171,8 +182,8 @@ static enum err endpoint_init(struct generation *g, struct endpoint *ep,
     return ERR_NONE;
 }
 
-static enum err build(struct generation *g, struct live *live, struct str https_proxy,
-                      struct str no_proxy, struct diag *diag)
+static enum err build(struct generation *g, struct str https_proxy, struct str no_proxy,
+                      struct diag *diag)
 {
     const struct portfolio *p = g->portfolio;
     struct arena *a = &g->arena;
@@ -200,6 +211,7 @@ static enum err build(struct generation *g, struct live *live, struct str https_
         enum err e = endpoint_init(g, ep, &from, diag);
         if (e)
             return e;
+        ep->id = (struct endpoint_id){hash_of(ep, s, 0x6c696e6b), hash_of(ep, s, 0x6964)};
     }
     for (int32_t i = 0; i < p->n_pools; i++) {
         const struct pool *pool = &p->pools[i];
@@ -209,21 +221,17 @@ static enum err build(struct generation *g, struct live *live, struct str https_
         for (int32_t k = 0; k < pool->n_serves; k++)
             service_of(&g->services[i][k], p, pool, pool->serves[k].model);
     }
-    enum err e = auth_build(g, diag);
-    if (e)
-        return e;
-    struct str policy = arena_str(a, p->serve.policy);
-    return route_new(&g->route, a, p, live, policy.p, diag);
+    return auth_build(g, diag);
 }
 
-enum err generation_new(struct generation **out, const struct portfolio *p, struct live *live,
-                        struct str https_proxy, struct str no_proxy, struct diag *diag)
+enum err generation_new(struct generation **out, const struct portfolio *p, struct str https_proxy,
+                        struct str no_proxy, struct diag *diag)
 {
     struct generation *g = take(sizeof *g);
     arena_init(&g->arena, GENERATION_BYTES_MAX);
     g->portfolio = p;
     atomic_store(&g->users, 1);
-    enum err e = build(g, live, https_proxy, no_proxy, diag);
+    enum err e = build(g, https_proxy, no_proxy, diag);
     if (e) {
         generation_drop(g);
         return e;
@@ -241,6 +249,14 @@ void generation_drop(struct generation *g)
 {
     if (atomic_fetch_sub(&g->users, 1) != 1)
         return;
+    if (g->unused)
+        g->unused(g->owner, g);
+    else
+        generation_free(g);
+}
+
+void generation_free(struct generation *g)
+{
     for (int32_t i = 0; i < g->n_tls; i++)
         tls_client_free(g->tls[i]);
     arena_release(&g->arena);

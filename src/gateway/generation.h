@@ -5,6 +5,7 @@
 #define CAUDAL_GENERATION_H
 
 #include "base/buf.h"
+#include "gateway/names.h"
 #include "io/tls.h"
 #include "portfolio/portfolio.h"
 #include "portfolio/service.h"
@@ -14,8 +15,13 @@
 #include <stdatomic.h>
 
 // Where and how a pool (or, for passthrough, a supplier) is called.
+struct endpoint_id {  // the same for the same pool at the same address, in every generation
+    uint64_t a, b;
+};
+
 struct endpoint {
-    int32_t index;  // in generation.endpoints, and of its idle connections
+    int32_t index;  // in generation.endpoints
+    struct endpoint_id id;
     int32_t supplier;
     struct str name;  // of the pool or supplier, for messages
     struct str host;
@@ -33,8 +39,10 @@ struct endpoint {
 
 struct generation {
     struct arena arena;
-    const struct portfolio *portfolio;  // not owned: as long as the gateway
-    struct route *route;
+    const struct portfolio *portfolio;
+    struct names_map names;  // of the portfolio's indices
+    struct route *route;     // made by core_adopt()
+    int64_t serial;          // 1 for the first of the process
     struct endpoint *endpoints;  // [n_pools + n_suppliers]: pools first
     int32_t n_endpoints;
     struct service **services;  // [n_pools][n_serves of the pool]
@@ -44,16 +52,21 @@ struct generation {
     int32_t n_auth;
     struct str *tenant_regions;
     _Atomic int32_t users;  // requests and workers that hold it
+    // Called by whoever drops it last, on any thread; the owner then calls generation_free(). NULL:
+    // it is freed at once.
+    void (*unused)(void *owner, struct generation *g);
+    void *owner;
 };
 
-// Builds it over a sealed portfolio. `getenv_proxy` style settings are read by the caller and
-// given.
-//   Errors  ERR_INVALID  a URL or a policy that cannot be used; ERR_MISSING a CA file; `diag` says
+// Builds it over a sealed portfolio that outlives it, but for its router and its names, which what
+// the generations share has a say in: core_adopt(), names_map(). `getenv_proxy` style settings are
+// read by the caller and given.
+//   Errors  ERR_INVALID  a URL that cannot be used; ERR_MISSING a CA file; `diag` says
 MUST_USE enum err generation_new(struct generation **out, const struct portfolio *p,
-                                 struct live *live, struct str https_proxy, struct str no_proxy,
-                                 struct diag *diag);
+                                 struct str https_proxy, struct str no_proxy, struct diag *diag);
 void generation_hold(struct generation *g);
-void generation_drop(struct generation *g);  // frees it with its last user
+void generation_drop(struct generation *g);  // its last user ends it
+void generation_free(struct generation *g);  // which nobody uses
 
 struct endpoint *generation_pool(struct generation *g, int32_t pool);
 struct endpoint *generation_supplier(struct generation *g, int32_t supplier);

@@ -22,11 +22,10 @@ static void set_axis(struct metrics *m, enum axis axis, int32_t n)
 
 static void set_axes(struct metrics *m)
 {
-    const struct portfolio *p = m->portfolio;
-    set_axis(m, AXIS_TENANT, p->n_tenants);
-    set_axis(m, AXIS_MODEL, p->n_models);
-    set_axis(m, AXIS_CLASS, p->n_classes);
-    set_axis(m, AXIS_POOL, p->n_pools);
+    set_axis(m, AXIS_TENANT, m->n_names[NAMES_TENANT]);
+    set_axis(m, AXIS_MODEL, m->n_names[NAMES_MODEL]);
+    set_axis(m, AXIS_CLASS, m->n_names[NAMES_CLASS]);
+    set_axis(m, AXIS_POOL, m->n_names[NAMES_POOL]);
     set_axis(m, AXIS_CODE, CODE_COUNT);
     set_axis(m, AXIS_OUTCOME, FAULT_COUNT);
     m->size[AXIS_OPERATION] = OPERATION_COUNT;
@@ -84,10 +83,23 @@ static void add_grid(struct metrics *m, const struct family *f)
     m->of[f->what].grids[m->of[f->what].n++] = g;
 }
 
-struct metrics *metrics_new(const struct portfolio *p, int32_t workers)
+// The names' text stays where it is, their array does not.
+static void keep_names(struct metrics *m, const struct names *names)
+{
+    for (int k = 0; k < NAMES_KINDS; k++) {
+        enum names_kind kind = (enum names_kind)k;
+        int32_t n = m->n_names[k] = names_n(names, kind);
+        m->names[k] = take_n(sizeof *m->names[k], (size_t)n);
+        for (int32_t i = 0; i < n; i++)
+            m->names[k][i] = names_text(names, kind, i);
+    }
+}
+
+struct metrics *metrics_new(const struct names *names, int32_t workers)
 {
     struct metrics *m = take(sizeof *m);
-    m->portfolio = p;
+    CHECK(pthread_mutex_init(&m->moving, NULL) == 0);
+    keep_names(m, names);
     m->workers = workers;
     m->n_cells = METRICS_GAUGES;
     for (int32_t i = 0; i < AXIS_COUNT; i++)
@@ -106,10 +118,88 @@ void metrics_free(struct metrics *m)
 {
     if (!m)
         return;
+    metrics_free(m->from);
     for (int32_t i = 0; i < m->workers; i++)
         free(m->shards[i]);
+    for (int k = 0; k < NAMES_KINDS; k++)
+        free(m->names[k]);
+    pthread_mutex_destroy(&m->moving);
     free(m->shards);
     free(m);
+}
+
+// --- growing -----------------------------------------------------------------------------------
+
+struct metrics *metrics_grown(struct metrics *m, const struct names *names)
+{
+    bool same = true;
+    for (int k = 0; k < NAMES_KINDS; k++)
+        same = same && m->n_names[k] == names_n(names, (enum names_kind)k);
+    if (same)
+        return NULL;
+    struct metrics *grown = metrics_new(names, m->workers);
+    grown->from = m;
+    return grown;
+}
+
+// Where in `to` the series of `from` goes on; numbers of names are the same in both.
+static size_t place_in(const struct metrics *to, const struct grid *g, const struct metrics *from,
+                       const struct grid *old, int32_t series)
+{
+    int32_t there = 0;
+    for (int32_t i = 0; i < g->n_labels; i++) {
+        enum axis axis = g->axis[i];
+        int32_t slot = series / old->stride[i] % from->size[axis];
+        there += (slot == from->other[axis] ? to->other[axis] : slot) * g->stride[i];
+    }
+    return g->first + (size_t)there * (size_t)g->width;
+}
+
+static void move_grid(struct metrics *to, const struct grid *g, const struct grid *old,
+                      int32_t worker)
+{
+    const struct metrics *from = to->from;
+    for (int32_t s = 0; s < old->n_series; s++) {
+        const cell *row = from->shards[worker] + old->first + (size_t)s * (size_t)old->width;
+        cell *into = NULL;  // most series were never counted in
+        for (int32_t i = 0; i < old->width; i++) {
+            uint64_t n = cell_get(&row[i]);
+            if (n && !into)
+                into = to->shards[worker] + place_in(to, g, from, old, s);
+            if (n)
+                cell_put(&into[i], n);
+        }
+    }
+}
+
+void metrics_move(struct metrics *grown, int32_t worker)
+{
+    const struct metrics *from = grown->from;
+    for (int32_t i = 0; i < METRICS_GAUGES; i++)
+        cell_put(&grown->shards[worker][i], cell_get(&from->shards[worker][i]));
+    // What was split because it was large is not together again, and the other way about: a family
+    // that only one of the two has begins anew.
+    for (int32_t i = 0; i < grown->n_grids; i++)
+        for (int32_t k = 0; k < from->n_grids; k++)
+            if (grown->grids[i].family == from->grids[k].family)
+                move_grid(grown, &grown->grids[i], &from->grids[k], worker);
+    atomic_fetch_add(&grown->moved, 1);
+}
+
+void metrics_settle(struct metrics *grown)
+{
+    pthread_mutex_lock(&grown->moving);
+    CHECK(atomic_load(&grown->moved) == grown->workers);
+    metrics_free(grown->from);
+    grown->from = NULL;
+    pthread_mutex_unlock(&grown->moving);
+}
+
+const struct metrics *metrics_shown(const struct metrics *m)
+{
+    while (m->from && atomic_load(&m->moved) < m->workers)
+        m = m->from;
+    return m;
 }
 
 // --- counting ----------------------------------------------------------------------------------
@@ -211,10 +301,11 @@ static void count_answer(struct metrics *m, int32_t worker, struct spot *at,
 void metrics_request(struct metrics *m, int32_t worker, const struct metrics_request *r)
 {
     struct spot at = {{0}};
-    at.slot[AXIS_TENANT] = slot_of(m, AXIS_TENANT, r->tenant);
-    at.slot[AXIS_MODEL] = slot_of(m, AXIS_MODEL, r->model);
-    at.slot[AXIS_CLASS] = slot_of(m, AXIS_CLASS, r->class);
-    at.slot[AXIS_POOL] = slot_of(m, AXIS_POOL, r->pool);
+    const struct names_map *n = r->names;
+    at.slot[AXIS_TENANT] = slot_of(m, AXIS_TENANT, names_of(n, NAMES_TENANT, r->tenant));
+    at.slot[AXIS_MODEL] = slot_of(m, AXIS_MODEL, names_of(n, NAMES_MODEL, r->model));
+    at.slot[AXIS_CLASS] = slot_of(m, AXIS_CLASS, names_of(n, NAMES_CLASS, r->class));
+    at.slot[AXIS_POOL] = slot_of(m, AXIS_POOL, names_of(n, NAMES_POOL, r->pool));
     at.slot[AXIS_CODE] = code_slot(m, r->status);
     at.slot[AXIS_OPERATION] = operation_of(r->surface);
     add(m, worker, WHAT_REQUESTS, &at, 1);
@@ -223,11 +314,11 @@ void metrics_request(struct metrics *m, int32_t worker, const struct metrics_req
         count_answer(m, worker, &at, r);
 }
 
-void metrics_attempt(struct metrics *m, int32_t worker, int32_t pool, enum fault fault,
-                     int64_t ttft_us)
+void metrics_attempt(struct metrics *m, int32_t worker, const struct names_map *names, int32_t pool,
+                     enum fault fault, int64_t ttft_us)
 {
     struct spot at = {{0}};
-    at.slot[AXIS_POOL] = slot_of(m, AXIS_POOL, pool);
+    at.slot[AXIS_POOL] = slot_of(m, AXIS_POOL, names_of(names, NAMES_POOL, pool));
     at.slot[AXIS_OUTCOME] = slot_of(m, AXIS_OUTCOME, (int32_t)fault);
     add(m, worker, WHAT_ATTEMPTS, &at, 1);
     if (ttft_us >= 0)
@@ -240,11 +331,19 @@ void metrics_add(struct metrics *m, int32_t worker, enum metrics_gauge g, int64_
     cell_put(c, cell_get(c) + (uint64_t)change);
 }
 
-int64_t metrics_value(const struct metrics *m, enum metrics_gauge g)
+uint64_t metrics_sum(const struct metrics *m, size_t at)
 {
     uint64_t sum = 0;
     for (int32_t i = 0; i < m->workers; i++)
-        sum += cell_get(&m->shards[i][g]);
+        sum += cell_get(&m->shards[i][at]);
+    return sum;
+}
+
+int64_t metrics_value(struct metrics *m, enum metrics_gauge g)
+{
+    pthread_mutex_lock(&m->moving);
+    uint64_t sum = metrics_sum(metrics_shown(m), (size_t)g);
+    pthread_mutex_unlock(&m->moving);
     return (int64_t)sum;
 }
 

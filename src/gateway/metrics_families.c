@@ -219,14 +219,13 @@ static const char *const operations[OPERATION_COUNT] = {"chat", "text_completion
 struct str metrics_slot_name(const struct metrics *m, enum axis axis, int32_t slot,
                              char number[SLOT_NAME_BYTES])
 {
-    const struct portfolio *p = m->portfolio;
     if (slot == m->other[axis])
         return STR("other");
     switch (axis) {
-    case AXIS_TENANT: return p->tenants[slot].name;
-    case AXIS_MODEL: return p->models[slot].name;
-    case AXIS_CLASS: return p->classes[slot].name;
-    case AXIS_POOL: return p->pools[slot].name;
+    case AXIS_TENANT: return m->names[NAMES_TENANT][slot];
+    case AXIS_MODEL: return m->names[NAMES_MODEL][slot];
+    case AXIS_CLASS: return m->names[NAMES_CLASS][slot];
+    case AXIS_POOL: return m->names[NAMES_POOL][slot];
     case AXIS_CODE:
         snprintf(number, SLOT_NAME_BYTES, "%d", (int)metrics_codes[slot]);
         return str_of(number);

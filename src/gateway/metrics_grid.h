@@ -13,6 +13,7 @@
 
 #include "gateway/metrics.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 enum axis {
@@ -102,7 +103,8 @@ struct grid {  // a family in use
 };
 
 struct metrics {
-    const struct portfolio *portfolio;
+    struct str *names[NAMES_KINDS];  // [n_names of the kind], by number
+    int32_t n_names[NAMES_KINDS];
     int32_t workers;
     int32_t size[AXIS_COUNT];   // slots, that of `other` included
     int32_t other[AXIS_COUNT];  // the slot of all that has none of its own; -1: none is needed
@@ -114,6 +116,10 @@ struct metrics {
     } of[WHAT_COUNT];
     size_t n_cells;  // of a shard: the gauges, then the grids
     cell **shards;   // [workers][n_cells]
+    // While the workers move from smaller shards, those are what a scrape sees.
+    struct metrics *from;    // NULL: all have moved
+    _Atomic int32_t moved;   // workers
+    pthread_mutex_t moving;  // held while `from` is read by others than its writers, or freed
 };
 
 // Slots of the axes that the portfolio does not name.
@@ -126,6 +132,10 @@ enum { SLOT_NAME_BYTES = 12 };
 // The label's value; borrowed from the portfolio, static, or in `number`.
 struct str metrics_slot_name(const struct metrics *m, enum axis axis, int32_t slot,
                              char number[SLOT_NAME_BYTES]);
+
+// What a scrape reads: `m`, or what its workers have not all moved from. Under m->moving.
+const struct metrics *metrics_shown(const struct metrics *m);
+uint64_t metrics_sum(const struct metrics *m, size_t at);  // of a cell, over all shards
 
 // Every cell is read by scrapes while its worker writes it.
 static inline uint64_t cell_get(const cell *c)

@@ -137,19 +137,24 @@ static void write_gauge(struct buf *out, const char *name, const char *help, int
 }
 
 // One sample for each pool; a negative value is not known, and left out.
-static void write_pools(const struct metrics *m, struct buf *out, const char *name,
+static void write_pools(const struct portfolio *p, struct buf *out, const char *name,
                         const char *help, double (*value)(const struct metrics_pool *),
                         const struct metrics_pool *pools)
 {
     write_head(out, name, help, "gauge");
-    for (int32_t i = 0; i < m->portfolio->n_pools; i++) {
+    for (int32_t i = 0; i < p->n_pools; i++) {
         double v = value(&pools[i]);
         if (v < 0)
             continue;
         buf_printf(out, "%s{", name);
-        write_label(out, "pool", m->portfolio->pools[i].name);
+        write_label(out, "pool", p->pools[i].name);
         buf_printf(out, "} %.9g\n", v);
     }
+}
+
+static int64_t gauge_of(const struct metrics *m, enum metrics_gauge g)
+{
+    return (int64_t)metrics_sum(m, (size_t)g);
 }
 
 static double in_flight(const struct metrics_pool *p)
@@ -182,30 +187,30 @@ static double per_token_s(const struct metrics_pool *p)
     return p->per_token_us > 0 ? (double)p->per_token_us / 1e6 : -1;
 }
 
-bool metrics_write(const struct metrics *m, struct buf *out, const struct metrics_pool *pools,
-                   int32_t waiting, int64_t up_us)
+static void write_all(const struct metrics *m, struct buf *out, const struct portfolio *p,
+                      const struct metrics_pool *pools, int32_t waiting, int64_t up_us)
 {
     write_head(out, "caudal_build_info", "Which caudal this is.", "gauge");
     buf_lit(out, "caudal_build_info{version=\"" CAUDAL_VERSION "\"} 1\n");
     write_head(out, "caudal_up_seconds", "Time since the start.", "gauge");
     buf_printf(out, "caudal_up_seconds %.3f\n", (double)up_us / 1e6);
     write_gauge(out, "caudal_clients", "Connections of clients.",
-                metrics_value(m, METRICS_CLIENTS));
+                gauge_of(m, METRICS_CLIENTS));
     write_gauge(out, "caudal_requests_in_progress", "Requests that have come and are not over.",
-                metrics_value(m, METRICS_REQUESTS));
+                gauge_of(m, METRICS_REQUESTS));
     write_gauge(out, "caudal_streams_open", "Streams being relayed.",
-                metrics_value(m, METRICS_STREAMS));
+                gauge_of(m, METRICS_STREAMS));
     write_gauge(out, "caudal_waiting", "Requests that wait for a pool with room.", waiting);
-    write_pools(m, out, "caudal_pool_in_flight", "Requests that the pool is busy with.", in_flight,
+    write_pools(p, out, "caudal_pool_in_flight", "Requests that the pool is busy with.", in_flight,
                 pools);
-    write_pools(m, out, "caudal_pool_ready", "1: the pool can be called.", ready, pools);
-    write_pools(m, out, "caudal_pool_breaker_open",
+    write_pools(p, out, "caudal_pool_ready", "1: the pool can be called.", ready, pools);
+    write_pools(p, out, "caudal_pool_breaker_open",
                 "1: calls failed, so that the pool is left alone.", breaker_open, pools);
-    write_pools(m, out, "caudal_pool_cooling", "1: the supplier asked to be left alone for a time.",
+    write_pools(p, out, "caudal_pool_cooling", "1: the supplier asked to be left alone for a time.",
                 cooling, pools);
-    write_pools(m, out, "caudal_pool_ttft_seconds", "Time to first token, as learnt.", ttft_s,
+    write_pools(p, out, "caudal_pool_ttft_seconds", "Time to first token, as learnt.", ttft_s,
                 pools);
-    write_pools(m, out, "caudal_pool_per_token_seconds", "Time per token, as learnt.", per_token_s,
+    write_pools(p, out, "caudal_pool_per_token_seconds", "Time per token, as learnt.", per_token_s,
                 pools);
     for (int32_t i = 0; i < m->n_grids; i++) {
         const struct grid *g = &m->grids[i];
@@ -216,5 +221,13 @@ bool metrics_write(const struct metrics *m, struct buf *out, const struct metric
         else
             write_counter(m, out, g);
     }
+}
+
+bool metrics_write(struct metrics *m, struct buf *out, const struct portfolio *p,
+                   const struct metrics_pool *pools, int32_t waiting, int64_t up_us)
+{
+    pthread_mutex_lock(&m->moving);
+    write_all(metrics_shown(m), out, p, pools, waiting, up_us);
+    pthread_mutex_unlock(&m->moving);
     return !out->overflow;
 }

@@ -1,6 +1,7 @@
 #include "gateway/pages.h"
 #include "gateway/answer.h"
 #include "gateway/commitments.h"
+#include "gateway/reload.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -166,10 +167,11 @@ static void write_metrics(struct worker *w, struct buf *out)
                                          .ttft_us = v.ttft_us,
                                          .per_token_us = v.per_token_us};
     }
-    metrics_write(w->metrics, out, pools, core_waiting(w->core, w->generation),
+    metrics_write(w->metrics, out, p, pools, core_waiting(w->core),
                   loop_now_us(w->loop) - w->began_us);
     ledger_metrics(w->pen, out);
     commitments_metrics(w->core, w->generation, loop_wall_us(w->loop), out);
+    reload_metrics(w->owner, out);
     free(pools);
 }
 

@@ -119,7 +119,8 @@ static void end(struct pass *p)
     tell_ledger(p);
     timer_stop(p->worker->loop, &p->timer);
     int64_t now = loop_now_us(p->worker->loop);
-    struct metrics_request m = {.tenant = p->tenant,
+    struct metrics_request m = {.names = &p->generation->names,
+        .tenant = p->tenant,
                                 .model = -1,
                                 .class = -1,
                                 .pool = -1,

@@ -1,8 +1,9 @@
-// upstream.h - connections to suppliers, kept alive between attempts. One per worker and
-// generation.
+// upstream.h - connections to suppliers, kept alive between attempts and over reloads. One per
+// worker.
 //
-// A link is one connection with its reader. Idle links wait in a list per endpoint, newest first,
-// and are dropped when the supplier says a word or closes, or after some time.
+// A link is one connection with its reader. Idle links wait in a list per endpoint (pool and
+// address, not index), newest first, and are dropped when the supplier says a word or closes, or
+// after some time.
 
 #ifndef CAUDAL_UPSTREAM_H
 #define CAUDAL_UPSTREAM_H
@@ -23,7 +24,7 @@ struct link_calls {
     void (*lost)(void *ctx, enum err why);  // the last call; the link is gone
 };
 
-struct upstream *upstream_new(struct loop *l, struct generation *g);
+struct upstream *upstream_new(struct loop *l);
 void upstream_free(struct upstream *u);  // closes all idle links; none may be in use
 
 // A link to `ep` for one attempt: a kept one unless `fresh`. For a kept one `*reused` is true and

@@ -9,6 +9,7 @@
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -16,7 +17,7 @@
 enum { LINE_BYTES = 8 * 1024, VALUE_BYTES = 1024, TAIL_BYTES = 32, KEPT_BYTES = 64 * 1024 };
 
 struct log {
-    enum log_level level;
+    _Atomic int level;  // an enum log_level; of a loop's log: its parent's
     bool json;
     int fd;
     char *path;            // NULL: stderr
@@ -100,7 +101,7 @@ struct log *log_of_loop(struct log *parent, struct loop *l)
     if (!parent)
         return NULL;
     struct log *log = take(sizeof *log);
-    *log = (struct log){.level = parent->level, .json = parent->json, .parent = parent, .loop = l,
+    *log = (struct log){.json = parent->json, .parent = parent, .loop = l,
                         .time_s = -1};
     buf_init(&log->kept, KEPT_BYTES);
     return log;
@@ -140,7 +141,13 @@ enum err log_reopen(struct log *log, struct diag *diag)
 
 bool log_on(const struct log *log, enum log_level level)
 {
-    return log && level <= log->level;
+    return log && (int)level <= atomic_load_explicit(log->parent ? &log->parent->level : &log->level,
+                                                     memory_order_relaxed);
+}
+
+void log_set_level(struct log *log, enum log_level level)
+{
+    atomic_store_explicit(&log->level, level, memory_order_relaxed);
 }
 
 // --- one line ---------------------------------------------------------------------------------

@@ -35,6 +35,7 @@ struct log *log_of_loop(struct log *log, struct loop *l);
 // Opens the file again by its name, after it was moved away. On failure the old one is kept.
 MUST_USE enum err log_reopen(struct log *log, struct diag *diag);
 bool log_on(const struct log *log, enum log_level level);  // NULL logs nothing
+void log_set_level(struct log *log, enum log_level level);  // and of the logs of its loops; any thread
 
 struct log_field {
     struct str name;

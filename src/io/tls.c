@@ -8,15 +8,16 @@
 #include <openssl/evp.h>
 #include <openssl/x509v3.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <stdatomic.h>
 #include <sys/random.h>
 #include <unistd.h>
 
 enum { PLAIN_STEP = 16 * 1024 };  // a TLS record holds no more
 
 struct tls_client {
+    _Atomic int32_t users;  // its owner and its connections
     SSL_CTX *context;
     char *server_name;     // NULL: none, an address
     pthread_mutex_t lock;  // guards `session`
@@ -139,6 +140,7 @@ enum err tls_client_new(struct tls_client **out, const struct tls_config *config
     SSL_CTX *context = SSL_CTX_new(TLS_client_method());
     CHECK(context);
     struct tls_client *c = take(sizeof *c);
+    atomic_store(&c->users, 1);
     c->context = context;
     CHECK(pthread_mutex_init(&c->lock, NULL) == 0);
 
@@ -179,7 +181,7 @@ enum err tls_client_new(struct tls_client **out, const struct tls_config *config
 
 void tls_client_free(struct tls_client *c)
 {
-    if (!c)
+    if (!c || atomic_fetch_sub(&c->users, 1) != 1)
         return;
     SSL_SESSION_free(c->session);
     SSL_CTX_free(c->context);
@@ -217,6 +219,8 @@ enum err tls_new(struct tls **out, struct tls_client *c, struct diag *diag)
     if (e)
         return e;
     SSL *ssl = (*out)->ssl;
+    atomic_fetch_add(&c->users, 1);
+    (*out)->client = c;
     SSL_set_connect_state(ssl);
     if (c->server_name && !SSL_set_tlsext_host_name(ssl, c->server_name)) {
         e = diag_set(diag, ERR_TLS, "%s", tls_last_error());
@@ -239,6 +243,7 @@ void tls_free(struct tls *t)
     if (t->ssl)
         SSL_set_shutdown(t->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(t->ssl);
+    tls_client_free(t->client);
     free(t->peer);
     free(t);
 }

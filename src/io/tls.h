@@ -21,7 +21,7 @@ struct tls_config {
 };
 // ERR_MISSING: the CA file cannot be read; `diag` names it and says why.
 MUST_USE enum err tls_client_new(struct tls_client **out, const struct tls_config *c, struct diag *diag);
-void tls_client_free(struct tls_client *c);
+void tls_client_free(struct tls_client *c);  // its connections may outlive the call
 
 MUST_USE enum err tls_new(struct tls **out, struct tls_client *c, struct diag *diag);
 void tls_free(struct tls *t);

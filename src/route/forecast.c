@@ -72,6 +72,26 @@ static bool is_of(const struct cell *c, int32_t tenant, int32_t model)
     return c->output.n > 0 && c->tenant == tenant && c->model == model;
 }
 
+bool forecast_holds(const struct forecast *f, int32_t n_tenants, int32_t n_models)
+{
+    return n_tenants <= f->n_tenants && n_models <= f->n_models;
+}
+
+void forecast_move(struct forecast *f, const struct forecast *from)
+{
+    CHECK(forecast_holds(f, from->n_tenants, from->n_models));
+    for (int32_t i = 0; i < from->n_cells; i++) {
+        const struct cell *c = &from->cells[i];
+        if (c->output.n > 0)
+            *cell_of(f, c->tenant, c->model) = *c;
+    }
+    for (int32_t m = 0; m < from->n_models; m++) {
+        f->model_output[m] = from->model_output[m];
+        f->bytes[m] = from->bytes[m];
+        f->tokens[m] = from->tokens[m];
+    }
+}
+
 int32_t forecast_output_tok(const struct forecast *f, int32_t tenant, int32_t model,
                             int32_t max_tok)
 {

@@ -14,6 +14,10 @@ struct forecast;
 
 MUST_USE enum err forecast_new(struct forecast **out, struct arena *a, int32_t n_tenants,
                                int32_t n_models);
+// Does it have room for so many?
+bool forecast_holds(const struct forecast *f, int32_t n_tenants, int32_t n_models);
+// Into `f`, which nothing was learnt in yet and is not smaller, all that `from` has learnt.
+void forecast_move(struct forecast *f, const struct forecast *from);
 // `max_tok` 0: the client set no limit. At least 1. Before anything was seen: 256.
 int32_t forecast_output_tok(const struct forecast *f, int32_t tenant, int32_t model, int32_t max_tok);
 // Before anything was seen: 4 bytes a token.

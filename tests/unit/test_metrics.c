@@ -13,6 +13,9 @@ struct fixture {
     struct tenant tenants[TENANTS];
     struct model models[MODELS];
     struct pool pools[POOLS];
+    struct names *names;
+    struct arena arena;
+    struct names_map map;
     struct metrics *m;
     struct metrics_pool views[POOLS];
     struct buf page;
@@ -35,20 +38,25 @@ static void fixture_init(struct fixture *f, int32_t workers)
                               .n_tenants = TENANTS,
                               .n_models = MODELS,
                               .n_pools = POOLS};
-    f->m = metrics_new(&f->p, workers);
+    f->names = names_new();
+    arena_init(&f->arena, 1 << 20);
+    NEED(names_map(f->names, &f->p, &f->arena, &f->map) == ERR_NONE);
+    f->m = metrics_new(f->names, workers);
     buf_init(&f->page, PAGE_MAX);
 }
 
 static void fixture_release(struct fixture *f)
 {
     metrics_free(f->m);
+    names_free(f->names);
+    arena_release(&f->arena);
     buf_release(&f->page);
 }
 
 static void fixture_page(struct fixture *f)
 {
     buf_clear(&f->page);
-    NEED(metrics_write(f->m, &f->page, f->views, 3, S(5)));
+    NEED(metrics_write(f->m, &f->page, &f->p, f->views, 3, S(5)));
 }
 
 static bool has(const struct fixture *f, const char *line)
@@ -80,8 +88,8 @@ static void a_request_is_counted_under_its_names(void)
     struct fixture f;
     fixture_init(&f, 1);
     metrics_request(f.m, 0, &answered);
-    metrics_attempt(f.m, 0, 0, FAULT_NONE, 39000);
-    metrics_attempt(f.m, 0, 1, FAULT_BUSY, -1);
+    metrics_attempt(f.m, 0, NULL, 0, FAULT_NONE, 39000);
+    metrics_attempt(f.m, 0, NULL, 1, FAULT_BUSY, -1);
     metrics_bad_head(f.m, 0);
     fixture_page(&f);
     const char *lines[] = {
@@ -138,7 +146,7 @@ static void what_has_no_name_is_other(void)
     metrics_request(f.m, 0, &r);
     r.model = 2;  // the model that is called "other": still one series
     metrics_request(f.m, 0, &r);
-    metrics_attempt(f.m, 0, 5, (enum fault)99, -1);
+    metrics_attempt(f.m, 0, NULL, 5, (enum fault)99, -1);
     fixture_page(&f);
     EXPECT(has(&f, "caudal_requests_total{model=\"other\",class=\"other\",tenant=\"other\",code="
                    "\"other\"} 2\n"),
@@ -179,7 +187,7 @@ static void the_page_is_well_formed(void)
         r.surface = (enum surface)(1 << i % 5);
         r.total_us = i * i * i * 100;
         metrics_request(f.m, i % 2, &r);
-        metrics_attempt(f.m, i % 2, i % POOLS, (enum fault)(i % FAULT_COUNT), i * 1000);
+        metrics_attempt(f.m, i % 2, NULL, i % POOLS, (enum fault)(i % FAULT_COUNT), i * 1000);
     }
     fixture_page(&f);
     struct arena a;
@@ -235,7 +243,7 @@ static void *count(void *arg)
     for (int32_t i = 0; i < REQUESTS_EACH; i++) {
         metrics_add(c->f->m, c->worker, METRICS_REQUESTS, 1);
         metrics_request(c->f->m, c->worker, &answered);
-        metrics_attempt(c->f->m, c->worker, 0, FAULT_NONE, 100);
+        metrics_attempt(c->f->m, c->worker, NULL, 0, FAULT_NONE, 100);
         if (i % 2)
             metrics_add(c->f->m, c->worker, METRICS_REQUESTS, -1);
     }
@@ -295,11 +303,14 @@ static void many_names_split_the_families(void)
     f.p.models = models;
     f.p.pools = pools;
     f.p.n_tenants = f.p.n_models = f.p.n_pools = MANY;
-    f.m = metrics_new(&f.p, 2);
+    names_free(f.names);
+    f.names = names_new();
+    NEED(names_map(f.names, &f.p, &f.arena, &f.map) == ERR_NONE);
+    f.m = metrics_new(f.names, 2);
     struct metrics_request r = answered;
     r.tenant = r.model = r.pool = MANY - 1;
     metrics_request(f.m, 1, &r);
-    NEED(metrics_write(f.m, &f.page, views, 0, 0));
+    NEED(metrics_write(f.m, &f.page, &f.p, views, 0, 0));
     const char *lines[] = {
         "caudal_requests_total{model=\"n2999\",code=\"200\"} 1\n",
         "caudal_tenant_requests_total{tenant=\"n2999\",code=\"200\"} 1\n",
@@ -321,8 +332,66 @@ static void a_page_that_does_not_fit_says_so(void)
     fixture_init(&f, 1);
     struct buf small;
     buf_init(&small, 1000);
-    EXPECT(!metrics_write(f.m, &small, f.views, 0, 0), "%zu bytes", buf_len(&small));
+    EXPECT(!metrics_write(f.m, &small, &f.p, f.views, 0, 0), "%zu bytes", buf_len(&small));
     buf_release(&small);
+    fixture_release(&f);
+}
+
+// A reload turns the order round, takes a tenant away and brings a pool.
+static void what_was_counted_goes_on_under_its_name(void)
+{
+    struct fixture f;
+    fixture_init(&f, 2);
+    metrics_request(f.m, 0, &answered);
+    metrics_request(f.m, 1, &answered);
+    metrics_add(f.m, 1, METRICS_STREAMS, 3);
+    struct pool pools[] = {{.name = STR("new")}, {.name = STR("gpu")}, {.name = STR("wafer")}};
+    struct tenant tenants[] = {{.name = STR("fresh")}, {.name = STR("acme")}};
+    struct metrics_pool views[3] = {{0}};
+    struct portfolio next = f.p;
+    struct names_map map;
+    next.pools = pools;
+    next.n_pools = 3;
+    next.tenants = tenants;
+    NEED(names_map(f.names, &next, &f.arena, &map) == ERR_NONE);
+    struct metrics *grown = metrics_grown(f.m, f.names);
+    NEED(grown);
+    metrics_move(grown, 1);
+    buf_clear(&f.page);
+    NEED(metrics_write(grown, &f.page, &next, views, 0, 0));
+    const char *two = "caudal_requests_total{model=\"org/q:1\",class=\"interactive\","
+                      "tenant=\"acme\",code=\"200\"} 2\n";
+    EXPECT(has(&f, two), "while one worker has not moved, nothing is missing");
+    metrics_move(grown, 0);
+    metrics_settle(grown);
+    f.m = grown;
+    struct metrics_request r = answered;
+    r.names = &map;
+    r.tenant = 1;
+    r.pool = 2;
+    metrics_request(f.m, 0, &r);
+    r.tenant = 0;
+    r.pool = 0;
+    metrics_request(f.m, 1, &r);
+    metrics_request(f.m, 0, &answered);  // of a request that began before
+    buf_clear(&f.page);
+    NEED(metrics_write(f.m, &f.page, &next, views, 0, 0));
+    const char *lines[] = {
+        "caudal_requests_total{model=\"org/q:1\",class=\"interactive\",tenant=\"acme\","
+        "code=\"200\"} 4\n",
+        "caudal_requests_total{model=\"org/q:1\",class=\"interactive\",tenant=\"fresh\","
+        "code=\"200\"} 1\n",
+        "caudal_tokens_total{tenant=\"acme\",model=\"org/q:1\",pool=\"wafer\","
+        "type=\"output\"} 1000\n",
+        "caudal_energy_joules_total{pool=\"wafer\",basis=\"estimated\"} 50\n",
+        "caudal_energy_joules_total{pool=\"new\",basis=\"estimated\"} 12.5\n",
+        "gen_ai_server_request_duration_seconds_count{gen_ai_operation_name=\"chat\","
+        "gen_ai_request_model=\"org/q:1\"} 5\n",
+        "caudal_streams_open 3\n",
+    };
+    for (size_t i = 0; i < COUNTOF(lines); i++)
+        EXPECT(has(&f, lines[i]), "%s", lines[i]);
+    EXPECT(!metrics_grown(f.m, f.names), "nothing new");
     fixture_release(&f);
 }
 
@@ -355,6 +424,7 @@ int main(void)
     TEST(shards_of_all_threads_add_up);
     TEST(many_names_split_the_families);
     TEST(a_page_that_does_not_fit_says_so);
+    TEST(what_was_counted_goes_on_under_its_name);
     TEST(counting_a_request_is_cheap);
     return test_end();
 }
