@@ -47,7 +47,9 @@ void answer_head(struct worker *w, struct client *c, const struct answer *a, int
             out,
             "Access-Control-Allow-Origin: " STR_FMT "\r\nVary: Origin\r\n"
             "Access-Control-Expose-Headers: x-request-id, x-caudal-decision, x-caudal-receipt, "
-            "retry-after, retry-after-ms\r\n",
+            "retry-after, retry-after-ms, x-ratelimit-limit-requests, x-ratelimit-limit-tokens, "
+            "x-ratelimit-remaining-requests, x-ratelimit-remaining-tokens, "
+            "x-ratelimit-reset-requests, x-ratelimit-reset-tokens\r\n",
             STR_ARG(a->origin));
     buf_add_str(out, a->extra);
     if (!a->keep)

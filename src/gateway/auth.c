@@ -7,52 +7,72 @@ static size_t slot_of(const struct generation *g, const unsigned char *digest)
     return (size_t)(h % (uint64_t)g->n_auth);
 }
 
+static enum err add_key(struct generation *g, int32_t tenant, const struct tenant_key *said,
+                        struct diag *diag)
+{
+    const struct portfolio *p = g->portfolio;
+    size_t at = slot_of(g, said->sha256);
+    while (g->auth[at].key) {
+        if (memcmp(g->auth[at].key->said.sha256, said->sha256, sizeof said->sha256) == 0)
+            return diag_set(diag, ERR_INVALID, "tenants " STR_FMT " and " STR_FMT " share a key",
+                            STR_ARG(p->tenants[g->auth[at].tenant].name),
+                            STR_ARG(p->tenants[tenant].name));
+        at = (at + 1) % (size_t)g->n_auth;
+    }
+    struct key *k = &g->keys[g->n_keys++];
+    k->said = *said;
+    k->tenant = p->tenants[tenant].name;
+    key_name(k);
+    g->auth[at] = (struct auth_slot){k, tenant};
+    return ERR_NONE;
+}
+
 enum err auth_build(struct generation *g, struct diag *diag)
 {
     const struct portfolio *p = g->portfolio;
     int32_t keys = 0;
     for (int32_t i = 0; i < p->n_tenants; i++)
         keys += p->tenants[i].n_keys;
-    if (!keys)
-        return ERR_NONE;
     g->n_auth = keys * 2 + 1;
     g->auth = arena_new(&g->arena, struct auth_slot, g->n_auth);
-    if (!g->auth)
+    g->keys = arena_new(&g->arena, struct key, keys + 1);
+    if (!g->auth || !g->keys)
         return diag_set(diag, ERR_LIMIT, "too many keys");
-    for (int32_t i = 0; i < g->n_auth; i++)
-        g->auth[i].tenant = -1;
     for (int32_t i = 0; i < p->n_tenants; i++) {
         for (int32_t k = 0; k < p->tenants[i].n_keys; k++) {
-            const unsigned char *digest = p->tenants[i].keys[k].sha256;
-            size_t at = slot_of(g, digest);
-            while (g->auth[at].tenant >= 0) {
-                if (memcmp(g->auth[at].sha256, digest, 32) == 0)
-                    return diag_set(
-                        diag, ERR_INVALID, "tenants " STR_FMT " and " STR_FMT " share a key",
-                        STR_ARG(p->tenants[g->auth[at].tenant].name), STR_ARG(p->tenants[i].name));
-                at = (at + 1) % (size_t)g->n_auth;
-            }
-            memcpy(g->auth[at].sha256, digest, 32);
-            g->auth[at].tenant = i;
+            enum err e = add_key(g, i, &p->tenants[i].keys[k], diag);
+            if (e)
+                return e;
         }
     }
     return ERR_NONE;
 }
 
-bool auth_open(const struct generation *g)
+bool auth_open(const struct worker *w)
 {
-    return g->n_auth == 0;
+    return w->generation->n_keys == 0 && !keys_any(w->keys);
 }
 
-static int32_t tenant_of_key(const struct generation *g, struct str key)
+// A key made at run time names its tenant, who may have gone with a reload.
+static struct auth made_key(const struct worker *w, const unsigned char *digest)
 {
+    const struct key *k = keys_find(w->keys, digest);
+    int32_t tenant;
+    if (!k || !table_get(w->generation->portfolio->tenant_names, k->tenant, &tenant))
+        return (struct auth){AUTH_WRONG_KEY, -1, NULL};
+    return (struct auth){AUTH_OK, tenant, k};
+}
+
+static struct auth key_owner(const struct worker *w, struct str key)
+{
+    const struct generation *g = w->generation;
     unsigned char digest[32];
     sha256(digest, key);
     size_t at = slot_of(g, digest);
-    for (; g->auth[at].tenant >= 0; at = (at + 1) % (size_t)g->n_auth)
-        if (equal_in_constant_time(g->auth[at].sha256, digest, 32))
-            return g->auth[at].tenant;
-    return -1;
+    for (; g->auth[at].key; at = (at + 1) % (size_t)g->n_auth)
+        if (equal_in_constant_time(g->auth[at].key->said.sha256, digest, 32))
+            return (struct auth){AUTH_OK, g->auth[at].tenant, g->auth[at].key};
+    return made_key(w, digest);
 }
 
 // "localhost:8080", "127.0.0.1", "[::1]:8080": names that no stranger's DNS can point here.
@@ -85,18 +105,18 @@ static struct auth check_open(const struct generation *g, const struct http1_hea
 {
     const struct str *origin = http1_get(head, STR("origin"));
     if (!auth_is_loopback(head->host))
-        return (struct auth){AUTH_BAD_HOST, -1};
+        return (struct auth){AUTH_BAD_HOST, -1, NULL};
     if (origin && !auth_origin_allowed(&g->portfolio->serve, *origin)) {
         struct str rest = *origin;
         rest = str_starts(rest, STR("http://"))    ? str_skip(rest, 7)
                : str_starts(rest, STR("https://")) ? str_skip(rest, 8)
                                                    : (struct str){0};
         if (!auth_is_loopback(rest))
-            return (struct auth){AUTH_BAD_ORIGIN, -1};
+            return (struct auth){AUTH_BAD_ORIGIN, -1, NULL};
     }
     // Without keys the first tenant described is everybody: it is where a lone user says what it
     // wants.
-    return (struct auth){AUTH_OK, g->portfolio->n_tenants ? 0 : -1};
+    return (struct auth){AUTH_OK, g->portfolio->n_tenants ? 0 : -1, NULL};
 }
 
 struct str auth_key(const struct http1_head *head)
@@ -109,15 +129,15 @@ struct str auth_key(const struct http1_head *head)
     return api_key ? *api_key : (struct str){0};
 }
 
-struct auth auth_check(const struct generation *g, const struct http1_head *head)
+struct auth auth_check(const struct worker *w, const struct http1_head *head)
 {
-    if (auth_open(g))
-        return check_open(g, head);
+    if (auth_open(w))
+        return check_open(w->generation, head);
     struct str key = auth_key(head);
-    int32_t tenant = tenant_of_key(g, key);  // hashed even when empty: the same time for both
-    if (tenant >= 0)
-        return (struct auth){AUTH_OK, tenant};
-    return (struct auth){key.n ? AUTH_WRONG_KEY : AUTH_NO_KEY, -1};
+    struct auth owner = key_owner(w, key);  // hashed even when empty: the same time for both
+    if (owner.verdict != AUTH_OK && !key.n)
+        owner.verdict = AUTH_NO_KEY;
+    return owner;
 }
 
 const struct admin_key *auth_operator(const struct admin_key *keys, int32_t n_keys,

@@ -3,27 +3,30 @@
 #ifndef CAUDAL_AUTH_H
 #define CAUDAL_AUTH_H
 
-#include "gateway/generation.h"
+#include "gateway/keys.h"
+#include "gateway/worker.h"
 #include "wire/http1.h"
 
 struct auth_slot {  // open addressing by the digest's first bytes
-    unsigned char sha256[32];
-    int32_t tenant;  // -1: empty
+    const struct key *key;  // NULL: empty
+    int32_t tenant;
 };
 
-// Fills g->auth from the portfolio's tenants. ERR_INVALID: two tenants share a key.
+// Fills g->keys and g->auth from the portfolio's tenants. ERR_INVALID: two tenants share a key.
 MUST_USE enum err auth_build(struct generation *g, struct diag *diag);
 
-bool auth_open(const struct generation *g);  // no tenant has a key: loopback only, everybody may
+// No tenant has a key, and none was ever made at run time: loopback only, everybody may.
+bool auth_open(const struct worker *w);
 
 enum auth_verdict { AUTH_OK, AUTH_NO_KEY, AUTH_WRONG_KEY, AUTH_BAD_HOST, AUTH_BAD_ORIGIN };
 struct auth {
     enum auth_verdict verdict;
-    int32_t tenant;  // AUTH_OK; -1: no tenant is described
+    int32_t tenant;          // AUTH_OK; -1: no tenant is described
+    const struct key *key;   // NULL: it came without one; as long as the worker's generation
 };
 // Reads Authorization: Bearer or x-api-key. A missing and a wrong key cost the same time. Without
 // keys checks Host and Origin instead, since a web page can post to a loopback server.
-struct auth auth_check(const struct generation *g, const struct http1_head *head);
+struct auth auth_check(const struct worker *w, const struct http1_head *head);
 
 // What it shows as its key, borrowed from the head; empty: none.
 struct str auth_key(const struct http1_head *head);

@@ -2,6 +2,7 @@
 #include "gateway/answer.h"
 #include "gateway/auth.h"
 #include "gateway/exchange.h"
+#include "gateway/limits.h"
 #include "gateway/pages.h"
 #include "gateway/passthrough.h"
 
@@ -116,6 +117,25 @@ static void refuse_auth(struct worker *w, struct client *c, const struct asked *
     }
 }
 
+static void refuse_bar(struct worker *w, struct client *c, const struct asked *q,
+                       enum limits_bar bar)
+{
+    static const struct answer answers[] = {
+        [LIMITS_KEY_ENDED] = {.status = 401,
+                              .code = "key_expired",
+                              .message = "This key has reached its end date.",
+                              .extra = {"WWW-Authenticate: Bearer\r\n", 26}},
+        [LIMITS_TENANT_ENDED] = {.status = 403,
+                                 .code = "tenant_ended",
+                                 .message = "This key's tenant, or one above it, has reached its "
+                                            "end date."},
+        [LIMITS_ADDRESS] = {.status = 403,
+                            .code = "address_not_allowed",
+                            .message = "This key may not be used from your address."},
+    };
+    refuse(w, c, q, answers[bar]);
+}
+
 static void answer_preflight(struct worker *w, struct client *c, const struct asked *q)
 {
     const struct str *wanted = http1_get(q->head, STR("access-control-request-headers"));
@@ -210,13 +230,19 @@ void dispatch(struct worker *w, struct client *c, const struct http1_head *head)
     }
     enum page page = page_of(q.path);
     q.surface = surface_of(q.path);
-    struct auth auth = auth_check(w->generation, head);
+    struct auth auth = auth_check(w, head);
     enum auth_verdict verdict = verdict_for(w, page, head, auth.verdict);
     if (verdict != AUTH_OK) {
         refuse_auth(w, c, &q, verdict);
         return;
     }
     q.tenant = auth.tenant;
+    q.key = auth.key;
+    enum limits_bar bar = limits_bar(w->generation, q.tenant, q.key, c, loop_wall_us(w->loop));
+    if (bar && !page_is_open(page) && page != PAGE_METRICS) {
+        refuse_bar(w, c, &q, bar);
+        return;
+    }
     const struct tenant *t = q.tenant < 0 ? NULL : &w->generation->portfolio->tenants[q.tenant];
     bool get = str_eq(head->method, STR("GET")) || client_is_head(c);
     bool post = str_eq(head->method, STR("POST"));

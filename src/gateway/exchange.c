@@ -237,29 +237,38 @@ static void on_body(void *ctx, struct str bytes)
                                .message = "The request's body is longer than serve.limits.body."});
 }
 
+static bool may_class(const struct exchange *x, int32_t class)
+{
+    return limits_may_class(x->generation, x->ask.tenant, x->key, class);
+}
+
 static bool find_class(struct exchange *x, struct str name, int32_t *class)
 {
+    return table_get(exchange_portfolio(x)->class_names, name, class) && may_class(x, *class);
+}
+
+// The default one, whoever may use which; but a key with classes of its own is for those.
+static int32_t default_class(const struct exchange *x)
+{
+    const struct portfolio *p = exchange_portfolio(x);
     const struct tenant *t = exchange_tenant(x);
-    if (!table_get(exchange_portfolio(x)->class_names, name, class))
-        return false;
-    if (!t || t->n_classes < 0)
-        return true;
-    for (int32_t i = 0; i < t->n_classes; i++)
-        if (t->classes[i] == *class)
-            return true;
-    return false;
+    int32_t class = t && t->default_class >= 0 ? t->default_class : p->serve.default_class;
+    if (!x->key || x->key->said.n_classes < 0 || (class >= 0 && may_class(x, class)))
+        return class;
+    for (int32_t i = 0; i < p->n_classes; i++)
+        if (may_class(x, i))
+            return i;
+    return class;
 }
 
 // The header says it, else the service tier if a class is called so, else the tenant's default.
 static bool choose_class(struct exchange *x)
 {
-    const struct portfolio *p = exchange_portfolio(x);
-    const struct tenant *t = exchange_tenant(x);
     if (x->class_said.n)
         return find_class(x, x->class_said, &x->ask.class);
     if (x->rq->service_tier[0] && find_class(x, str_of(x->rq->service_tier), &x->ask.class))
         return true;
-    x->ask.class = t && t->default_class >= 0 ? t->default_class : p->serve.default_class;
+    x->ask.class = default_class(x);
     return true;
 }
 
@@ -271,6 +280,11 @@ static int32_t group_named(const struct portfolio *p, struct str name)
     return -1;
 }
 
+static bool may_model(const struct exchange *x, int32_t model)
+{
+    return limits_may_model(x->generation, x->ask.tenant, x->key, model);
+}
+
 static void refuse_model(struct exchange *x)
 {
     const struct portfolio *p = exchange_portfolio(x);
@@ -279,7 +293,7 @@ static void refuse_model(struct exchange *x)
     int32_t model = -1;
     bool known = table_nearest(p->model_names, asked, &near) &&
                  table_get(p->model_names, near, &model) &&
-                 tenant_may_model(p, x->ask.tenant, model);
+                 may_model(x, model);
     struct str message = known ? arena_printf(a,
                                               "The model '" STR_FMT
                                               "' does not exist or you do not have access to it. "
@@ -296,6 +310,21 @@ static void refuse_model(struct exchange *x)
                               .message = message.p ? message.p : "no such model"});
 }
 
+static void refuse_class(struct exchange *x)
+{
+    int32_t class;
+    bool known = table_get(exchange_portfolio(x)->class_names, x->class_said, &class);
+    struct str message =
+        arena_printf(&x->arena,
+                     known ? "x-caudal-class: this key may not use the class '" STR_FMT "'."
+                           : "x-caudal-class: there is no class '" STR_FMT "'.",
+                     STR_ARG(x->class_said));
+    refuse(x, (struct answer){.status = known ? 403 : 400,
+                              .code = known ? "class_not_allowed" : NULL,
+                              .param = "x-caudal-class",
+                              .message = message.p});
+}
+
 static bool choose_model(struct exchange *x)
 {
     const struct portfolio *p = exchange_portfolio(x);
@@ -306,9 +335,13 @@ static bool choose_model(struct exchange *x)
         if (group < 0 || !p->groups[group].n_models)
             return false;
         x->ask.model = p->groups[group].models[0];
+        for (int32_t i = p->groups[group].n_models; i-- > 0;)
+            if (may_model(x, p->groups[group].models[i]))
+                x->ask.model = p->groups[group].models[i];
         x->ask.stand_in = true;
     }
-    return tenant_may_model(p, x->ask.tenant, x->ask.model);
+    x->ask.same_model = limits_alone(x->key);
+    return may_model(x, x->ask.model);
 }
 
 static void recognise(struct exchange *x)
@@ -341,11 +374,7 @@ static void recognise(struct exchange *x)
         return;
     }
     if (!class_known) {
-        struct str message = arena_printf(&x->arena,
-                                          "x-caudal-class: there is no class '" STR_FMT
-                                          "', or this key may not use it.",
-                                          STR_ARG(x->class_said));
-        refuse(x, (struct answer){.status = 400, .param = "x-caudal-class", .message = message.p});
+        refuse_class(x);
         return;
     }
     x->stream = x->rq->stream;
@@ -362,6 +391,8 @@ static void recognise(struct exchange *x)
     if (x->ask.deadline_us == NEVER)
         x->ask.deadline_us = x->arrived_us + exchange_portfolio(x)->serve.deadline_us;
     core_estimate(x->worker->core, x->generation, &x->ask, x->prompt_bytes);
+    if (!exchange_admit(x))
+        return;
     core_request(x->worker->core);
     failover_init(&x->failover, &exchange_portfolio(x)->serve, exchange_now(x), x->ask.deadline_us);
     exchange_try(x);
@@ -423,6 +454,7 @@ void exchange_begin(struct worker *w, struct client *c, const struct asked *q)
     buf_init(&x->answer, (size_t)s->answer_bytes);
     x->timer.fire = on_timer;
     x->surface = q->surface;
+    x->key = q->key;
     x->arrived_us = loop_now_us(w->loop);
     x->retry_at_us = NEVER;
     x->retry_after_us = -1;

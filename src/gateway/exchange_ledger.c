@@ -70,6 +70,7 @@ bool exchange_reserve(struct exchange *x)
         .prompt_tok = x->ask.prompt_tok,
         .surface = (uint16_t)x->surface,
         .ordinal = (uint16_t)(x->n_sends + 1),
+        .key = x->key ? x->key->number : 0,
     };
     copy_id(r.request, x->id);
     return ledger_reserve(pen, &x->call, &r, flags);
@@ -143,8 +144,8 @@ void exchange_ledger_request(struct exchange *x)
         .model = id_of(RECORD_MODEL, p->models[model].name),
         .class = x->ask.class < 0 ? 0 : id_of(RECORD_CLASS, p->classes[x->ask.class].name),
         .list_nusd = x->list_nusd,
-        .charged_nusd = charged_of(exchange_tenant(x), model, x->list_nusd, x->usage.prompt_tok,
-                                   x->usage.cached_tok, x->usage.output_tok),
+        .charged_nusd = x->charged_nusd,
+        .key = x->key ? x->key->number : 0,
         .total_us = x->ended_us - x->arrived_us,
         .ttft_us = answered ? x->first_us - x->arrived_us : -1,
         .prompt_tok = x->usage.prompt_tok,

@@ -94,6 +94,7 @@ void exchange_stream_begin(struct exchange *x)
     buf_lit(&extra, "Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n");
     x->status = 200;
     exchange_decision_line(x, &extra);
+    limits_headers(&x->admission, &extra);
     struct answer a = answer_of(x, 200);
     a.content_type = event_stream;
     a.extra = buf_str(&extra);
@@ -186,6 +187,7 @@ void exchange_whole(struct exchange *x)
     exchange_settle(x);
     exchange_attempt_done(x);
     exchange_decision_line(x, &extra);
+    limits_headers(&x->admission, &extra);
     if (x->receipt_wanted) {
         struct str said = exchange_receipt(x, &receipt);
         buf_printf(&extra, "x-caudal-receipt: " STR_FMT "\r\n", STR_ARG(said));
@@ -222,6 +224,7 @@ void exchange_fail(struct exchange *x, const struct answer *said)
     buf_init(&extra, 4096);
     if (x->n_sends)
         exchange_decision_line(x, &extra);
+    limits_headers(&x->admission, &extra);
     a.surface = x->surface;
     a.request_id = str_of(x->id);
     a.origin = x->origin;

@@ -3,6 +3,7 @@
 //   exchange.c       begin, read, recognise, timers, the end
 //   exchange_try.c   pick, send, hear the supplier, fail over
 //   exchange_out.c   what the client gets: head, events, errors
+//   exchange_admit.c  its tenant's limits: taken, charged, given back
 //   exchange_settle.c  what it came to: tokens, money, energy, receipt, log line, metrics
 //   exchange_ledger.c  its rows in the ledger
 
@@ -12,6 +13,7 @@
 #include "gateway/answer.h"
 #include "gateway/attempt.h"
 #include "gateway/exchange.h"
+#include "gateway/limits.h"
 #include "gateway/relay.h"
 
 enum { EXCHANGE_SENDS_MAX = 16 };
@@ -50,6 +52,8 @@ struct exchange {
     char id[REQUEST_ID_BYTES];
     struct str origin;  // owned copy, freed at the end
 
+    const struct key *key;  // NULL: it came without one
+    struct admission admission;
     struct route_ask ask;
     struct failover failover;
     struct route_decision decision;  // of the attempt that is on, or was last
@@ -85,7 +89,7 @@ struct exchange {
     int32_t status;
     struct openai_usage usage;
     bool tokens_estimated, cut, counted;
-    int64_t list_nusd;
+    int64_t list_nusd, charged_nusd;
     struct route_drawn draw;  // of the attempt that is on, or was last
     bool drawn;               // and core_done() is to know it
     double joules;
@@ -115,6 +119,10 @@ void exchange_whole(struct exchange *x);  // x->out is the whole answer, of a ca
 void exchange_fail(struct exchange *x, const struct answer *a);
 void exchange_give_up(struct exchange *x);  // no attempt is left: says why
 void exchange_keepalive(struct exchange *x);
+
+// exchange_admit.c
+bool exchange_admit(struct exchange *x);   // false: refused, and the client has its answer
+void exchange_charge(struct exchange *x);  // what it is charged; its limits have what it used
 
 // exchange_settle.c
 void exchange_settle(struct exchange *x);  // once, before the last bytes go out

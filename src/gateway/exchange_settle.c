@@ -124,6 +124,7 @@ void exchange_settle(struct exchange *x)
             core_learn(x->worker->core, x->generation, &x->ask, x->prompt_bytes, x->usage.prompt_tok,
                        x->usage.output_tok);
     }
+    exchange_charge(x);
     struct metrics_request m = {.names = &x->generation->names,
         .tenant = x->ask.tenant,
                                 .model = x->ask.model,
@@ -247,6 +248,8 @@ struct str exchange_receipt(struct exchange *x, struct buf *out)
                    x->list_nusd % 1000000000);
     else
         buf_lit(out, ",\"list_usd\":null");
+    buf_printf(out, ",\"charged_usd\":%" PRId64 ".%09" PRId64, x->charged_nusd / 1000000000,
+               x->charged_nusd % 1000000000);
     if (s->price.said || x->draw.contract >= 0)
         buf_printf(out, ",\"marginal_usd\":%" PRId64 ".%09" PRId64,
                    x->draw.marginal_nusd / 1000000000, x->draw.marginal_nusd % 1000000000);

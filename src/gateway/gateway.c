@@ -1,6 +1,7 @@
 #include "gateway/client.h"
 #include "gateway/commitments.h"
 #include "gateway/engines.h"
+#include "gateway/limits.h"
 #include "gateway/reload.h"
 
 #include <malloc.h>
@@ -132,6 +133,8 @@ static enum err worker_init(struct gateway *g, struct worker *w, int32_t index, 
     uint64_t seed = random_u64();
     *w = (struct worker){.index = index,
                          .core = g->core,
+                         .limits = g->limits,
+                         .keys = g->keys,
                          .metrics = g->metrics,
                          .generation = g->generation,
                          .owner = g,
@@ -232,6 +235,13 @@ static enum err start(struct gateway *g, struct diag *diag)
     e = ledger_open(&g->ledger, g->portfolio, g->n_workers, c->log, diag);
     if (e)
         return e;
+    e = limits_new(&g->limits, diag);
+    if (!e)
+        e = limits_adopt(g->limits, g->generation, g->ledger, diag);
+    if (!e)
+        e = keys_new(&g->keys, g->limits, g->ledger, diag);
+    if (e)
+        return e;
     g->seats = seats_new(g->portfolio->serve.connections, g->n_workers);
     for (int32_t i = 0; i < g->n_workers; i++) {
         e = worker_init(g, &g->workers[i], i, diag);
@@ -306,6 +316,7 @@ enum err gateway_run(const struct gateway_config *c, struct diag *diag)
     }
     for (int32_t i = 1; i <= g->n_threads; i++)
         pthread_join(g->threads[i], NULL);
+    keys_stop(g->keys);
     ledger_stop(g->ledger);
     admin_stop(g->admin);
     reload_stop(g->reload);
@@ -325,6 +336,8 @@ enum err gateway_run(const struct gateway_config *c, struct diag *diag)
     metrics_free(g->metrics);
     names_free(g->names);
     core_free(g->core);
+    keys_free(g->keys);
+    limits_free(g->limits);
     free(g->threads);
     free(g->workers);
     free(g);

@@ -20,6 +20,8 @@ struct gateway {
     const struct portfolio *portfolio;  // in use
     struct names *names;
     struct core *core;
+    struct limits *limits;
+    struct keys *keys;  // NULL: there is no place to keep any
     struct metrics *metrics;
     struct ledger *ledger;  // NULL: none is kept
     struct seats *seats;

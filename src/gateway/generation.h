@@ -50,6 +50,9 @@ struct generation {
     int32_t n_tls;
     struct auth_slot *auth;  // keys by digest, see auth.h
     int32_t n_auth;
+    struct key *keys;  // [n_keys], of the portfolio
+    int32_t n_keys;
+    struct generation_limits *limits;  // made by limits_adopt()
     struct str *tenant_regions;
     _Atomic int32_t users;  // requests and workers that hold it
     // Called by whoever drops it last, on any thread; the owner then calls generation_free(). NULL:

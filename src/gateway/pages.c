@@ -1,6 +1,7 @@
 #include "gateway/pages.h"
 #include "gateway/answer.h"
 #include "gateway/commitments.h"
+#include "gateway/limits.h"
 #include "gateway/reload.h"
 
 #include <inttypes.h>
@@ -26,17 +27,6 @@ enum page page_of(struct str path)
 bool page_is_open(enum page page)
 {
     return page == PAGE_HEALTHZ || page == PAGE_READYZ;
-}
-
-bool tenant_may_model(const struct portfolio *p, int32_t tenant, int32_t model)
-{
-    const struct tenant *t = tenant < 0 ? NULL : &p->tenants[tenant];
-    if (!t || t->n_models < 0)
-        return true;
-    for (int32_t i = 0; i < t->n_models; i++)
-        if (t->models[i] == model)
-            return true;
-    return false;
 }
 
 // Who serves it, as `owned_by`: the supplier when there is only one.
@@ -74,13 +64,13 @@ static void write_model(const struct worker *w, int32_t model, struct buf *out)
     buf_lit(out, "}");
 }
 
-static void write_models(const struct worker *w, int32_t tenant, struct buf *out)
+static void write_models(const struct worker *w, const struct asked *q, struct buf *out)
 {
     const struct portfolio *p = w->generation->portfolio;
     buf_lit(out, "{\"object\":\"list\",\"data\":[");
     bool first = true;
     for (int32_t i = 0; i < p->n_models; i++) {
-        if (!is_served(p, i) || !tenant_may_model(p, tenant, i))
+        if (!is_served(p, i) || !limits_may_model(w->generation, q->tenant, q->key, i))
             continue;
         if (!first)
             buf_lit(out, ",");
@@ -123,7 +113,7 @@ static void answer_model(struct worker *w, struct client *c, struct answer *a,
     struct str name = percent_decoded(&arena, str_skip(q->path, model_prefix.n));
     int32_t model;
     if (table_get(p->model_names, name, &model) && is_served(p, model) &&
-        tenant_may_model(p, q->tenant, model)) {
+        limits_may_model(w->generation, q->tenant, q->key, model)) {
         write_model(w, model, body);
         answer_whole(w, c, a, buf_str(body));
     } else {
@@ -172,6 +162,8 @@ static void write_metrics(struct worker *w, struct buf *out)
     ledger_metrics(w->pen, out);
     commitments_metrics(w->core, w->generation, loop_wall_us(w->loop), out);
     reload_metrics(w->owner, out);
+    limits_metrics(w->limits, w->generation, loop_now_us(w->loop), loop_wall_us(w->loop), out);
+    commitments_metrics(w->core, w->generation, loop_wall_us(w->loop), out);
     free(pools);
 }
 
@@ -207,7 +199,7 @@ void page_send(struct worker *w, struct client *c, enum page page, const struct 
         answer_whole(w, c, &a, buf_str(&body));
         break;
     case PAGE_MODELS:
-        write_models(w, q->tenant, &body);
+        write_models(w, q, &body);
         answer_whole(w, c, &a, buf_str(&body));
         break;
     case PAGE_MODEL: answer_model(w, c, &a, q, &body); break;

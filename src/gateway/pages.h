@@ -12,6 +12,5 @@ enum page page_of(struct str path);
 struct str percent_decoded(struct arena *a, struct str s);
 bool page_is_open(enum page page);  // answered without a key
 void page_send(struct worker *w, struct client *c, enum page page, const struct asked *q);
-bool tenant_may_model(const struct portfolio *p, int32_t tenant, int32_t model);
 
 #endif

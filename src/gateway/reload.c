@@ -2,6 +2,7 @@
 #include "gateway/admin_calls.h"
 #include "gateway/commitments.h"
 #include "gateway/engines.h"
+#include "gateway/limits.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -322,6 +323,8 @@ static enum err read_next(struct reload *r)
     if (!e)
         e = core_adopt(g->core, r->next, g->names, &r->diag);
     r->adopted = !e;
+    if (!e)
+        e = limits_adopt(g->limits, r->next, g->ledger, &r->diag);
     if (!e)
         e = commitments_rebuild(g->ledger, g->core, r->next, r->began_us, r->began_wall_us,
                                 &r->diag);

@@ -13,12 +13,16 @@
 
 struct client;
 struct gateway;
+struct keys;
+struct limits;
 
 struct worker {
     int32_t index;
     struct loop *loop;
     struct listener *listener;
     struct core *core;              // shared
+    struct limits *limits;          // shared
+    struct keys *keys;              // shared; NULL: none can be made
     struct metrics *metrics;        // shared
     struct seats *seats;            // shared; each client has one
     struct log *log;                // of the loop

@@ -83,6 +83,9 @@ static const char *const migrations[STORE_VERSION] = {
     "CREATE TABLE audit(at_us INTEGER NOT NULL, who TEXT NOT NULL, what TEXT NOT NULL,"
     " detail TEXT NOT NULL);"
     "CREATE INDEX audit_at ON audit(at_us);",
+    // 4: keys of clients that were made at run time.
+    "CREATE TABLE keys(sha256 BLOB PRIMARY KEY, tenant TEXT NOT NULL, said TEXT NOT NULL,"
+    " made_us INTEGER NOT NULL, revoked_us INTEGER NOT NULL) WITHOUT ROWID;",
 };
 
 // --- the lock ---------------------------------------------------------------------------------

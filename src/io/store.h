@@ -18,7 +18,7 @@
 struct store;
 struct store_lock;
 
-enum { STORE_VERSION = 3 };
+enum { STORE_VERSION = 4 };
 
 // ERR_EXISTS: another process has it; `diag` names it.
 MUST_USE enum err store_lock(struct store_lock **out, struct str folder, struct diag *diag);

@@ -247,7 +247,7 @@ static bool is_panic(const struct route *r, const struct look *l, const struct t
 {
     if (t->open == 0 || t->closed > 0)
         return false;
-    if (l->ask->stand_in)
+    if (l->ask->stand_in || l->ask->same_model)
         return true;
     // Stand-ins are let in at once when the model's own pools are all failing (failover.h), which
     // is kinder than trying what is known to fail.

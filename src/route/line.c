@@ -158,13 +158,14 @@ static struct wait_group group_key(const struct route *r, const struct route_ask
     struct look look;
     look_at(&look, r, ask, now_us);
     int32_t n = list_n(list, ask);
+    bool stand_in = ask->stand_in && !ask->same_model;
     struct wait_group g = {.model = ask->model,
                            .class = ask->class,
                            .tenant = ask->tenant,
                            .surface = ask->surface,
-                           .stand_in = ask->stand_in,
+                           .stand_in = stand_in,
                            .alone = ask->n_tried > 0,
-                           .cell = list ? 2 * (int32_t)(list - r->lists) + ask->stand_in : -1,
+                           .cell = list ? 2 * (int32_t)(list - r->lists) + stand_in : -1,
                            .root = -1,
                            .next = -1};
     for (int32_t i = 0; i < n; i++)

@@ -19,18 +19,16 @@ struct tally {
 enum { DAYS = 4, MONTHS = 2 };
 
 struct spender {
-    uint64_t id;  // 0: free
+    uint64_t id;
     int32_t in_flight;
-    bool leaving;
     struct used requests, tokens;
     struct tally days[DAYS], months[MONTHS];
 };
 
 struct quota {
-    int32_t n_spenders, n_slots;
-    struct spender *spenders;  // [n_spenders]
+    int32_t n_spenders, n_spenders_max, n_slots;
+    struct spender *spenders;  // [n_spenders_max]
     int32_t *slots;            // [n_slots], by hash of the id: a place and 1; 0: empty
-    int32_t first_free;        // no place before it is free
 };
 
 static const double minute_s = 60;
@@ -45,9 +43,9 @@ enum err quota_new(struct quota **out, struct arena *a, int32_t max_places)
     struct quota *q = arena_new(a, struct quota, 1);
     if (!q)
         return ERR_LIMIT;
-    q->n_spenders = max_places;
+    q->n_spenders_max = max_places;
     q->n_slots = 2 * max_places + 1;
-    q->spenders = arena_new(a, struct spender, q->n_spenders);
+    q->spenders = arena_new(a, struct spender, max_places);
     q->slots = arena_new(a, int32_t, q->n_slots);
     if (!q->spenders || !q->slots)
         return ERR_LIMIT;
@@ -69,44 +67,15 @@ int32_t quota_place(struct quota *q, uint64_t id, bool *made)
     CHECK(id != 0);
     int32_t at = slot_of(q, id);
     *made = false;
-    if (q->slots[at]) {
-        q->spenders[q->slots[at] - 1].leaving = false;
+    if (q->slots[at])
         return q->slots[at] - 1;
-    }
-    while (q->first_free < q->n_spenders && q->spenders[q->first_free].id)
-        q->first_free++;
-    if (q->first_free == q->n_spenders)
+    if (q->n_spenders == q->n_spenders_max)
         return -1;
-    int32_t place = q->first_free++;
+    int32_t place = q->n_spenders++;
     q->spenders[place] = (struct spender){.id = id};
     q->slots[at] = place + 1;
     *made = true;
     return place;
-}
-
-static void free_place(struct quota *q, int32_t place)
-{
-    int32_t at = slot_of(q, q->spenders[place].id);
-    q->slots[at] = 0;
-    q->spenders[place] = (struct spender){0};
-    q->first_free = place < q->first_free ? place : q->first_free;
-    // Those behind it in the same run may have passed over its slot.
-    for (at = (at + 1) % q->n_slots; q->slots[at]; at = (at + 1) % q->n_slots) {
-        int32_t moved = q->slots[at];
-        q->slots[at] = 0;
-        q->slots[slot_of(q, q->spenders[moved - 1].id)] = moved;
-    }
-}
-
-void quota_forget(struct quota *q, uint64_t id)
-{
-    int32_t at = slot_of(q, id);
-    if (!q->slots[at])
-        return;
-    struct spender *s = &q->spenders[q->slots[at] - 1];
-    s->leaving = true;
-    if (!s->in_flight)
-        free_place(q, q->slots[at] - 1);
 }
 
 // --- buckets ----------------------------------------------------------------------------------
@@ -297,15 +266,12 @@ static void take_level(struct spender *s, const struct allowance *a, const struc
         h->tokens = (int32_t)tokens_wanted(a, ask);
         s->tokens.n += h->tokens;
     }
+    // Money is counted where no budget is said, too: a reload may say one.
     h->nusd = a->budget_hard ? ask->most_nusd : ask->expected_nusd;
-    if (a->budget_day_nusd >= 0) {
-        h->day = day_of(ask->wall_us, a->zone_us);
-        reserve(open_tally(s->days, DAYS, h->day), h->nusd);
-    }
-    if (a->budget_month_uusd >= 0) {
-        h->month = month_of(ask->wall_us, a->zone_us);
-        reserve(open_tally(s->months, MONTHS, h->month), h->nusd);
-    }
+    h->day = day_of(ask->wall_us, a->zone_us);
+    h->month = month_of(ask->wall_us, a->zone_us);
+    reserve(open_tally(s->days, DAYS, h->day), h->nusd);
+    reserve(open_tally(s->months, MONTHS, h->month), h->nusd);
 }
 
 static bool is_hard(const struct allowance *a)
@@ -341,7 +307,7 @@ bool quota_take(struct quota *q, const struct quota_level *levels, int32_t n,
 
 static struct tally *held(struct tally *all, int32_t n, int32_t period)
 {
-    for (int32_t i = 0; period && i < n; i++)
+    for (int32_t i = 0; i < n; i++)
         if (all[i].period == period)
             return &all[i];
     return NULL;  // none, or so long ago that it made room for another
@@ -362,8 +328,6 @@ static void leave(struct quota *q, const struct quota_hold *h, int64_t spent)
     s->in_flight--;
     spend(held(s->days, DAYS, h->day), h->nusd, spent);
     spend(held(s->months, MONTHS, h->month), h->nusd, spent);
-    if (s->leaving && !s->in_flight)
-        free_place(q, h->place);
 }
 
 int64_t quota_charge(const struct quota_ticket *t, int64_t charged_nusd)

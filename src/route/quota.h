@@ -17,16 +17,15 @@
 
 struct quota;  // opaque; one thread at a time: its owner holds the lock
 
-enum { QUOTA_LEVELS_MAX = 2 + TENANT_ABOVE_MAX, QUOTA_PLACES_MAX = 16384 };
+enum { QUOTA_LEVELS_MAX = 2 + TENANT_ABOVE_MAX, QUOTA_PLACES_MAX = 32768 };
 
-// Room for `max_places` ids over its whole life, those that have gone included; about 250 bytes each.
+// Room for `max_places` ids over its whole life, those that have gone included: they keep their counts for
+// when they come back. About 270 bytes each.
 //   Errors  ERR_LIMIT  `a` is full
 MUST_USE enum err quota_new(struct quota **out, struct arena *a, int32_t max_places);
 
 // The place of an id (never 0), which is made when it is new; `*made` then says so. -1: no room.
 int32_t quota_place(struct quota *q, uint64_t id, bool *made);
-// Nobody with this id will come again: its place is free once nothing of it is in flight.
-void quota_forget(struct quota *q, uint64_t id);
 
 struct quota_level {
     int32_t place;
@@ -58,7 +57,7 @@ struct quota_ticket {
     int64_t most_nusd;      // it is charged no more; INT64_MAX: no level is hard
     int64_t taken_us;
     struct quota_hold {
-        int32_t place, day, month;  // a day and a month in which money is reserved; 0: none
+        int32_t place, day, month;  // the day and month in which money is reserved
         int32_t tokens;             // taken, as expected
         int64_t nusd;               // reserved
     } hold[QUOTA_LEVELS_MAX];

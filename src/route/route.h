@@ -33,6 +33,7 @@ struct route_ask {
     int64_t wall_us;         // since 1970, at arrival, for phases and maintenance
     uint64_t draw;           // 64 uniform random bits, to break ties
     bool stand_in;           // other models of the group may answer
+    bool same_model;         // whatever stand_in says, they may not: who asks may use no other
     int32_t tried[ROUTE_TRIED_MAX];  // pools that have failed this request already
     int32_t n_tried;
 };

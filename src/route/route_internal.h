@@ -276,7 +276,7 @@ static inline struct list *route_list(const struct route *r, const struct route_
 }
 static inline int32_t list_n(const struct list *l, const struct route_ask *ask)
 {
-    return !l ? 0 : ask->stand_in ? l->all : l->own;
+    return !l ? 0 : ask->stand_in && !ask->same_model ? l->all : l->own;
 }
 
 // route.c

@@ -621,9 +621,9 @@ tenants:
             self.assertEqual([m["id"] for m in self.gw.get("/v1/models", bearer).json()["data"]], models)
             self.assertEqual(self.gw.get("/v1/models/other", bearer).status, 200 if len(models) == 2 else 404)
 
-    def test_a_class_of_others_is_400(self):
+    def test_a_class_of_others_is_403(self):
         self.assertEqual(self.ask("key-of-one", headers={"x-caudal-class": "chat"}).status, 200)
-        self.assert_error(self.ask("key-of-one", headers={"x-caudal-class": "batch"}), 400, param="x-caudal-class")
+        self.assert_error(self.ask("key-of-one", headers={"x-caudal-class": "batch"}), 403, param="x-caudal-class")
         self.assertEqual(self.ask("key-of-two", headers={"x-caudal-class": "batch"}).status, 200)
 
     def test_with_keys_any_host_is_answered(self):

@@ -1,0 +1,24 @@
+// ledger_spent.h - what limits and keys ask of the ledger's store.
+
+#ifndef CAUDAL_LEDGER_SPENT_H
+#define CAUDAL_LEDGER_SPENT_H
+
+#include "gateway/ledger.h"
+#include "io/store_keys.h"
+#include "io/store_sums.h"
+
+// What was charged in the day, the month and the minute of `wall_us`. As long as
+// reading the rows takes; any thread.
+MUST_USE enum err ledger_spent(struct ledger *l, int64_t zone_us, int64_t wall_us,
+                               bool (*row)(void *ctx, const struct store_spent *spent), void *ctx,
+                               struct diag *diag);
+
+// store_keys.h under the ledger's lock; they wait for the disk, so not on a loop.
+MUST_USE enum err ledger_key_add(struct ledger *l, const struct store_key *key, struct str name,
+                                 struct diag *diag);
+MUST_USE enum err ledger_key_revoke(struct ledger *l, const unsigned char sha256[32], int64_t at_us,
+                                    struct diag *diag);
+MUST_USE enum err ledger_keys(struct ledger *l, bool (*row)(void *ctx, const struct store_key *key),
+                              void *ctx, struct diag *diag);
+
+#endif

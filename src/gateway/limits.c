@@ -1,0 +1,365 @@
+#include "gateway/limits_inside.h"
+
+#include "gateway/client.h"
+#include "gateway/ledger.h"
+#include "gateway/ledger_spent.h"
+
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { LIMITS_BYTES_MAX = 64 * 1024 * 1024 };
+
+struct limits {
+    pthread_mutex_t lock;  // for `quota`; held for moments
+    struct arena arena;
+    struct quota *quota;
+};
+
+enum err limits_new(struct limits **out, struct diag *diag)
+{
+    struct limits *l = take(sizeof *l);
+    pthread_mutex_init(&l->lock, NULL);
+    arena_init(&l->arena, LIMITS_BYTES_MAX);
+    if (quota_new(&l->quota, &l->arena, QUOTA_PLACES_MAX)) {
+        limits_free(l);
+        return diag_set(diag, ERR_LIMIT, "the counts of limits do not fit their memory");
+    }
+    *out = l;
+    return ERR_NONE;
+}
+
+void limits_free(struct limits *l)
+{
+    if (!l)
+        return;
+    pthread_mutex_destroy(&l->lock);
+    arena_release(&l->arena);
+    free(l);
+}
+
+// --- who is counted -----------------------------------------------------------------------------
+
+static enum err find_place(struct limits *l, uint64_t id, int32_t *place, bool *made,
+                           struct diag *diag)
+{
+    pthread_mutex_lock(&l->lock);
+    *place = quota_place(l->quota, id, made);
+    pthread_mutex_unlock(&l->lock);
+    if (*place < 0)
+        return diag_set(diag, ERR_LIMIT, "more than %d tenants and keys with limits",
+                        QUOTA_PLACES_MAX);
+    return ERR_NONE;
+}
+
+// Whose counts are new, with the id by which the ledger knows them.
+struct fresh {
+    struct quota_level level;
+    uint64_t tenant, key;  // of rows that count; key 0: any
+};
+
+struct recall {
+    struct limits *limits;
+    struct generation *g;
+    struct fresh *fresh;
+    int32_t n;
+    int64_t now_us, wall_us;
+};
+
+// Is this row's tenant `id`, or below the tenant of that id?
+static bool stands_below(const struct portfolio *p, uint64_t row, uint64_t id)
+{
+    if (row == id)
+        return true;
+    for (int32_t i = 0; i < p->n_tenants; i++) {
+        if (record_id(RECORD_TENANT, p->tenants[i].name) != row)
+            continue;
+        for (int32_t up = p->tenants[i].of; up >= 0; up = p->tenants[up].of)
+            if (record_id(RECORD_TENANT, p->tenants[up].name) == id)
+                return true;
+        return false;
+    }
+    return false;
+}
+
+static int64_t wall_now_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return S(t.tv_sec) + t.tv_nsec / 1000;
+}
+
+static bool on_spent(void *ctx, const struct store_spent *s)
+{
+    struct recall *r = ctx;
+    for (int32_t i = 0; i < r->n; i++) {
+        const struct fresh *f = &r->fresh[i];
+        bool counts =
+            f->key ? s->key == f->key : r->g && stands_below(r->g->portfolio, s->tenant, f->tenant);
+        if (!counts || f->level.allowance->zone_us != s->zone_us)
+            continue;
+        struct quota_past past = {.day_nusd = s->day_nusd,
+                                  .month_nusd = s->month_nusd,
+                                  .requests = (double)s->requests,
+                                  .tokens = (double)s->tokens};
+        pthread_mutex_lock(&r->limits->lock);
+        quota_remember(r->limits->quota, &f->level, &past, r->now_us, r->wall_us);
+        pthread_mutex_unlock(&r->limits->lock);
+    }
+    return true;
+}
+
+// One reading of the ledger for each time zone that is said.
+static enum err recall(struct recall *r, struct ledger *ledger, struct diag *diag)
+{
+    enum err e = ERR_NONE;
+    for (int32_t i = 0; ledger && !e && i < r->n; i++) {
+        int64_t zone = r->fresh[i].level.allowance->zone_us;
+        bool first = true;
+        for (int32_t k = 0; k < i; k++)
+            first = first && r->fresh[k].level.allowance->zone_us != zone;
+        if (first)
+            e = ledger_spent(ledger, zone, r->wall_us, on_spent, r, diag);
+    }
+    return e;
+}
+
+static enum err adopt_tenant(struct limits *l, struct generation *g, int32_t tenant,
+                             struct recall *r, struct diag *diag)
+{
+    const struct portfolio *p = g->portfolio;
+    struct limits_of *of = &g->limits->of[tenant];
+    for (int32_t up = tenant; up >= 0; up = p->tenants[up].of) {
+        const struct tenant *t = &p->tenants[up];
+        if (!allowance_counts(&t->allowance))
+            continue;
+        uint64_t id = record_id(RECORD_TENANT, t->name);
+        bool made;
+        int32_t place;
+        enum err e = find_place(l, id, &place, &made, diag);
+        if (e)
+            return e;
+        of->level[of->n] = (struct quota_level){place, &t->allowance};
+        of->who[of->n++] = up;
+        if (made)
+            r->fresh[r->n++] = (struct fresh){{place, &t->allowance}, id, 0};
+    }
+    return ERR_NONE;
+}
+
+enum err limits_adopt(struct limits *l, struct generation *g, struct ledger *ledger,
+                      struct diag *diag)
+{
+    const struct portfolio *p = g->portfolio;
+    g->limits = arena_new(&g->arena, struct generation_limits, 1);
+    if (g->limits)
+        g->limits->of = arena_new(&g->arena, struct limits_of, p->n_tenants + 1);
+    if (!g->limits || !g->limits->of || limits_price_build(g->limits, g))
+        return diag_set(diag, ERR_LIMIT, "the portfolio is too large");
+    struct recall r = {.limits = l,
+                       .g = g,
+                       .fresh = take_n(sizeof *r.fresh, (size_t)(p->n_tenants + g->n_keys) + 1),
+                       .now_us = clock_now_us(),
+                       .wall_us = wall_now_us()};
+    enum err e = ERR_NONE;
+    for (int32_t i = 0; i < p->n_tenants && !e; i++)
+        e = adopt_tenant(l, g, i, &r, diag);
+    for (int32_t i = 0; i < g->n_keys && !e; i++) {
+        struct key *k = &g->keys[i];
+        bool made;
+        if (!allowance_counts(&k->said.allowance))
+            continue;
+        e = find_place(l, k->number, &k->place, &made, diag);
+        if (!e && made)
+            r.fresh[r.n++] = (struct fresh){{k->place, &k->said.allowance}, 0, k->number};
+    }
+    if (!e)
+        e = recall(&r, ledger, diag);
+    free(r.fresh);
+    return e;
+}
+
+enum err limits_key(struct limits *l, struct key *k, struct ledger *ledger, struct diag *diag)
+{
+    bool made;
+    k->place = -1;
+    if (!allowance_counts(&k->said.allowance))
+        return ERR_NONE;
+    enum err e = find_place(l, k->number, &k->place, &made, diag);
+    if (e || !made)
+        return e;
+    struct fresh fresh = {{k->place, &k->said.allowance}, 0, k->number};
+    struct recall r = {
+        .limits = l, .fresh = &fresh, .n = 1, .now_us = clock_now_us(), .wall_us = wall_now_us()};
+    return recall(&r, ledger, diag);
+}
+
+int32_t limits_levels(const struct generation *g, int32_t tenant, const struct key *key,
+                      struct quota_level levels[QUOTA_LEVELS_MAX])
+{
+    int32_t n = 0;
+    if (key && key->place >= 0)
+        levels[n++] = (struct quota_level){key->place, &key->said.allowance};
+    const struct limits_of *of = tenant < 0 ? NULL : &g->limits->of[tenant];
+    for (int32_t i = 0; of && i < of->n; i++)
+        levels[n++] = of->level[i];
+    return n;
+}
+
+// --- what is only compared ----------------------------------------------------------------------
+
+// "10.0.0.7:50312", "[::1]:50312"
+static bool read_peer(struct str peer, unsigned char address[16])
+{
+    char text[64];
+    size_t colon = peer.n;
+    while (colon && peer.p[colon - 1] != ':')
+        colon--;
+    struct str host = {peer.p, colon ? colon - 1 : peer.n};
+    if (host.n > 1 && host.p[0] == '[')
+        host = (struct str){host.p + 1, host.n - 2};
+    if (!host.n || host.n >= sizeof text)
+        return false;
+    memcpy(text, host.p, host.n);
+    text[host.n] = 0;
+    memset(address, 0, 16);
+    if (inet_pton(AF_INET, text, address + 12) == 1) {
+        memset(address + 10, 0xff, 2);
+        return true;
+    }
+    return inet_pton(AF_INET6, text, address) == 1;
+}
+
+static bool may_come_from(const struct allowance *a, const struct client *c)
+{
+    unsigned char address[16];
+    if (a->n_addresses < 0)
+        return true;
+    if (!read_peer(client_peer(c), address))
+        return false;
+    for (int32_t i = 0; i < a->n_addresses; i++)
+        if (net_holds(&a->addresses[i], address))
+            return true;
+    return false;
+}
+
+enum limits_bar limits_bar(const struct generation *g, int32_t tenant, const struct key *key,
+                           const struct client *c, int64_t wall_us)
+{
+    const struct portfolio *p = g->portfolio;
+    if (key && key->said.allowance.until_us <= wall_us)
+        return LIMITS_KEY_ENDED;
+    if (key && !may_come_from(&key->said.allowance, c))
+        return LIMITS_ADDRESS;
+    for (int32_t up = tenant; up >= 0; up = p->tenants[up].of) {
+        const struct allowance *a = &p->tenants[up].allowance;
+        if (a->until_us <= wall_us)
+            return LIMITS_TENANT_ENDED;
+        if (!may_come_from(a, c))
+            return LIMITS_ADDRESS;
+    }
+    return LIMITS_MAY;
+}
+
+static bool has_name(const struct str *names, int32_t n, struct str name)
+{
+    for (int32_t i = 0; i < n; i++)
+        if (str_eq(names[i], name))
+            return true;
+    return n < 0;
+}
+
+static bool has_index(const int32_t *all, int32_t n, int32_t one)
+{
+    for (int32_t i = 0; i < n; i++)
+        if (all[i] == one)
+            return true;
+    return n < 0;
+}
+
+bool limits_may_model(const struct generation *g, int32_t tenant, const struct key *key,
+                      int32_t model)
+{
+    const struct portfolio *p = g->portfolio;
+    const struct tenant *t = tenant < 0 ? NULL : &p->tenants[tenant];
+    if (t && !has_index(t->models, t->n_models, model))
+        return false;
+    return !key || has_name(key->said.models, key->said.n_models, p->models[model].name);
+}
+
+bool limits_may_class(const struct generation *g, int32_t tenant, const struct key *key,
+                      int32_t class)
+{
+    const struct portfolio *p = g->portfolio;
+    const struct tenant *t = tenant < 0 ? NULL : &p->tenants[tenant];
+    if (t && !has_index(t->classes, t->n_classes, class))
+        return false;
+    return !key || has_name(key->said.classes, key->said.n_classes, p->classes[class].name);
+}
+
+bool limits_alone(const struct key *key)
+{
+    return key && key->said.n_models >= 0;
+}
+
+// --- what is counted ----------------------------------------------------------------------------
+
+static void show(const struct quota *q, const struct quota_level *levels, int32_t n,
+                 const struct quota_ask *ask, struct admission *a)
+{
+    struct limits_shown *s = &a->shown;
+    *s = (struct limits_shown){.requests_limit = -1, .tokens_limit = -1};
+    int32_t requests = quota_tightest(q, levels, n, false, ask->now_us);
+    int32_t tokens = quota_tightest(q, levels, n, true, ask->now_us);
+    if (requests >= 0) {
+        struct quota_view v = quota_look(q, &levels[requests], ask->now_us, ask->wall_us);
+        s->requests_limit = v.requests_limit;
+        s->requests_left = v.requests_limit - v.requests;
+        s->requests_reset_us = v.requests_reset_us;
+    }
+    if (tokens >= 0) {
+        struct quota_view v = quota_look(q, &levels[tokens], ask->now_us, ask->wall_us);
+        s->tokens_limit = v.tokens_limit;
+        s->tokens_left = v.tokens_limit - v.tokens;
+        s->tokens_reset_us = v.tokens_reset_us;
+    }
+    a->limited = requests >= 0 || tokens >= 0;
+}
+
+bool limits_take(struct limits *l, const struct quota_level *levels, int32_t n,
+                 const struct quota_ask *ask, struct admission *a, struct quota_refusal *why)
+{
+    pthread_mutex_lock(&l->lock);
+    bool in = quota_take(l->quota, levels, n, ask, &a->ticket, why);
+    show(l->quota, levels, n, ask, a);
+    pthread_mutex_unlock(&l->lock);
+    return in;
+}
+
+void limits_settle(struct limits *l, struct admission *a, int32_t tokens, int64_t charged_nusd)
+{
+    if (!a->ticket.n)
+        return;
+    pthread_mutex_lock(&l->lock);
+    quota_settle(l->quota, &a->ticket, tokens, charged_nusd);
+    pthread_mutex_unlock(&l->lock);
+}
+
+void limits_give_back(struct limits *l, struct admission *a, int64_t now_us)
+{
+    if (!a->ticket.n)
+        return;
+    pthread_mutex_lock(&l->lock);
+    quota_give_back(l->quota, &a->ticket, now_us);
+    pthread_mutex_unlock(&l->lock);
+}
+
+struct quota_view limits_look(struct limits *l, const struct quota_level *level, int64_t now_us,
+                              int64_t wall_us)
+{
+    pthread_mutex_lock(&l->lock);
+    struct quota_view v = quota_look(l->quota, level, now_us, wall_us);
+    pthread_mutex_unlock(&l->lock);
+    return v;
+}
