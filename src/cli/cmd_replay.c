@@ -51,7 +51,9 @@ struct run {
 
 struct work {
     struct run *runs;
-    int32_t n_runs;
+    int32_t n_runs;   // those named; with --bound the same told all lengths; and list-cheapest
+    int32_t n_named;  // by --policy
+    int32_t naive;    // the run of list-cheapest
     _Atomic int32_t next;
     bool show;  // progress, on a terminal
 };
@@ -146,10 +148,32 @@ static void print_stats(const struct work *w)
     }
 }
 
+// Progress of the bound, which reads the trace twice.
+static bool bound_goes_on(void *ctx, const struct replay_progress *at)
+{
+    (void)ctx, (void)at;
+    return !stopped;
+}
+
+static enum err find_bound(struct bound *out, const struct replay_options *o, struct run *first)
+{
+    const struct replay_config *r = &first->config;
+    const struct bound_config c = {.p = r->p,
+                                   .arrivals = r->arrivals,
+                                   .events = r->events,
+                                   .caches = r->cache_tok > 0,
+                                   .wall_us = first->tally->wall_us,
+                                   .span_us = first->tally->arrivals_us,
+                                   .write_path = o->bound_write.n ? o->bound_write.p : NULL,
+                                   .go_on = bound_goes_on};
+    return bound_run(out, &first->arena, &c, &first->diag);
+}
+
 static int finish(struct arena *a, const struct replay_options *o, const struct portfolio *p,
                   struct work *w)
 {
     struct tally **tallies = arena_new(a, struct tally *, w->n_runs);
+    struct bound bound;
     bool partial = false;
     for (int32_t i = 0; i < w->n_runs; i++) {
         if (w->runs[i].e)
@@ -157,8 +181,22 @@ static int finish(struct arena *a, const struct replay_options *o, const struct 
         tallies[i] = w->runs[i].tally;
         partial = partial || tallies[i]->partial;
     }
-    const struct replay_view view = {
-        p, tallies, w->n_runs, o->trace.n ? o->trace : STR("demand"), (uint64_t)o->seed, a};
+    struct replay_view view = {.p = p,
+                               .runs = tallies,
+                               .n_runs = w->n_named,
+                               .trace = o->trace.n ? o->trace : STR("demand"),
+                               .seed = (uint64_t)o->seed,
+                               .arena = a};
+    if (o->bound && !partial) {
+        enum err e = find_bound(&bound, o, &w->runs[0]);
+        if (e)
+            return fail(w->runs[0].diag.text[0] ? w->runs[0].diag.text : err_text(e));
+        partial = bound.partial;
+        view.bound = partial ? NULL : &bound;
+        view.told = tallies + w->n_named;
+        view.naive = tallies[w->naive];
+        view.naive_is_named = w->naive < w->n_named;
+    }
     if (!print_report(o, &view))
         return fail("the output could not be written");
     if (o->stats)
@@ -182,11 +220,27 @@ static enum err cut_policies(struct arena *a, struct str names, struct run *runs
     return ERR_NONE;
 }
 
+static void add_runs_of_bound(struct work *w)
+{
+    w->naive = -1;
+    for (int32_t i = 0; i < w->n_named; i++) {
+        struct run *told = &w->runs[w->n_runs++];
+        told->config.policy = w->runs[i].config.policy;
+        told->config.told = true;
+        if (str_eq(str_of(told->config.policy), STR("list-cheapest")))
+            w->naive = i;
+    }
+    if (w->naive >= 0)
+        return;
+    w->naive = w->n_runs;
+    w->runs[w->n_runs++].config.policy = "list-cheapest";
+}
+
 static int replay(struct arena *a, const struct replay_options *o, const struct portfolio *p)
 {
     struct diag diag = {0};
     struct replay_config config;
-    struct run *runs = arena_new(a, struct run, REPLAY_POLICIES);
+    struct run *runs = arena_new(a, struct run, 2 * REPLAY_POLICIES + 1);
     struct work w = {.runs = runs, .show = isatty(STDERR_FILENO) && !o->json};
     if (!runs)
         return fail(err_text(ERR_LIMIT));
@@ -201,12 +255,19 @@ static int replay(struct arena *a, const struct replay_options *o, const struct 
         e = cut_policies(a, names, runs, &w.n_runs, &diag);
     if (!e && w.n_runs > 1 && str_eq(o->trace, STR("-")))
         e = diag_set(&diag, ERR_INVALID, "several policies cannot read standard input: use a file");
+    if (!e && o->bound && str_eq(o->trace, STR("-")))
+        e = diag_set(&diag, ERR_INVALID, "--bound cannot read standard input twice: use a file");
     if (e)
         return fail(diag.text);
+    w.n_named = w.n_runs;
+    if (o->bound)
+        add_runs_of_bound(&w);
     for (int32_t i = 0; i < w.n_runs; i++) {
         const char *policy = runs[i].config.policy;
+        bool told = runs[i].config.told;
         runs[i].config = config;
         runs[i].config.policy = policy;
+        runs[i].config.told = told;
         runs[i].config.go_on = go_on;
         runs[i].config.ctx = &runs[i];
         runs[i].work = &w;

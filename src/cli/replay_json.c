@@ -132,11 +132,94 @@ static void pool(struct json *j, const struct tally *t, int32_t i)
     real(j, "busy", tp->span_us > 0 && tp->slots ? tp->held_us / tp->span_us / tp->slots : 0);
     if (tp->has_power)
         real(j, "idle_joules", tp->idle_joules);
+    if (p->pools[i].site >= 0)
+        real(j, "carbon_g",
+             (t->pools[i].joules + tp->idle_joules) *
+                 p->sites[p->pools[i].site].carbon_g_per_joule);
     text(j, "basis", tp->guessed ? STR("guess") : str_of(basis_name(tp->basis)));
     close(j, "}");
 }
 
-static void run(struct json *j, const struct tally *t)
+static void contract(struct json *j, const struct tally *t, int32_t i)
+{
+    static const char *const units[] = {"USD", "tokens", "accelerator-hours", "MW-months", "PTU"};
+    const struct contract *c = &j->v->p->contracts[i];
+    const struct account_drawn *d = &t->drawn[i];
+    if (!(c->commitment.amount > 0))
+        return;
+    open(j, NULL, "{");
+    text(j, "name", c->name);
+    text(j, "unit", str_of(units[c->commitment.unit]));
+    real(j, "prepaid", d->amount);
+    real(j, "used", d->used);
+    real(j, "stranded", d->stranded);
+    real(j, "beyond", d->beyond);
+    real(j, "beyond_nusd", d->beyond_nusd);
+    real(j, "list_nusd", d->list_nusd);
+    close(j, "}");
+}
+
+static void site(struct json *j, const struct tally *t, int32_t i)
+{
+    const struct tally_site *s = &t->sites[i];
+    if (s->joules + s->idle_joules == 0)
+        return;
+    open(j, NULL, "{");
+    text(j, "name", i < j->v->p->n_sites ? j->v->p->sites[i].name : STR("(none)"));
+    real(j, "joules", s->joules);
+    real(j, "idle_joules", s->idle_joules);
+    real(j, "energy_nusd", s->energy_nusd);
+    real(j, "carbon_g", s->carbon_g);
+    real(j, "peak_w", s->peak_w);
+    close(j, "}");
+}
+
+static void account(struct json *j, const char *name, const struct account_cost *c)
+{
+    open(j, name, "{");
+    real(j, "list_nusd", c->list);
+    real(j, "beyond_nusd", c->beyond);
+    real(j, "power_nusd", c->power);
+    real(j, "waiting_nusd", c->waiting);
+    real(j, "unserved_nusd", c->unserved);
+    real(j, "imputed_nusd", c->imputed);
+    real(j, "stand_in_nusd", c->stand_in);
+    real(j, "all_nusd", account_total(c));
+    close(j, "}");
+}
+
+static void regret(struct json *j, int32_t i)
+{
+    struct replay_regret r = replay_regret(j->v, i);
+    account(j, "cost", &j->v->runs[i]->account.cost);
+    open(j, "regret", "{");
+    real(j, "nusd", r.regret);
+    real(j, "of_bound", r.of_bound);
+    if (r.has_naive)
+        real(j, "of_naive", r.of_naive);
+    real(j, "forecast_nusd", r.forecast);
+    real(j, "online_nusd", r.online);
+    real(j, "queueing_nusd", r.queueing);
+    close(j, "}");
+}
+
+static void bound(struct json *j)
+{
+    const struct bound *b = j->v->bound;
+    open(j, "bound", "{");
+    real(j, "nusd", b->nusd);
+    real(j, "program_nusd", b->program_nusd);
+    text(j, "status", str_of(b->status));
+    number(j, "bucket_us", b->bucket_us);
+    number(j, "groups", b->groups);
+    number(j, "rows", b->rows);
+    number(j, "columns", b->columns);
+    number(j, "requests", b->requests);
+    account(j, "list_cheapest", &j->v->naive->account.cost);
+    close(j, "}");
+}
+
+static void run(struct json *j, const struct tally *t, int32_t index)
 {
     const struct portfolio *p = j->v->p;
     open(j, NULL, "{");
@@ -168,6 +251,16 @@ static void run(struct json *j, const struct tally *t)
     for (int32_t i = 0; i < p->n_pools; i++)
         pool(j, t, i);
     close(j, "]");
+    open(j, "contracts", "[");
+    for (int32_t i = 0; i < p->n_contracts; i++)
+        contract(j, t, i);
+    close(j, "]");
+    open(j, "sites", "[");
+    for (int32_t i = 0; i <= p->n_sites; i++)
+        site(j, t, i);
+    close(j, "]");
+    if (j->v->bound)
+        regret(j, index);
     if (p->n_tenants) {
         open(j, "tenants", "[");
         for (int32_t i = 0; i <= p->n_tenants; i++)
@@ -197,9 +290,11 @@ void replay_json(struct buf *out, const struct replay_view *v)
         close(&j, "}");
     }
     close(&j, "]");
+    if (v->bound)
+        bound(&j);
     open(&j, "runs", "[");
     for (int32_t i = 0; i < v->n_runs; i++)
-        run(&j, v->runs[i]);
+        run(&j, v->runs[i], i);
     close(&j, "]");
     close(&j, "}");
     buf_lit(out, "\n");

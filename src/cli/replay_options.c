@@ -109,6 +109,10 @@ int replay_options_read(struct replay_options *o, int argc, char **argv)
                       "each pool keeps so much of prompts; 0"),
         option_text("--events", "FILE", &o->events,
                     "what befalls the pools: AT POOL dies|heals|\nslow X|derate X%|stalls"),
+        option_flag("--bound", &o->bound,
+                    "beside the least that any routing could have\ncost, with hindsight: twice the time"),
+        option_text("--bound-write", "FILE", &o->bound_write,
+                    "that bound's linear program, as MPS"),
         option_count("--jobs", "N", &o->jobs, 1, 64, "policies at once; 1"),
         option_flag("--json", &o->json, "the same for programs, one JSON object"),
         option_flag("--stats", &o->stats, "on standard error: how fast it went"),
@@ -138,6 +142,8 @@ int replay_options_read(struct replay_options *o, int argc, char **argv)
         return options_wrong("replay", "say either --trace FILE or --demand");
     if (o->demand && o->until_us == NEVER)
         return options_wrong("replay", "--demand needs an end: say --to TIME");
+    if (o->bound_write.n && !o->bound)
+        return options_wrong("replay", "--bound-write needs --bound");
     if (o->until_us <= o->from_us)
         return options_wrong("replay", "--to is not behind --from");
     return OPTIONS_GO;
@@ -160,7 +166,8 @@ static enum err unknown(const struct table *names, const char *what, struct str 
 enum err replay_options_apply(const struct replay_options *o, const struct portfolio *p,
                               struct replay_config *out, struct diag *diag)
 {
-    *out = (struct replay_config){.p = p, .seed = (uint64_t)o->seed, .cache_tok = o->cache_tok};
+    *out = (struct replay_config){
+        .p = p, .seed = (uint64_t)o->seed, .cache_tok = o->cache_tok, .whole = o->bound};
     struct arrivals_config *a = &out->arrivals;
     *a = (struct arrivals_config){.p = p,
                                   .path = o->trace.n ? o->trace.p : NULL,

@@ -1,79 +1,11 @@
 #include "cli/replay_view.h"
 
 #include "base/units.h"
-#include "cli/columns.h"
+#include "cli/replay_rows.h"
 
 #include <stdio.h>
 
 // First all policies side by side, then each for itself: by class, by pool, by contract, by tenant.
-
-enum { CELL = 96 };
-
-struct row {  // of a table, its cells filled one after the other
-    char text[COLUMNS_MAX][CELL];
-    int32_t n;
-};
-
-static char *cell(struct row *r)
-{
-    CHECK(r->n < COLUMNS_MAX);
-    return r->text[r->n++];
-}
-
-static void add_text(struct row *r, struct str s)
-{
-    snprintf(cell(r), CELL, STR_FMT, (int)(s.n < CELL - 1 ? s.n : CELL - 1), s.p ? s.p : "");
-}
-
-static void add_count(struct row *r, int64_t v)
-{
-    if (v)
-        snprintf(cell(r), CELL, "%lld", (long long)v);
-    else
-        snprintf(cell(r), CELL, "-");
-}
-
-static void add_us(struct row *r, int64_t us, bool known)
-{
-    char text[UNIT_TEXT];
-    snprintf(cell(r), CELL, "%s", known ? unit_text_us(text, us) : "-");
-}
-
-static void add_share(struct row *r, int64_t part, int64_t whole)
-{
-    if (whole > 0)
-        snprintf(cell(r), CELL, "%.2f%%", 100 * (double)part / (double)whole);
-    else
-        snprintf(cell(r), CELL, "-");
-}
-
-static void add_usd(struct row *r, double nusd)
-{
-    if (nusd == 0)
-        snprintf(cell(r), CELL, "-");
-    else
-        snprintf(cell(r), CELL, "$%.*f", nusd < 1e10 && nusd > -1e10 ? 4 : 2, nusd / 1e9);
-}
-
-static void add_si(struct row *r, double v, const char *unit)
-{
-    char text[UNIT_TEXT];
-    snprintf(cell(r), CELL, "%s", v == 0 ? "-" : unit_text_si(text, v, unit));
-}
-
-static void put_row(struct columns *c, const struct row *r)
-{
-    struct str cells[COLUMNS_MAX];
-    for (int32_t i = 0; i < r->n; i++)
-        cells[i] = str_of(r->text[i]);
-    columns_row_str(c, cells, r->n);
-}
-
-static void print(struct buf *out, const struct columns *c, uint32_t left)
-{
-    columns_print(c, out, 2, ~left);
-    buf_lit(out, "\n");
-}
 
 static double joules_of(const struct tally *t)
 {
@@ -94,23 +26,23 @@ static void overview(struct buf *out, const struct replay_view *v)
     for (int32_t i = 0; i < v->n_runs; i++) {
         const struct tally *t = v->runs[i];
         const struct tally_cell *a = &t->all;
-        struct row r = {.n = 0};
+        struct cells r = {.n = 0};
         bool any = a->answered > 0;
-        add_text(&r, str_of(t->policy));
-        add_count(&r, a->requests);
-        add_share(&r, a->answered, a->requests);
-        add_share(&r, a->good, a->with_target);
-        add_count(&r, a->refused);
-        add_count(&r, a->expired);
-        add_count(&r, a->failed);
-        add_count(&r, t->waited);
-        add_us(&r, hist_quantile(&a->times.ttft, 0.5), any);
-        add_us(&r, hist_quantile(&a->times.ttft, 0.99), any);
-        add_us(&r, hist_quantile(&a->times.total, 0.5), any);
-        add_us(&r, hist_quantile(&a->times.total, 0.99), any);
-        put_row(&c, &r);
+        cells_add_text(&r, str_of(t->policy));
+        cells_add_count(&r, a->requests);
+        cells_add_share(&r, a->answered, a->requests);
+        cells_add_share(&r, a->good, a->with_target);
+        cells_add_count(&r, a->refused);
+        cells_add_count(&r, a->expired);
+        cells_add_count(&r, a->failed);
+        cells_add_count(&r, t->waited);
+        cells_add_us(&r, hist_quantile(&a->times.ttft, 0.5), any);
+        cells_add_us(&r, hist_quantile(&a->times.ttft, 0.99), any);
+        cells_add_us(&r, hist_quantile(&a->times.total, 0.5), any);
+        cells_add_us(&r, hist_quantile(&a->times.total, 0.99), any);
+        cells_row(&c, &r);
     }
-    print(out, &c, 1);
+    table_print(out, &c, 1);
 }
 
 static void costs(struct buf *out, const struct replay_view *v)
@@ -122,21 +54,22 @@ static void costs(struct buf *out, const struct replay_view *v)
     for (int32_t i = 0; i < v->n_runs; i++) {
         const struct tally *t = v->runs[i];
         const struct tally_cell *a = &t->all;
-        struct row r = {.n = 0};
+        struct cells r = {.n = 0};
         double joules = joules_of(t);
-        add_text(&r, str_of(t->policy));
-        add_usd(&r, (double)a->list_nusd);
-        add_usd(&r, t->energy_nusd);
-        add_usd(&r, a->waiting_nusd);
-        add_usd(&r, a->unserved_nusd);
-        add_usd(&r, (double)a->list_nusd + t->energy_nusd + a->waiting_nusd + a->unserved_nusd);
-        add_si(&r, joules / 3600, "Wh");
-        add_si(&r, (joules - a->joules) / 3600, "Wh");
-        add_si(&r, t->carbon_g, "g");
-        add_si(&r, t->peak_w, "W");
-        put_row(&c, &r);
+        cells_add_text(&r, str_of(t->policy));
+        cells_add_usd(&r, (double)a->list_nusd);
+        cells_add_usd(&r, t->energy_nusd);
+        cells_add_usd(&r, a->waiting_nusd);
+        cells_add_usd(&r, a->unserved_nusd);
+        cells_add_usd(&r,
+                      (double)a->list_nusd + t->energy_nusd + a->waiting_nusd + a->unserved_nusd);
+        cells_add_si(&r, joules / 3600, "Wh");
+        cells_add_si(&r, (joules - a->joules) / 3600, "Wh");
+        cells_add_si(&r, t->carbon_g, "g");
+        cells_add_si(&r, t->peak_w, "W");
+        cells_row(&c, &r);
     }
-    print(out, &c, 1);
+    table_print(out, &c, 1);
 }
 
 // --- one policy -------------------------------------------------------------------------------
@@ -153,38 +86,38 @@ static void times_rows(struct columns *c, const struct named *n)
                                 &n->cell->times.total};
     for (size_t i = 0; i < COUNTOF(all); i++) {
         const struct hist *h = all[i];
-        struct row r = {.n = 0};
+        struct cells r = {.n = 0};
         if (h->count == 0)
             continue;
-        add_text(&r, i ? STR("") : n->name);
-        add_text(&r, str_of(words[i]));
-        add_us(&r, (int64_t)(hist_mean(h) + 0.5), true);
-        add_us(&r, hist_quantile(h, 0.5), true);
-        add_us(&r, hist_quantile(h, 0.9), true);
-        add_us(&r, hist_quantile(h, 0.99), true);
-        add_us(&r, hist_quantile(h, 0.999), true);
-        add_us(&r, h->max, true);
-        put_row(c, &r);
+        cells_add_text(&r, i ? STR("") : n->name);
+        cells_add_text(&r, str_of(words[i]));
+        cells_add_us(&r, (int64_t)(hist_mean(h) + 0.5), true);
+        cells_add_us(&r, hist_quantile(h, 0.5), true);
+        cells_add_us(&r, hist_quantile(h, 0.9), true);
+        cells_add_us(&r, hist_quantile(h, 0.99), true);
+        cells_add_us(&r, hist_quantile(h, 0.999), true);
+        cells_add_us(&r, h->max, true);
+        cells_row(c, &r);
     }
 }
 
 static void counts_row(struct columns *c, const struct named *n)
 {
     const struct tally_cell *x = n->cell;
-    struct row r = {.n = 0};
-    add_text(&r, n->name);
-    add_count(&r, x->requests);
-    add_share(&r, x->answered, x->requests);
-    add_share(&r, x->good, x->with_target);
-    add_count(&r, x->refused);
-    add_count(&r, x->expired);
-    add_count(&r, x->failed);
-    add_count(&r, x->prompt_tok);
-    add_count(&r, x->cached_tok);
-    add_count(&r, x->output_tok);
-    add_usd(&r, (double)x->list_nusd);
-    add_usd(&r, x->waiting_nusd);
-    put_row(c, &r);
+    struct cells r = {.n = 0};
+    cells_add_text(&r, n->name);
+    cells_add_count(&r, x->requests);
+    cells_add_share(&r, x->answered, x->requests);
+    cells_add_share(&r, x->good, x->with_target);
+    cells_add_count(&r, x->refused);
+    cells_add_count(&r, x->expired);
+    cells_add_count(&r, x->failed);
+    cells_add_count(&r, x->prompt_tok);
+    cells_add_count(&r, x->cached_tok);
+    cells_add_count(&r, x->output_tok);
+    cells_add_usd(&r, (double)x->list_nusd);
+    cells_add_usd(&r, x->waiting_nusd);
+    cells_row(c, &r);
 }
 
 static void cells(struct buf *out, const struct replay_view *v, const char *what,
@@ -206,9 +139,15 @@ static void cells(struct buf *out, const struct replay_view *v, const char *what
         times_rows(&times, &all[i]);
     }
     if (shown && with_counts)
-        print(out, &counts, 1);
+        table_print(out, &counts, 1);
     if (timed)
-        print(out, &times, 3);
+        table_print(out, &times, 3);
+}
+
+static double carbon_g(const struct portfolio *p, int32_t pool, double joules)
+{
+    int32_t site = p->pools[pool].site;
+    return site >= 0 ? joules * p->sites[site].carbon_g_per_joule : 0;
 }
 
 static void pools(struct buf *out, const struct replay_view *v, const struct tally *t)
@@ -216,56 +155,115 @@ static void pools(struct buf *out, const struct replay_view *v, const struct tal
     struct columns c;
     columns_init(&c, v->arena);
     columns_row(&c, "pool", "answered", "of all", "faults", "prompt tok", "output tok", "list",
-                "busy", "most", "queue", "energy", "speed is", NULL);
+                "busy", "most", "queue", "energy", "carbon", "speed is", NULL);
     for (int32_t i = 0; i < v->p->n_pools; i++) {
         const struct tally_cell *x = &t->pools[i];
         const struct tally_pool *tp = &t->pool[i];
-        struct row r = {.n = 0};
-        add_text(&r, v->p->pools[i].name);
-        add_count(&r, x->answered);
-        add_share(&r, x->answered, t->all.answered);
-        add_count(&r, x->faults);
-        add_count(&r, x->prompt_tok);
-        add_count(&r, x->output_tok);
-        add_usd(&r, (double)x->list_nusd);
-        snprintf(cell(&r), CELL, "%.1f%%",
+        struct cells r = {.n = 0};
+        cells_add_text(&r, v->p->pools[i].name);
+        cells_add_count(&r, x->answered);
+        cells_add_share(&r, x->answered, t->all.answered);
+        cells_add_count(&r, x->faults);
+        cells_add_count(&r, x->prompt_tok);
+        cells_add_count(&r, x->output_tok);
+        cells_add_usd(&r, (double)x->list_nusd);
+        snprintf(cells_next(&r), CELL_BYTES, "%.1f%%",
                  tp->span_us > 0 && tp->slots ? 100 * tp->held_us / tp->span_us / tp->slots : 0);
-        snprintf(cell(&r), CELL, "%d/%d", (int)tp->most, (int)tp->slots);
-        add_count(&r, tp->waiting_most);
-        add_si(&r, (x->joules + tp->idle_joules) / 3600, "Wh");
-        add_text(&r, str_of(tp->guessed ? "a guess" : basis_name(tp->basis)));
-        put_row(&c, &r);
+        snprintf(cells_next(&r), CELL_BYTES, "%d/%d", (int)tp->most, (int)tp->slots);
+        cells_add_count(&r, tp->waiting_most);
+        cells_add_si(&r, (x->joules + tp->idle_joules) / 3600, "Wh");
+        cells_add_si(&r, carbon_g(v->p, i, x->joules + tp->idle_joules), "g");
+        cells_add_text(&r, str_of(tp->guessed ? "a guess" : basis_name(tp->basis)));
+        cells_row(&c, &r);
     }
-    print(out, &c, 1 | 1 << 11);
+    table_print(out, &c, 1 | 1 << 12);
+}
+
+static const char *const unit_names[] = {[COMMIT_USD] = "USD",
+                                         [COMMIT_TOKENS] = "tok",
+                                         [COMMIT_ACCELERATOR_HOURS] = "accelerator-h",
+                                         [COMMIT_MW_MONTHS] = "MW-months",
+                                         [COMMIT_PTU] = "PTU"};
+
+static void add_units(struct cells *r, double v)
+{
+    snprintf(cells_next(r), CELL_BYTES, v == 0 ? "-" : "%.6g", v);
+}
+
+// What is left over is worth what it would cost beyond the commitment, where that is known.
+static double stranded_nusd(const struct contract *c, const struct account_drawn *d)
+{
+    double drawn = d->used + d->beyond;
+    if (c->commitment.unit == COMMIT_USD)
+        return d->stranded * 1e9;
+    if (c->commitment.beyond_nusd_per_unit > 0)
+        return d->stranded * c->commitment.beyond_nusd_per_unit;
+    return drawn > 0 ? d->stranded * d->list_nusd / drawn : 0;
+}
+
+static void contract_row(struct columns *c, const struct replay_view *v, const struct tally *t,
+                         int32_t contract)
+{
+    const struct contract *k = &v->p->contracts[contract];
+    const struct account_drawn *d = &t->drawn[contract];
+    int64_t answered = 0, tok = 0, nusd = 0;
+    for (int32_t i = 0; i < v->p->n_pools; i++) {
+        if (v->p->pools[i].contract != contract)
+            continue;
+        answered += t->pools[i].answered;
+        tok += t->pools[i].prompt_tok + t->pools[i].output_tok;
+        nusd += t->pools[i].list_nusd;
+    }
+    if (!answered && !(k->commitment.amount > 0))
+        return;
+    struct cells r = {.n = 0};
+    cells_add_text(&r, k->name);
+    cells_add_count(&r, answered);
+    cells_add_count(&r, tok);
+    cells_add_usd(&r, (double)nusd);
+    cells_add_text(&r,
+                   k->commitment.amount > 0 ? str_of(unit_names[k->commitment.unit]) : STR("-"));
+    add_units(&r, d->amount);
+    add_units(&r, d->used);
+    add_units(&r, d->stranded);
+    add_units(&r, d->beyond);
+    cells_add_usd(&r, stranded_nusd(k, d));
+    cells_add_usd(&r, d->beyond_nusd);
+    cells_row(c, &r);
 }
 
 static void contracts(struct buf *out, const struct replay_view *v, const struct tally *t)
 {
     struct columns c;
-    int32_t shown = 0;
     columns_init(&c, v->arena);
-    columns_row(&c, "contract", "answered", "tokens", "list", NULL);
-    for (int32_t k = 0; k < v->p->n_contracts; k++) {
-        int64_t answered = 0, tok = 0, nusd = 0;
-        for (int32_t i = 0; i < v->p->n_pools; i++) {
-            if (v->p->pools[i].contract != k)
-                continue;
-            answered += t->pools[i].answered;
-            tok += t->pools[i].prompt_tok + t->pools[i].output_tok;
-            nusd += t->pools[i].list_nusd;
-        }
-        if (!answered)
+    columns_row(&c, "contract", "answered", "tokens", "list", "unit", "prepaid", "used", "stranded",
+                "beyond", "stranded $", "beyond $", NULL);
+    for (int32_t k = 0; k < v->p->n_contracts; k++)
+        contract_row(&c, v, t, k);
+    if (c.first != c.last)
+        table_print(out, &c, 1 | 1 << 4);
+}
+
+static void sites(struct buf *out, const struct replay_view *v, const struct tally *t)
+{
+    struct columns c;
+    columns_init(&c, v->arena);
+    columns_row(&c, "site", "energy", "of it idle", "power bill", "carbon", "peak", NULL);
+    for (int32_t i = 0; i <= v->p->n_sites; i++) {
+        const struct tally_site *s = &t->sites[i];
+        struct cells r = {.n = 0};
+        if (s->joules + s->idle_joules == 0)
             continue;
-        struct row r = {.n = 0};
-        add_text(&r, v->p->contracts[k].name);
-        add_count(&r, answered);
-        add_count(&r, tok);
-        add_usd(&r, (double)nusd);
-        put_row(&c, &r);
-        shown++;
+        cells_add_text(&r, i < v->p->n_sites ? v->p->sites[i].name : STR("(none)"));
+        cells_add_si(&r, (s->joules + s->idle_joules) / 3600, "Wh");
+        cells_add_si(&r, s->idle_joules / 3600, "Wh");
+        cells_add_usd(&r, s->energy_nusd);
+        cells_add_si(&r, s->carbon_g, "g");
+        cells_add_si(&r, s->peak_w, "W");
+        cells_row(&c, &r);
     }
-    if (shown)
-        print(out, &c, 1);
+    if (c.first != c.last)
+        table_print(out, &c, 1);
 }
 
 static void losses(struct buf *out, const struct tally *t)
@@ -305,6 +303,7 @@ static void one_policy(struct buf *out, const struct replay_view *v, const struc
         all[i] = (struct named){p->pools[i].name, &t->pools[i]};
     cells(out, v, "pool", all, p->n_pools, false);
     contracts(out, v, t);
+    sites(out, v, t);
     if (p->n_tenants == 0)
         return;
     for (int32_t i = 0; i <= p->n_tenants; i++)
@@ -360,6 +359,8 @@ void replay_text(struct buf *out, const struct replay_view *v)
     buf_lit(out, "\n");
     overview(out, v);
     costs(out, v);
+    if (v->bound)
+        replay_bound_text(out, v);
     for (int32_t i = 0; i < v->n_runs; i++)
         one_policy(out, v, v->runs[i]);
 }

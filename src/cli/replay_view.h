@@ -4,6 +4,7 @@
 #define CAUDAL_REPLAY_VIEW_H
 
 #include "base/buf.h"
+#include "replay/bound.h"
 #include "replay/tally.h"
 
 struct replay_view {
@@ -13,9 +14,25 @@ struct replay_view {
     struct str trace;  // its name, or "demand"
     uint64_t seed;
     struct arena *arena;  // for work; not owned
+    // With --bound, otherwise NULL.
+    const struct bound *bound;
+    struct tally *const *told;  // [n_runs], of the same policies told the length of each answer
+    const struct tally *naive;  // of list-cheapest
+    bool naive_is_named;        // and it is among the runs
 };
 
+struct replay_regret {  // nano-dollars
+    double cost, regret;        // regret: cost above the bound
+    double of_bound, of_naive;  // regret over the bound; over what list-cheapest pays above it
+    bool has_naive;             // list-cheapest pays more than the bound
+    // Its parts: what knowing each answer's length would have saved; what queues and full batches
+    // cost beyond empty pools, lengths known; and the rest.
+    double forecast, queueing, online;
+};
+struct replay_regret replay_regret(const struct replay_view *v, int32_t run);
+
 void replay_text(struct buf *out, const struct replay_view *v);
+void replay_bound_text(struct buf *out, const struct replay_view *v);
 void replay_json(struct buf *out, const struct replay_view *v);
 
 #endif

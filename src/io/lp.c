@@ -27,8 +27,8 @@ struct lp {
     size_t index_size;
     CoinBigIndex *start;  // [n_columns + 1]
     size_t start_size;
-    bool solved;         // there is a basis to begin from
-    bool certified;      // the last solve left a certificate of infeasibility
+    bool solved;          // there is a basis to begin from
+    bool certified;       // the last solve left a certificate of infeasibility
     unsigned char *kept;  // basis to begin from, when nothing is loaded yet; NULL: none
 };
 

@@ -45,9 +45,9 @@ void lp_set_cost(struct lp *lp, int32_t column, double cost);
 void lp_set_column(struct lp *lp, int32_t column, double least, double most);
 void lp_set_row(struct lp *lp, int32_t row, double least, double most);
 
-// The first solve presolves and takes whichever simplex suits; a later one, with rows and columns as
-// they were, is the dual simplex from the last basis, or from the one of lp_basis_set(). `steps` of
-// the simplex at most; 0: as many as it takes.
+// The first solve presolves and takes whichever simplex suits; a later one, with rows and columns
+// as they were, is the dual simplex from the last basis, or from the one of lp_basis_set(). `steps`
+// of the simplex at most; 0: as many as it takes.
 enum lp_status lp_solve(struct lp *lp, int32_t steps);
 // Of the last solve, which was LP_OPTIMAL.
 double lp_objective(const struct lp *lp);
@@ -58,7 +58,8 @@ double lp_dual(const struct lp *lp, int32_t row);
 int32_t lp_steps(const struct lp *lp);
 // Of the last solve, which was LP_INFEASIBLE: writes up to `max` rows that cannot hold together
 // within the bounds of the columns (the support of a Farkas certificate), returns how many there
-// are; 0: the bounds of a row or a column contradict themselves, or the solver gives no certificate.
+// are; 0: the bounds of a row or a column contradict themselves, or the solver gives no
+// certificate.
 int32_t lp_conflict(const struct lp *lp, int32_t *rows, int32_t max);
 
 // A basis is lp_rows() + lp_columns() bytes, of a program of the same shape.

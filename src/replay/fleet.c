@@ -47,6 +47,11 @@ struct unit {
     int64_t held_since_us;
     double held_us;
     int64_t weight;
+    int32_t group;
+};
+
+struct load {
+    int64_t sum, peak;
 };
 
 struct fleet {
@@ -62,14 +67,18 @@ struct fleet {
     // Events of the unit that was advanced last, not yet taken.
     struct fleet_event *events;
     int32_t n_events, told, events_size;
-    int64_t sum, peak;
+    struct load load;
+    struct load *loads;  // [groups]
+    int32_t n_loads;
 };
 
-struct fleet *fleet_new(int32_t units_max)
+struct fleet *fleet_new(int32_t units_max, int32_t groups)
 {
-    CHECK(units_max > 0);
+    CHECK(units_max > 0 && groups > 0);
     struct fleet *f = take(sizeof *f);
     f->units_max = units_max;
+    f->n_loads = groups;
+    f->loads = take_n(sizeof *f->loads, (size_t)groups);
     f->units = take_n(sizeof *f->units, (size_t)units_max);
     f->leaves = DUE_FIRST;
     while (f->leaves < units_max)
@@ -90,6 +99,7 @@ void fleet_free(struct fleet *f)
         free(f->units[i].firsts);
     }
     free(f->units);
+    free(f->loads);
     free(f->all);
     free(f->links);
     free(f->due);
@@ -248,6 +258,13 @@ static void begin_run(struct fleet *f, struct unit *u)
 
 // --- slots ------------------------------------------------------------------------------------
 
+static void load_change(struct load *l, int64_t by)
+{
+    l->sum += by;
+    if (l->sum > l->peak)
+        l->peak = l->sum;
+}
+
 static void held_change(struct fleet *f, struct unit *u, int32_t by, int64_t now_us)
 {
     u->held_us += (double)u->held * (double)(now_us - u->held_since_us);
@@ -255,9 +272,8 @@ static void held_change(struct fleet *f, struct unit *u, int32_t by, int64_t now
     u->held += by;
     if (u->held > u->most)
         u->most = u->held;
-    f->sum += by * u->weight;
-    if (f->sum > f->peak)
-        f->peak = f->sum;
+    load_change(&f->load, by * u->weight);
+    load_change(&f->loads[u->group], by * u->weight);
 }
 
 // All the context that it can come to: a sequence once admitted never has to make room again.
@@ -559,12 +575,19 @@ int64_t fleet_began_us(const struct fleet *f, int32_t id)
     return f->all[id].at_us;
 }
 
-void fleet_weigh(struct fleet *f, int32_t unit, int64_t weight)
+void fleet_weigh(struct fleet *f, int32_t unit, int64_t weight, int32_t group)
 {
+    CHECK(group >= 0 && group < f->n_loads);
     f->units[unit].weight = weight;
+    f->units[unit].group = group;
 }
 
 int64_t fleet_peak(const struct fleet *f)
 {
-    return f->peak;
+    return f->load.peak;
+}
+
+int64_t fleet_peak_of(const struct fleet *f, int32_t group)
+{
+    return f->loads[group].peak;
 }

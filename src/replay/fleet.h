@@ -28,7 +28,7 @@ struct fleet_event {
     int32_t unit, id;
 };
 
-struct fleet *fleet_new(int32_t units_max);
+struct fleet *fleet_new(int32_t units_max, int32_t groups);
 void fleet_free(struct fleet *f);
 // Units are numbered from 0 in the order in which they are added.
 int32_t fleet_unit(struct fleet *f, const struct service *s);
@@ -57,8 +57,10 @@ int32_t fleet_most(const struct fleet *f, int32_t unit);  // the most that held 
 double fleet_held_us(const struct fleet *f, int32_t unit);
 // When `id` got its slot. It is running or has just ended.
 int64_t fleet_began_us(const struct fleet *f, int32_t id);
-// The most that sum over units of `weight` (given by fleet_weigh()) x running ever came to: power.
-void fleet_weigh(struct fleet *f, int32_t unit, int64_t weight);
+// The most that the sum over units of `weight` x running ever came to: power. Of all units, and of
+// those of a group (0 to `groups` of fleet_new()).
+void fleet_weigh(struct fleet *f, int32_t unit, int64_t weight, int32_t group);
 int64_t fleet_peak(const struct fleet *f);
+int64_t fleet_peak_of(const struct fleet *f, int32_t group);
 
 #endif

@@ -71,7 +71,7 @@ static bool make_fleet(struct replay *rp)
     rp->state = arena_new(rp->arena, enum pool_state, p->n_pools);
     if (!rp->berths || !rp->first_berth || !rp->state)
         return false;
-    rp->fleet = fleet_new(n > 0 ? n : 1);
+    rp->fleet = fleet_new(n > 0 ? n : 1, p->n_sites + 1);
     for (int32_t i = 0, at = 0; i < p->n_pools; i++) {
         rp->first_berth[i] = at;
         for (int32_t k = 0; k < p->pools[i].n_serves; k++) {
@@ -80,7 +80,8 @@ static bool make_fleet(struct replay *rp)
             service_of(&s, p, &p->pools[i], serving->model);
             double each_w = (s.busy_w - s.idle_w) * s.pue / s.slots;
             int32_t unit = fleet_unit(rp->fleet, &s);
-            fleet_weigh(rp->fleet, unit, (int64_t)(each_w * 1e3 + 0.5));
+            int32_t site = p->pools[i].site >= 0 ? p->pools[i].site : p->n_sites;
+            fleet_weigh(rp->fleet, unit, (int64_t)(each_w * 1e3 + 0.5), site);
             rp->berths[at++] =
                 (struct berth){unit, i, serving->model, &serving->price, each_w / 1e6};
         }
@@ -228,6 +229,18 @@ static bool may_go_on(const struct replay *rp)
     return !rp->c->go_on || rp->c->go_on(rp->c->ctx, &at);
 }
 
+// A trace that begins within a period finds as much of its commitment used as an even pace would
+// have used: the policy then paces what is left, and not all of it.
+static void begin_commitments(struct replay *rp)
+{
+    for (int32_t i = 0; i < rp->p->n_contracts; i++) {
+        struct account_period c = account_period_of(rp->p, i, rp->wall_us);
+        if (c.amount > 0 && c.from_us != INT64_MIN && c.until_us < NEVER)
+            route_commitment_used(rp->route, i, account_amount(&c, c.from_us, rp->wall_us),
+                                  rp->now_us, rp->wall_us);
+    }
+}
+
 static enum err play(struct replay *rp, struct diag *diag)
 {
     for (;;) {
@@ -238,8 +251,10 @@ static enum err play(struct replay *rp, struct diag *diag)
             return e;
         if (!more)
             break;
-        if (rp->n_asked == 0)
+        if (rp->n_asked == 0) {
             rp->wall_us = arrivals_wall_us(rp->arrivals);
+            begin_commitments(rp);
+        }
         if (rp->n_asked % ASK_EVERY == 0 && !may_go_on(rp)) {
             rp->t->partial = true;
             return ERR_NONE;
@@ -274,6 +289,10 @@ enum err replay_run(struct tally *out, struct arena *a, const struct replay_conf
 {
     struct replay rp = {.c = c, .p = c->p, .arena = a, .t = out, .free_flight = -1};
     enum err e = tally_init(out, a, c->p, c->policy);
+    if (!e)
+        e = least_new(&out->least, a, c->p, &c->events, c->cache_tok > 0);
+    if (!e)
+        e = account_init(&out->account, a, &out->least, c->whole);
     if (e)
         return diag_set(diag, e, "the replay does not fit its memory");
     heap_init(&rp.retry);

@@ -25,7 +25,7 @@ void flight_free(struct replay *rp, struct flight *x)
 
 // What was observed of one that was answered.
 struct seen {
-    int64_t ttft_us, per_token_us, total_us, list_nusd;
+    int64_t ttft_us, per_token_us, total_us, list_nusd, hold_us;
     double waiting_nusd, joules;
     bool has_target, good;
 };
@@ -40,8 +40,8 @@ static struct seen look(const struct replay *rp, const struct flight *x, const s
                      .list_nusd = price_of(b->price, x->prompt_tok, x->cached_tok, x->output_tok)};
     if (x->output_tok > 1)
         s.per_token_us = (rp->now_us - x->first_us) / (x->output_tok - 1);
-    int64_t began_us = fleet_began_us(rp->fleet, (int32_t)(x - rp->flights));
-    s.joules = b->joules_per_us * (double)(rp->now_us - began_us);
+    s.hold_us = rp->now_us - fleet_began_us(rp->fleet, (int32_t)(x - rp->flights));
+    s.joules = b->joules_per_us * (double)s.hold_us;
     if (x->ask.class < 0)
         return s;
     const struct class *c = &rp->p->classes[x->ask.class];
@@ -96,6 +96,26 @@ static void lost(struct replay *rp, int32_t class, int32_t tenant, enum flight_e
     count_loss(c, end, k && has_target(k), unserved);
 }
 
+static struct arrival arrival_of(const struct flight *x)
+{
+    return (struct arrival){.at_us = x->ask.arrived_us,
+                            .prompt_tok = x->prompt_tok,
+                            .output_tok = x->output_tok,
+                            .model = x->ask.model,
+                            .class = x->ask.class,
+                            .tenant = x->ask.tenant,
+                            .n_blocks = x->n_blocks};
+}
+
+static void account(struct replay *rp, const struct flight *x, const struct berth *b,
+                    const struct seen *s)
+{
+    const struct account_answer seen = {s->list_nusd, s->hold_us, s->waiting_nusd};
+    const struct arrival r = arrival_of(x);
+    account_answered(&rp->t->account, &rp->t->least.units[b - rp->berths], &r, x->ask.wall_us,
+                     &seen);
+}
+
 void settle(struct replay *rp, struct flight *x, enum flight_end end)
 {
     rp->t->ended_us = rp->now_us;
@@ -103,12 +123,15 @@ void settle(struct replay *rp, struct flight *x, enum flight_end end)
         const struct berth *b = berth_of(rp, x->d.pool, x->d.model);
         struct seen s = look(rp, x, b);
         count_answer(tally_cell(rp->t, x->d.pool, x->ask.class), x, &s);
+        account(rp, x, b, &s);
         // Without tenants their only row would say what is said already.
         if (rp->p->n_tenants)
             count_answer(&rp->t->tenants[x->ask.tenant >= 0 ? x->ask.tenant : rp->p->n_tenants], x,
                          &s);
     } else {
+        const struct arrival r = arrival_of(x);
         lost(rp, x->ask.class, x->ask.tenant, end);
+        account_lost(&rp->t->account, &r);
     }
     flight_free(rp, x);
 }
@@ -120,40 +143,86 @@ void settle_unknown(struct replay *rp, const struct arrival *a)
     lost(rp, a->class, a->tenant, END_REFUSED);
 }
 
+// The share of the trace in which a pool stands there: its contract's phases may begin within it.
+static double share_there(const struct replay *rp, const struct pool *pool, double span_us)
+{
+    if (pool->contract < 0 || !(span_us > 0))
+        return pool_active(rp->p, pool, rp->wall_us);
+    const struct contract *c = &rp->p->contracts[pool->contract];
+    int64_t end_us = rp->wall_us + (int64_t)span_us, there_us = 0;
+    for (int64_t at_us = rp->wall_us; at_us < end_us;) {
+        int64_t next_us = end_us;
+        for (int32_t i = 0; i < c->n_phases; i++) {
+            if (c->phases[i].from_us > at_us)
+                next_us = min_i64(next_us, c->phases[i].from_us);
+            if (c->phases[i].until_us > at_us)
+                next_us = min_i64(next_us, c->phases[i].until_us);
+        }
+        if (pool_active(rp->p, pool, at_us))
+            there_us += next_us - at_us;
+        at_us = next_us;
+    }
+    return (double)there_us / span_us;
+}
+
+static double settle_pool(struct replay *rp, int32_t i, double span_us)
+{
+    struct tally_pool *tp = &rp->t->pool[i];
+    const struct pool *pool = &rp->p->pools[i];
+    double idle_w = 0, share = share_there(rp, pool, span_us);
+    tp->span_us = span_us;
+    tp->guessed = pool->n_serves > 0;
+    for (int32_t k = rp->first_berth[i]; k < rp->first_berth[i + 1]; k++) {
+        struct service s;
+        service_of(&s, rp->p, pool, rp->berths[k].model);
+        double w = s.idle_w * s.pue;
+        idle_w = w > idle_w ? w : idle_w;
+        tp->held_us += fleet_held_us(rp->fleet, rp->berths[k].unit);
+        tp->slots += s.slots;
+        tp->most += fleet_most(rp->fleet, rp->berths[k].unit);
+        tp->has_power = tp->has_power || s.busy_w > 0;
+        tp->guessed = tp->guessed && s.basis == BASIS_NONE;
+        tp->basis = s.basis;
+    }
+    tp->idle_joules = idle_w * span_us / 1e6 * share;
+    return share > 0 ? idle_w : 0;
+}
+
 // Power and energy of what stands there, whoever uses it.
 static void settle_power(struct replay *rp)
 {
     struct tally *t = rp->t;
     double idle_w = 0, span_us = (double)max_i64(t->ended_us, t->arrivals_us);
     for (int32_t i = 0; i < rp->p->n_pools; i++) {
-        struct tally_pool *tp = &t->pool[i];
-        const struct pool *pool = &rp->p->pools[i];
-        double pool_idle_w = 0;
-        tp->span_us = span_us;
-        tp->guessed = pool->n_serves > 0;
-        for (int32_t k = rp->first_berth[i]; k < rp->first_berth[i + 1]; k++) {
-            struct service s;
-            service_of(&s, rp->p, pool, rp->berths[k].model);
-            double w = s.idle_w * s.pue;
-            pool_idle_w = w > pool_idle_w ? w : pool_idle_w;
-            tp->held_us += fleet_held_us(rp->fleet, rp->berths[k].unit);
-            tp->slots += s.slots;
-            tp->most += fleet_most(rp->fleet, rp->berths[k].unit);
-            tp->has_power = tp->has_power || s.busy_w > 0;
-            tp->guessed = tp->guessed && s.basis == BASIS_NONE;
-            tp->basis = s.basis;
-        }
-        tp->idle_joules = pool_idle_w * span_us / 1e6;
+        int32_t at = rp->p->pools[i].site;
+        struct tally_site *site = &t->sites[at >= 0 ? at : rp->p->n_sites];
+        double pool_idle_w = settle_pool(rp, i, span_us), joules = 0;
         idle_w += pool_idle_w;
-        if (pool->site < 0)
-            continue;
-        double joules = tp->idle_joules;
+        site->peak_w += pool_idle_w;
         for (int32_t k = 0; k <= rp->p->n_classes; k++)
             joules += tally_cell(t, i, k < rp->p->n_classes ? k : -1)->joules;
-        t->carbon_g += joules * rp->p->sites[pool->site].carbon_g_per_joule;
-        t->energy_nusd += joules * rp->p->sites[pool->site].energy_nusd_per_joule;
+        site->joules += joules;
+        site->idle_joules += t->pool[i].idle_joules;
+        if (at < 0)
+            continue;
+        double all = joules + t->pool[i].idle_joules;
+        site->carbon_g += all * rp->p->sites[at].carbon_g_per_joule;
+        site->energy_nusd += all * rp->p->sites[at].energy_nusd_per_joule;
+        t->carbon_g += all * rp->p->sites[at].carbon_g_per_joule;
+        t->energy_nusd += all * rp->p->sites[at].energy_nusd_per_joule;
     }
     t->peak_w = idle_w + (double)fleet_peak(rp->fleet) / 1e3;
+    for (int32_t i = 0; i <= rp->p->n_sites; i++)
+        t->sites[i].peak_w += (double)fleet_peak_of(rp->fleet, i) / 1e3;
+}
+
+static void settle_contracts(struct replay *rp)
+{
+    struct tally *t = rp->t;
+    int64_t end_us = rp->wall_us + t->arrivals_us + 1;
+    account_close(&t->account, rp->wall_us, end_us);
+    for (int32_t i = 0; i < rp->p->n_contracts; i++)
+        t->drawn[i] = account_drawn(&t->account, i, rp->wall_us, end_us);
 }
 
 void settle_all(struct replay *rp)
@@ -177,5 +246,6 @@ void settle_all(struct replay *rp)
         t->unknowns[i] = (struct tally_unknown){arena_str(rp->arena, name), count};
     }
     settle_power(rp);
+    settle_contracts(rp);
     tally_sum(t);
 }

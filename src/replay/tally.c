@@ -9,7 +9,11 @@ enum err tally_init(struct tally *t, struct arena *a, const struct portfolio *p,
     t->classes = arena_new(a, struct tally_cell, classes);
     t->tenants = arena_new(a, struct tally_cell, (size_t)p->n_tenants + 1);
     t->pool = arena_new(a, struct tally_pool, pools);
-    return t->cells && t->pools && t->classes && t->tenants && t->pool ? ERR_NONE : ERR_LIMIT;
+    t->sites = arena_new(a, struct tally_site, (size_t)p->n_sites + 1);
+    t->drawn = arena_new(a, struct account_drawn, (size_t)p->n_contracts + 1);
+    return t->cells && t->pools && t->classes && t->tenants && t->pool && t->sites && t->drawn
+               ? ERR_NONE
+               : ERR_LIMIT;
 }
 
 static void add(struct tally_cell *to, const struct tally_cell *from)

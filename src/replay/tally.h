@@ -9,6 +9,7 @@
 
 #include "base/hist.h"
 #include "portfolio/portfolio.h"
+#include "replay/account.h"
 #include "route/route.h"
 
 struct tally_times {  // us; only of answered requests
@@ -33,9 +34,15 @@ struct tally_pool {
     double held_us;           // sequences times time
     int32_t slots, most;      // that there are; most in use at once
     int32_t waiting_most;     // at the pool itself
-    double idle_joules;       // at the wall, of the whole span
+    double idle_joules;       // at the wall, of the time in which it is there
     bool has_power, guessed;  // watts are known; the speed is a plain guess
     enum basis basis;
+};
+
+struct tally_site {
+    double joules, idle_joules;  // at the wall
+    double peak_w;
+    double carbon_g, energy_nusd;  // of both
 };
 
 struct tally {
@@ -47,6 +54,10 @@ struct tally {
     struct tally_cell *tenants;  // [n_tenants + 1]; the last: no tenant
     struct tally_cell all;
     struct tally_pool *pool;            // [n_pools]
+    struct tally_site *sites;           // [n_sites + 1]; the last: pools that name no site
+    struct account_drawn *drawn;        // [n_contracts]
+    struct least least;
+    struct account account;
     int64_t bars[ROUTE_BAR_MODEL + 1];  // why requests were refused
     int64_t line_full;                  // refused since the waiting line was full
     int64_t unknown;                    // models that the portfolio does not have

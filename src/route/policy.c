@@ -39,6 +39,14 @@ static double static_split(const struct policy_view *v, const struct route_ask *
     return 0;
 }
 
+// The habit of those who compare price lists: the cheapest tokens, whatever was prepaid, whatever
+// waiting and power cost.
+static double list_cheapest(const struct policy_view *v, const struct route_ask *ask)
+{
+    (void)ask;
+    return v->terms->list;
+}
+
 const struct policy policy_least_cost = {.name = "least-cost", .is_money = true};
 const struct policy policy_caudal = {.name = "caudal", .is_money = true, .paced = true};
 const struct policy policy_priority_spill = {.name = "priority-spill", .score = priority_spill};
@@ -48,12 +56,14 @@ const struct policy policy_two_choices = {
     .name = "two-choices", .score = least_in_flight, .of_two = true};
 const struct policy policy_lmetric = {.name = "lmetric", .score = lmetric};
 const struct policy policy_static_split = {.name = "static-split", .score = static_split};
+const struct policy policy_list_cheapest = {.name = "list-cheapest", .score = list_cheapest};
 
 const struct policy *policy_find(const char *name)
 {
     static const struct policy *const all[] = {
         &policy_least_cost,      &policy_caudal,      &policy_priority_spill, &policy_round_robin,
-        &policy_least_in_flight, &policy_two_choices, &policy_lmetric,        &policy_static_split};
+        &policy_least_in_flight, &policy_two_choices, &policy_lmetric,        &policy_static_split,
+        &policy_list_cheapest};
     for (size_t i = 0; i < COUNTOF(all); i++) {
         if (strcmp(all[i]->name, name) == 0)
             return all[i];
@@ -64,5 +74,5 @@ const struct policy *policy_find(const char *name)
 const char *policy_names(void)
 {
     return "least-cost, caudal, priority-spill, round-robin, least-in-flight, two-choices, "
-           "lmetric, static-split";
+           "lmetric, static-split, list-cheapest";
 }

@@ -10,6 +10,7 @@
 //   two-choices      the same between two taken by chance (Azar et al., 1994; Mitzenmacher, 2001)
 //   lmetric          new prefill tokens x batch
 //   static-split     by the weights alone, whatever it costs
+//   list-cheapest    the list price of the tokens
 
 #ifndef CAUDAL_POLICY_H
 #define CAUDAL_POLICY_H
@@ -41,6 +42,6 @@ const char *policy_names(void);                      // "least-cost, priority-sp
 
 extern const struct policy policy_least_cost, policy_caudal, policy_priority_spill,
     policy_round_robin, policy_least_in_flight, policy_two_choices, policy_lmetric,
-    policy_static_split;
+    policy_static_split, policy_list_cheapest;
 
 #endif

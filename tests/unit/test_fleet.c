@@ -86,7 +86,7 @@ static void play_tokens(const struct load *l, struct told *out)
 
 static void play_steps(const struct load *l, struct told *out)
 {
-    struct fleet *f = fleet_new(1);
+    struct fleet *f = fleet_new(1, 1);
     int32_t unit = fleet_unit(f, &l->s);
     struct fleet_event ev;
     for (int32_t i = 0; i <= REQUESTS; i++) {
@@ -157,7 +157,7 @@ static void looking_changes_nothing(void)
         memset(&by_step, 0, sizeof by_step);
         memset(&often, 0, sizeof often);
         play_steps(&load, &by_step);
-        struct fleet *f = fleet_new(2);
+        struct fleet *f = fleet_new(2, 1);
         fleet_unit(f, &load.s);
         int32_t unit = fleet_unit(f, &load.s);
         struct fleet_event ev;
@@ -186,7 +186,7 @@ static void what_is_cancelled_leaves_nothing(void)
         random_load(&load, seed, seed % 2);
         struct rng r;
         rng_seed(&r, seed);
-        struct fleet *f = fleet_new(1);
+        struct fleet *f = fleet_new(1, 1);
         fleet_unit(f, &load.s);
         struct fleet_event ev;
         bool in[REQUESTS] = {false};

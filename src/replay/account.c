@@ -1,0 +1,134 @@
+#include "replay/account.h"
+
+#include "route/pace.h"
+
+enum err account_init(struct account *acc, struct arena *a, const struct least *least, bool whole)
+{
+    *acc = (struct account){.least = least, .arena = a, .whole = whole};
+    acc->latest = arena_new(a, struct account_period *, least->p->n_contracts + 1);
+    return acc->latest ? ERR_NONE : ERR_LIMIT;
+}
+
+struct account_period account_period_of(const struct portfolio *p, int32_t contract,
+                                        int64_t wall_us)
+{
+    struct pace pace = {0};
+    struct pace_terms terms = pace_terms_of(&p->contracts[contract]);
+    pace_see(&pace, &terms, wall_us);
+    // A term that does not say when it begins has no pace.
+    int64_t from_us = pace.from_us ? pace.from_us : INT64_MIN;
+    return (struct account_period){from_us, pace.until_us, pace.amount, 0, 0, NULL};
+}
+
+static struct account_period *period_at(struct account *acc, int32_t contract, int64_t wall_us)
+{
+    struct account_period **latest = &acc->latest[contract];
+    for (struct account_period *c = *latest; c; c = c->before)
+        if (wall_us >= c->from_us && wall_us < c->until_us)
+            return c;
+    struct account_period *c = arena_new(acc->arena, struct account_period, 1);
+    CHECK(c);
+    *c = account_period_of(acc->least->p, contract, wall_us);
+    c->before = *latest;
+    *latest = c;
+    return c;
+}
+
+void account_answered(struct account *acc, const struct least_unit *u, const struct arrival *r,
+                      int64_t wall_us, const struct account_answer *seen)
+{
+    double power = u->power_nusd_per_us * (double)seen->hold_us;
+    acc->cost.power += power;
+    acc->cost.waiting += seen->waiting_nusd;
+    if (u->contract < 0) {
+        acc->cost.list += (double)seen->list_nusd;
+    } else {
+        struct account_period *c = period_at(acc, u->contract, wall_us);
+        c->list_nusd += (double)seen->list_nusd;
+        if (u->unit == COMMIT_USD)
+            c->units += (double)seen->list_nusd / 1e9;
+        else if (u->unit == COMMIT_TOKENS)
+            c->units += (double)r->prompt_tok + r->output_tok;
+        else
+            c->units += u->units_per_us * (double)seen->hold_us;
+    }
+    if (acc->whole) {
+        struct least_cost least;
+        least_of(acc->least, u, r, &least);
+        acc->cost.least += least.power_nusd + least.waiting_nusd;
+        acc->cost.stand_in += least_stand_in(acc->least, u, r);
+    }
+}
+
+void account_lost(struct account *acc, const struct arrival *r)
+{
+    bool imputed;
+    bool stated = r->class >= 0 && acc->least->p->classes[r->class].unserved_nusd >= 0;
+    if (!stated && !acc->whole)
+        return;
+    double nusd = least_unserved(acc->least, r, &imputed);
+    acc->cost.unserved += nusd;
+    acc->cost.imputed += imputed ? nusd : 0;
+}
+
+// --- commitments ------------------------------------------------------------------------------
+
+double account_amount(const struct account_period *c, int64_t from_us, int64_t until_us)
+{
+    if (c->from_us == INT64_MIN || c->until_us == NEVER)
+        return c->amount;
+    int64_t from = max_i64(from_us, c->from_us), until = min_i64(until_us, c->until_us);
+    if (until <= from)
+        return 0;
+    return c->amount * ((double)(until - from) / (double)(c->until_us - c->from_us));
+}
+
+static void add_period(struct account_drawn *out, const struct account_period *c, double amount,
+                       double beyond_nusd)
+{
+    double over = c->units > amount ? c->units - amount : 0;
+    out->amount += amount;
+    out->used += c->units - over;
+    out->stranded += c->units < amount ? amount - c->units : 0;
+    out->beyond += over;
+    out->list_nusd += c->list_nusd;
+    if (over > 0)
+        out->beyond_nusd += beyond_nusd > 0 ? over * beyond_nusd : c->list_nusd * (over / c->units);
+}
+
+static double price_beyond(const struct contract *c)
+{
+    return c->commitment.unit == COMMIT_USD ? 1e9 : c->commitment.beyond_nusd_per_unit;
+}
+
+struct account_drawn account_drawn(const struct account *acc, int32_t contract, int64_t from_us,
+                                   int64_t until_us)
+{
+    struct account_drawn out = {0};
+    const struct portfolio *p = acc->least->p;
+    if (!(p->contracts[contract].commitment.amount > 0))
+        return out;
+    double beyond_nusd = price_beyond(&p->contracts[contract]);
+    for (int64_t at_us = from_us;;) {
+        struct account_period now = account_period_of(p, contract, at_us);
+        for (const struct account_period *c = acc->latest[contract]; c; c = c->before)
+            if (c->from_us == now.from_us)
+                now = *c;
+        add_period(&out, &now, account_amount(&now, from_us, until_us), beyond_nusd);
+        if (now.until_us >= until_us || now.until_us <= at_us)
+            return out;
+        at_us = now.until_us;
+    }
+}
+
+void account_close(struct account *acc, int64_t from_us, int64_t until_us)
+{
+    acc->cost.beyond = 0;
+    for (int32_t i = 0; i < acc->least->p->n_contracts; i++)
+        acc->cost.beyond += account_drawn(acc, i, from_us, until_us).beyond_nusd;
+}
+
+double account_total(const struct account_cost *c)
+{
+    return c->list + c->beyond + c->power + c->waiting + c->unserved + c->stand_in;
+}

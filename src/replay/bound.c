@@ -1,0 +1,132 @@
+#include "replay/bound.h"
+
+#include "replay/bound_inside.h"
+
+enum { ASK_EVERY = 4096 };
+static const int64_t BUCKET_US_MIN = S(1);
+
+// Calls `each` for every request of the trace that is for a model of the portfolio.
+static enum err read_all(struct bounding *b,
+                         void (*each)(struct bounding *, const struct arrival *), struct diag *diag)
+{
+    struct arrivals *in;
+    enum err e = arrivals_new(&in, &b->c->arrivals, diag);
+    if (e)
+        return e;
+    struct replay_progress at = {0};
+    for (bool more = true;;) {
+        struct arrival r;
+        e = arrivals_next(in, &r, &more, diag);
+        if (e || !more)
+            break;
+        if (at.requests++ % ASK_EVERY == 0) {
+            at.now_us = r.at_us;
+            b->out->partial = b->c->go_on && !b->c->go_on(b->c->ctx, &at);
+            if (b->out->partial)
+                break;
+        }
+        if (r.model >= 0)
+            each(b, &r);
+    }
+    arrivals_free(in);
+    return e;
+}
+
+static void gather(struct bounding *b, const struct arrival *r)
+{
+    int32_t tok = r->prompt_tok + r->output_tok;
+    b->context_most = tok > b->context_most ? tok : b->context_most;
+    groups_add(&b->groups, r);
+}
+
+// --- each request at its least ----------------------------------------------------------------
+
+static double drawing_nusd(const struct bounding *b, const struct least_unit *u,
+                           const struct arrival *r, const struct least_cost *c)
+{
+    if (u->contract < 0)
+        return (double)c->list_nusd;
+    double inside = prepaid_at(b, u->contract, r->at_us)->price * c->units;
+    double beyond = u->beyond_nusd > 0 ? u->beyond_nusd * c->units : (double)c->list_nusd;
+    return inside < beyond ? inside : beyond;
+}
+
+// The work of a request is done between its coming and the latest that its last token can come: its
+// content begins before its patience ends, and no step takes longer than the longest.
+static int32_t last_bucket(const struct bounding *b, const struct unit_series *u,
+                           const struct arrival *r, int64_t patience_us)
+{
+    double end_us = (double)r->at_us + (double)patience_us + r->output_tok * u->step_us_most + 1;
+    double bucket = end_us / (double)b->bucket_us;
+    return bucket < b->n_buckets ? (int32_t)bucket : b->n_buckets;
+}
+
+static double unit_nusd(const struct bounding *b, int32_t unit, const struct arrival *r)
+{
+    const struct least_unit *u = &b->least.units[unit];
+    const struct unit_series *us = &b->units[unit];
+    struct least_cost c;
+    least_of(&b->least, u, r, &c);
+    double nusd = c.power_nusd + c.waiting_nusd + drawing_nusd(b, u, r, &c) +
+                  least_stand_in(&b->least, u, r);
+    int32_t from = (int32_t)(r->at_us / b->bucket_us);
+    int32_t last = last_bucket(b, us, r, bound_patience_us(b->c->p, r->class));
+    for (int k = 0; k < SERIES_KINDS; k++) {
+        if (us->of[k] < 0)
+            continue;
+        double price = series_least_price(b, &b->series[us->of[k]], from, last);
+        if (price > 0)
+            nusd += price * series_use(b, (enum series_kind)k, u, r, &c);
+    }
+    return nusd;
+}
+
+static void add_least(struct bounding *b, const struct arrival *r)
+{
+    bool imputed;
+    int64_t patience_us = bound_patience_us(b->c->p, r->class);
+    double least = least_unserved(&b->least, r, &imputed);
+    for (int32_t i = 0; i < b->least.n_units; i++) {
+        const struct least_unit *u = &b->least.units[i];
+        if (!least_may(&b->least, u, r) || !series_is_there(b, u, r->at_us, patience_us))
+            continue;
+        double nusd = unit_nusd(b, i, r);
+        least = nusd < least ? nusd : least;
+    }
+    b->out->nusd += least;
+    b->out->requests++;
+}
+
+static void take_off_what_there_is(struct bounding *b)
+{
+    for (int32_t i = 0; i < b->n_series; i++)
+        for (int32_t k = 0; k < b->n_buckets; k++)
+            b->out->nusd -= b->series[i].price[k] * b->series[i].there[k];
+    for (int32_t i = 0; i < b->n_prepaid; i++)
+        b->out->nusd -= b->prepaid[i].price * b->prepaid[i].there;
+}
+
+enum err bound_run(struct bound *out, struct arena *a, const struct bound_config *c,
+                   struct diag *diag)
+{
+    struct bounding b = {.c = c, .out = out, .arena = a};
+    int32_t buckets = c->buckets_max > 0 ? c->buckets_max : BOUND_BUCKETS;
+    *out = (struct bound){.status = ""};
+    groups_init(&b.groups, max_i64(c->span_us / buckets + 1, BUCKET_US_MIN));
+    enum err e = least_new(&b.least, a, c->p, &c->events, c->caches);
+    if (!e)
+        e = read_all(&b, gather, diag);
+    if (!e && !out->partial)
+        e = series_build(&b);
+    if (!e && !out->partial)
+        e = bound_program(&b, diag);
+    if (!e && !out->partial) {
+        series_prepare_least(&b);
+        e = read_all(&b, add_least, diag);
+        take_off_what_there_is(&b);
+    }
+    out->bucket_us = b.groups.bucket_us;
+    out->groups = b.groups.n;
+    groups_release(&b.groups);
+    return e == ERR_LIMIT ? diag_set(diag, e, "the bound does not fit its memory") : e;
+}

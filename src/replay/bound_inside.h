@@ -1,0 +1,81 @@
+// bound_inside.h - what the files of bound.h share.
+//
+// A *series* is one scarce thing of a pool over time: so much of it in each bucket. `use` is in
+// microseconds of what `each` counts (replicas that prefill, slots, tokens of KV room, ...).
+
+#ifndef CAUDAL_BOUND_INSIDE_H
+#define CAUDAL_BOUND_INSIDE_H
+
+#include "replay/bound.h"
+#include "replay/groups.h"
+
+enum series_kind {
+    SERIES_PREFILL,    // of a unit: replicas, each with one prefill at a time
+    SERIES_DECODE,     // of a unit: its clock of steps, each token its share of a full one
+    SERIES_SLOTS,      // of a unit
+    SERIES_KV,         // of a unit, if its KV room is bounded
+    SERIES_IN_FLIGHT,  // of a pool with that limit
+    SERIES_REQUESTS,   // of a pool with that limit, requests
+    SERIES_TOKENS,     // of a pool with that limit, prompt tokens
+    SERIES_KINDS
+};
+
+struct series {
+    enum series_kind kind;
+    int32_t unit, pool;  // unit -1: of the whole pool
+    double each;         // what there is of it at any time; of rates: in a us
+    double *there;       // [n_buckets], what there is in each bucket
+    double *wanted;      // [n_buckets], were all that may go there to go there
+    int32_t *row;        // [n_buckets], in the program; -1: cannot be scarce
+    double *price;       // [n_buckets], nano-dollars for one; 0: not scarce
+    double *least[32];   // least[k][b]: of price[b, b + 2^k)
+};
+
+struct prepaid {  // a commitment in one period
+    int32_t contract;
+    int64_t from_us, until_us;  // since the begin of the trace
+    double there, wanted;
+    int32_t row;   // -1: enough for all
+    double price;  // nano-dollars for a unit
+};
+
+struct unit_series {
+    int32_t of[SERIES_KINDS];  // index of each; -1: none
+    double step_us_most;       // no step takes longer; INFINITY: not known
+};
+
+struct bounding {
+    const struct bound_config *c;
+    struct bound *out;
+    struct arena *arena;
+    struct least least;
+    struct groups groups;
+    int32_t n_buckets;
+    int64_t bucket_us;
+    int32_t window;  // buckets, behind its own, in which the work of a request may be done
+    struct series *series;
+    struct unit_series *units;  // [least.n_units]
+    int32_t n_series;
+    struct prepaid *prepaid;
+    int32_t *first_prepaid;  // [n_contracts + 1]
+    int32_t n_prepaid;
+    int32_t context_most;  // longest prompt and answer that came
+};
+
+// bound_series.c
+enum err series_build(struct bounding *b);
+double series_use(const struct bounding *b, enum series_kind kind, const struct least_unit *u,
+                  const struct arrival *r, const struct least_cost *c);
+int64_t bound_patience_us(const struct portfolio *p, int32_t class);
+// `unit` may be sent a request that comes at `at_us` and is given up after `patience_us`.
+bool series_is_there(const struct bounding *b, const struct least_unit *u, int64_t at_us,
+                     int64_t patience_us);
+void series_prepare_least(struct bounding *b);
+double series_least_price(const struct bounding *b, const struct series *s, int32_t from,
+                          int32_t last);
+struct prepaid *prepaid_at(const struct bounding *b, int32_t contract, int64_t at_us);
+
+// bound_program.c
+enum err bound_program(struct bounding *b, struct diag *diag);
+
+#endif
