@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 enum { PATH_BYTES = 4096, BUSY_MS = 5000, APPLICATION_ID = 0x63617564 };
@@ -253,6 +255,40 @@ static enum err prepare_to_write(struct store *s, struct diag *diag)
     return ERR_NONE;
 }
 
+// On a read-only file system, without a log that would have to be looked at, nobody changes the file.
+static bool cannot_change(const char *path)
+{
+    char log[PATH_BYTES];
+    struct stat st;
+    struct statvfs fs;
+    return statvfs(path, &fs) == 0 && (fs.f_flag & ST_RDONLY) &&
+           (size_t)snprintf(log, sizeof log, "%s-wal", path) < sizeof log &&
+           (stat(log, &st) || st.st_size == 0);
+}
+
+static int open_as_it_is(const char *path, sqlite3 **db)
+{
+    struct buf uri;
+    buf_init(&uri, 4 * PATH_BYTES);
+    buf_lit(&uri, "file:");
+    for (const char *c = path; *c; c++)
+        buf_printf(&uri, strchr("?#%", *c) ? "%%%02x" : "%c", *c);
+    buf_lit(&uri, "?immutable=1\0");
+    int status = sqlite3_open_v2(uri.p + uri.from, db,
+                                 SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, NULL);
+    buf_release(&uri);
+    return status;
+}
+
+// A reader of a database in WAL mode writes too (its index in shared memory), where it may.
+static int open_file(struct store *s, enum store_mode mode)
+{
+    if (mode == STORE_READ && cannot_change(s->path))
+        return open_as_it_is(s->path, &s->db);
+    int flags = SQLITE_OPEN_READWRITE | (mode == STORE_WRITE ? SQLITE_OPEN_CREATE : 0);
+    return sqlite3_open_v2(s->path, &s->db, flags | SQLITE_OPEN_NOMUTEX, NULL);
+}
+
 enum err store_open(struct store **out, struct str folder, enum store_mode mode, struct diag *diag)
 {
     struct store *s = take(sizeof *s);
@@ -262,10 +298,7 @@ enum err store_open(struct store **out, struct str folder, enum store_mode mode,
     enum err e = ERR_NONE;
     if (mode == STORE_READ && access(s->path, F_OK))
         e = diag_set(diag, ERR_MISSING, "%s: there is no ledger here", s->path);
-    // A reader of a database in WAL mode writes too (its index in shared memory), where it may.
-    int flags =
-        mode == STORE_WRITE ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READWRITE;
-    int status = e ? 0 : sqlite3_open_v2(s->path, &s->db, flags | SQLITE_OPEN_NOMUTEX, NULL);
+    int status = e ? 0 : open_file(s, mode);
     if (!e && status)
         e = store_failure(s, "cannot be opened", status, diag);
     if (!e) {
