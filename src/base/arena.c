@@ -28,6 +28,18 @@ void *take_n(size_t size, size_t n)
     return take(size * n);
 }
 
+void *take_more(void *p, size_t *room, size_t need, size_t size)
+{
+    if (need <= *room)
+        return p;
+    while (*room < need)
+        *room = *room ? 2 * *room : 64;
+    CHECK(*room <= SIZE_MAX / size);
+    p = realloc(p, *room * size);
+    CHECK(p);
+    return p;
+}
+
 void arena_init(struct arena *a, size_t limit)
 {
     *a = (struct arena){.limit = limit, .next_chunk = CHUNK_FIRST};

@@ -2,6 +2,7 @@
 
 #include "cli/cmd_replay.h"
 
+#include "base/arena.h"
 #include "cli/options.h"
 #include "cli/receipt.h"
 #include "io/stream.h"
@@ -68,22 +69,11 @@ static enum err next(struct convert *c, struct trace_item *item, bool *more, str
     }
 }
 
-static void *grown(void *p, size_t *size, size_t need, size_t each)
-{
-    if (need <= *size)
-        return p;
-    while (*size < need)
-        *size = *size ? 2 * *size : 4096;
-    p = realloc(p, *size * each);
-    CHECK(p);
-    return p;
-}
-
 static void keep(struct convert *c, const struct trace_item *item)
 {
-    c->kept = grown(c->kept, &c->kept_size, c->n_kept + 1, sizeof *c->kept);
+    c->kept = take_more(c->kept, &c->kept_size, c->n_kept + 1, sizeof *c->kept);
     c->blocks =
-        grown(c->blocks, &c->blocks_size, c->n_blocks + (size_t)item->n_blocks, sizeof *c->blocks);
+        take_more(c->blocks, &c->blocks_size, c->n_blocks + (size_t)item->n_blocks, sizeof *c->blocks);
     if (item->n_blocks)
         memcpy(c->blocks + c->n_blocks, item->blocks, (size_t)item->n_blocks * sizeof *c->blocks);
     c->kept[c->n_kept] = (struct kept){*item, c->n_blocks, c->n_kept};

@@ -21,7 +21,7 @@ static enum err path_text(char out[PATH_BYTES], struct str path, struct diag *di
     return ERR_NONE;
 }
 
-static enum err system_failure(struct diag *diag, const char *name, int why)
+enum err file_failure(struct diag *diag, const char *name, int why)
 {
     enum err e = ERR_SYSTEM;
     if (why == ENOENT || why == ENOTDIR || why == EISDIR)
@@ -46,7 +46,7 @@ static enum err read_all(struct buf *b, int fd, const char *name, struct diag *d
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return system_failure(diag, name, errno);
+            return file_failure(diag, name, errno);
         if (n == 0)
             return ERR_NONE;
         if (room == 0)
@@ -81,7 +81,7 @@ enum err file_read(struct str *out, struct arena *a, struct str path, size_t lim
         return e;
     int fd = open(name, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return system_failure(diag, name, errno);
+        return file_failure(diag, name, errno);
     e = read_fd(out, a, fd, name, limit, diag);
     close(fd);
     return e;
@@ -108,7 +108,7 @@ enum err file_make_dir(struct str path, struct diag *diag)
         if (why == EEXIST && stat(name, &st) == 0)
             why = S_ISDIR(st.st_mode) ? 0 : ENOTDIR;
         if (why)
-            return system_failure(diag, name, why);
+            return file_failure(diag, name, why);
         name[i] = was;
     }
     return ERR_NONE;

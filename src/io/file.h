@@ -18,6 +18,10 @@ MUST_USE enum err file_read(struct str *out, struct arena *a, struct str path, s
 MUST_USE enum err file_read_stdin(struct str *out, struct arena *a, size_t limit,
                                   struct diag *diag);
 
+// What `why` (an errno) means for the file `name`: ERR_MISSING, ERR_DENIED or ERR_SYSTEM; `diag` says
+// both.
+enum err file_failure(struct diag *diag, const char *name, int why);
+
 // Makes a folder and those above it, for this user alone (0700), unless it is there.
 MUST_USE enum err file_make_dir(struct str path, struct diag *diag);
 

@@ -32,20 +32,9 @@ struct lp {
     unsigned char *kept;  // basis to begin from, when nothing is loaded yet; NULL: none
 };
 
-static void *wider(void *p, size_t *size, size_t need, size_t each)
-{
-    if (need <= *size)
-        return p;
-    while (*size < need)
-        *size = *size ? 2 * *size : 64;
-    p = realloc(p, *size * each);
-    CHECK(p);
-    return p;
-}
-
 static void push(struct doubles *d, size_t at, double v)
 {
-    d->v = wider(d->v, &d->size, at + 1, sizeof *d->v);
+    d->v = take_more(d->v, &d->size, at + 1, sizeof *d->v);
     d->v[at] = v;
 }
 
@@ -71,7 +60,7 @@ static void unload(struct lp *lp)
 struct lp *lp_new(void)
 {
     struct lp *lp = take(sizeof *lp);
-    lp->start = wider(NULL, &lp->start_size, 1, sizeof *lp->start);
+    lp->start = take_more(NULL, &lp->start_size, 1, sizeof *lp->start);
     lp->start[0] = 0;
     return lp;
 }
@@ -106,7 +95,7 @@ int32_t lp_column(struct lp *lp, double cost, double least, double most)
     push(&lp->cost, at, cost);
     push(&lp->least, at, least);
     push(&lp->most, at, most);
-    lp->start = wider(lp->start, &lp->start_size, at + 2, sizeof *lp->start);
+    lp->start = take_more(lp->start, &lp->start_size, at + 2, sizeof *lp->start);
     lp->start[at + 1] = (CoinBigIndex)lp->n_values;
     return lp->n_columns++;
 }
@@ -121,7 +110,7 @@ void lp_put(struct lp *lp, int32_t row, double value)
             return;
         }
     }
-    lp->index = wider(lp->index, &lp->index_size, lp->n_values + 1, sizeof *lp->index);
+    lp->index = take_more(lp->index, &lp->index_size, lp->n_values + 1, sizeof *lp->index);
     lp->index[lp->n_values] = row;
     push(&lp->value, lp->n_values, value);
     lp->n_values++;

@@ -1,6 +1,7 @@
 #include "io/stream.h"
 
 #include "base/arena.h"
+#include "io/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,16 +13,6 @@
 
 enum { PIECE_BYTES = 256 << 10 };
 
-static enum err failure(struct diag *diag, const char *name, int why)
-{
-    enum err e = ERR_SYSTEM;
-    if (why == ENOENT || why == ENOTDIR || why == EISDIR)
-        e = ERR_MISSING;
-    else if (why == EACCES || why == EPERM || why == EROFS)
-        e = ERR_DENIED;
-    return diag_set(diag, e, "%s: %s", name, strerror(why));
-}
-
 static bool is_dash(const char *name)
 {
     return strcmp(name, "-") == 0;
@@ -32,11 +23,11 @@ enum err stream_in_open(struct stream_in *s, const char *name, struct diag *diag
     *s = (struct stream_in){.fd = -1, .name = is_dash(name) ? "<stdin>" : name};
     s->fd = is_dash(name) ? STDIN_FILENO : open(name, O_RDONLY | O_CLOEXEC);
     if (s->fd < 0)
-        return failure(diag, name, errno);
+        return file_failure(diag, name, errno);
     struct stat st;
     if (fstat(s->fd, &st) == 0 && S_ISDIR(st.st_mode)) {
         stream_in_close(s);
-        return failure(diag, name, EISDIR);
+        return file_failure(diag, name, EISDIR);
     }
     (void)!posix_fadvise(s->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
     s->piece = take(PIECE_BYTES);
@@ -50,7 +41,7 @@ enum err stream_in_read(struct stream_in *s, struct str *piece, struct diag *dia
         n = read(s->fd, s->piece, PIECE_BYTES);
     while (n < 0 && errno == EINTR);
     if (n < 0)
-        return failure(diag, s->name, errno);
+        return file_failure(diag, s->name, errno);
     *piece = (struct str){s->piece, (size_t)n};
     return ERR_NONE;
 }
@@ -77,9 +68,9 @@ enum err stream_out_open(struct stream_out *s, const char *name, struct diag *di
     int n = snprintf(s->part, sizeof s->part, "%s.part", name);
     s->fd = -1;
     if (n < 0 || (size_t)n >= sizeof s->part)
-        return failure(diag, name, ENAMETOOLONG);
+        return file_failure(diag, name, ENAMETOOLONG);
     s->fd = open(s->part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    return s->fd < 0 ? failure(diag, name, errno) : ERR_NONE;
+    return s->fd < 0 ? file_failure(diag, name, errno) : ERR_NONE;
 }
 
 enum err stream_out_write(struct stream_out *s, struct str bytes, struct diag *diag)
@@ -89,7 +80,7 @@ enum err stream_out_write(struct stream_out *s, struct str bytes, struct diag *d
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return failure(diag, s->name, errno);
+            return file_failure(diag, s->name, errno);
         bytes = str_skip(bytes, (size_t)n);
     }
     return ERR_NONE;
@@ -105,7 +96,7 @@ enum err stream_out_finish(struct stream_out *s, struct diag *diag)
         return ERR_NONE;
     int why = errno;
     unlink(s->part);
-    return failure(diag, s->name, why);
+    return file_failure(diag, s->name, why);
 }
 
 void stream_out_drop(struct stream_out *s)

@@ -6,25 +6,14 @@ import json
 import time
 import unittest
 
-from clients import SLASHED, anthropic, main, says, sim_fleet, until
+from clients import Judge, SLASHED, anthropic, main, says, sim_fleet, until
 
 ASK = {"model": "m", "max_tokens": 20, "messages": says("hello")}
 TOOL = {"name": "get_weather", "description": "x", "input_schema": {"type": "object", "properties": {}}}
 
 
-class Answers(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.fleet = sim_fleet()
-        cls.client = cls.fleet.anthropic(max_retries=0)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.client.close()
-        cls.fleet.__exit__(None, None, None)
-
-    def setUp(self):
-        self.fleet.sim.post("/sim/reset", "")
+class Answers(Judge):
+    kind = "anthropic"
 
     def test_a_message(self):
         answer = self.client.messages.create(**ASK, system="Be brief.", extra_body={"x": 1})

@@ -9,6 +9,7 @@ caudal's; everything else is as their makers ship it.
 
 import os
 import sys
+import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path[:0] = [os.path.join(ROOT, "tests", "integration"), os.path.join(ROOT, ".cache", "clients", "python")]
@@ -92,3 +93,22 @@ def sim_fleet(n=1, sim=("--instant", "--output", "=12"), env=None, **more):
         for s in sims:
             s.stop()
         raise
+
+
+class Judge(unittest.TestCase):
+    """One official client against one supplier that is well; `kind` is the Fleet's method that makes it."""
+
+    kind = None
+
+    @classmethod
+    def setUpClass(cls):
+        cls.fleet = sim_fleet()
+        cls.client = getattr(cls.fleet, cls.kind)(max_retries=0)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.client.close()
+        cls.fleet.__exit__(None, None, None)
+
+    def setUp(self):
+        self.fleet.sim.post("/sim/reset", "")

@@ -9,28 +9,17 @@ import json
 import struct
 import unittest
 
-from clients import SLASHED, main, openai, says, sim_fleet, until
+from clients import Judge, SLASHED, main, openai, says, sim_fleet, until
 
 TOOLS = [{"type": "function", "function": {"name": name, "parameters": {"type": "object", "properties": {}}}}
          for name in ("get_weather", "get_time")]
 LONG = {"max_tokens": 30, "extra_body": {"ignore_eos": True}}
 
 
-class Answers(unittest.TestCase):
-    """Every call that answers, against one supplier that is well."""
+class Answers(Judge):
+    """Every call that answers."""
 
-    @classmethod
-    def setUpClass(cls):
-        cls.fleet = sim_fleet()
-        cls.client = cls.fleet.openai(max_retries=0)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.client.close()
-        cls.fleet.__exit__(None, None, None)
-
-    def setUp(self):
-        self.fleet.sim.post("/sim/reset", "")
+    kind = "openai"
 
     def again(self):
         """The supplier's next answer has the text of its first one."""

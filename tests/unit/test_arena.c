@@ -1,6 +1,8 @@
 #include "base/arena.h"
 #include "lib/test.h"
 
+#include <stdlib.h>
+
 #include <stdalign.h>
 
 static void memory_is_zeroed_and_aligned(void)
@@ -82,6 +84,20 @@ static void text_is_copied_and_terminated(void)
     arena_release(&a);
 }
 
+static void what_grows_keeps_what_it_holds(void)
+{
+    size_t room = 0;
+    int32_t *p = NULL;
+    for (size_t n = 0; n < 1000; n++) {
+        p = take_more(p, &room, n + 1, sizeof *p);
+        p[n] = (int32_t)n;
+    }
+    EXPECT(room == 1024 && p[0] == 0 && p[999] == 999, "%zu", room);
+    int32_t *same = take_more(p, &room, 1024, sizeof *p);
+    EXPECT(same == p && room == 1024, "enough already");
+    free(p);
+}
+
 int main(void)
 {
     TEST(memory_is_zeroed_and_aligned);
@@ -89,5 +105,6 @@ int main(void)
     TEST(sizes_that_overflow_are_refused);
     TEST(large_pieces_and_small_ones_mix);
     TEST(text_is_copied_and_terminated);
+    TEST(what_grows_keeps_what_it_holds);
     return test_end();
 }
