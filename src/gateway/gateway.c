@@ -232,7 +232,7 @@ static enum err start(struct gateway *g, struct diag *diag)
     if (e)
         return e;
     g->metrics = metrics_new(g->names, g->n_workers);
-    e = ledger_open(&g->ledger, g->portfolio, g->n_workers, c->log, diag);
+    e = ledger_open(&g->ledger, g->portfolio, g->n_workers, c->log, -1, diag);
     if (e)
         return e;
     e = limits_new(&g->limits, diag);

@@ -56,11 +56,13 @@ enum err ledger_drawn(struct ledger *l, struct str contract, int32_t unit, int64
     return e;
 }
 
-static enum err open_store(struct ledger *l, struct diag *diag)
+static enum err open_store(struct ledger *l, int lock_fd, struct diag *diag)
 {
     struct str folder = str_of(l->folder);
     enum err e = file_make_dir(folder, diag);
-    if (!e)
+    if (!e && lock_fd >= 0)
+        store_lock_adopt(&l->lock, lock_fd);
+    else if (!e)
         e = store_lock(&l->lock, folder, diag);
     if (!e)
         e = store_open(&l->store, folder, STORE_WRITE, diag);
@@ -71,6 +73,9 @@ static enum err open_store(struct ledger *l, struct diag *diag)
     e = fold_folder(&l->fold, &epoch_max, diag);
     if (!e)
         e = store_epoch(l->store, epoch_max, &l->epoch, diag);
+    if (!e)
+        e = claim_take(&l->claim, folder, l->epoch, diag);
+    atomic_store(&l->others, l->fold.alive);
     return e;
 }
 
@@ -97,8 +102,13 @@ static enum err open_pens(struct ledger *l, int32_t workers, struct diag *diag)
     return ERR_NONE;
 }
 
+int ledger_lock(const struct ledger *l)
+{
+    return l ? store_lock_share(l->lock) : -1;
+}
+
 enum err ledger_open(struct ledger **out, const struct portfolio *p, int32_t workers,
-                     struct log *log, struct diag *diag)
+                     struct log *log, int lock_fd, struct diag *diag)
 {
     const struct serve_config *s = &p->serve;
     *out = NULL;
@@ -125,7 +135,7 @@ enum err ledger_open(struct ledger **out, const struct portfolio *p, int32_t wor
         sizeof l->folder)
         e = diag_set(diag, ERR_INVALID, "serve.state is too long");
     if (!e)
-        e = open_store(l, diag);
+        e = open_store(l, lock_fd, diag);
     if (!e)
         e = ledger_names(l, p, diag);
     if (!e)
@@ -164,8 +174,10 @@ void ledger_close(struct ledger *l)
     ledger_audit_forget(l);
     for (int32_t i = 0; i < l->n_pens; i++)
         journal_free(l->pens[i].journal);
-    // What is folded to its end goes now, so that a tidy stop leaves the store alone.
+    // What is folded to its end goes now, so that a tidy stop leaves the store alone. From here on
+    // the rest is anybody's: ours, or of who took over.
     struct diag diag = {0};
+    claim_drop(l->claim, false);
     uint32_t epoch;
     if (l->store && l->n_pens && fold_folder(&l->fold, &epoch, &diag))
         log_line(l->log, LOG_WARN, "ledger", log_text("what", diag.text));

@@ -21,13 +21,17 @@
 struct ledger;
 struct pen;
 
-// Folds what an earlier process left, and starts the fold thread. A portfolio without serve.state
+// Folds what an earlier process left, and starts the fold thread. `lock_fd` is ledger_lock() of the
+// process that this one follows, which may still write (its rows are folded by it, or here once it
+// has ended), or -1. A portfolio without serve.state
 // has no ledger: `*out` is NULL, and a warning is logged.
 //   Errors  ERR_EXISTS   another process has this ledger
 //           ERR_INVALID  it is of a newer version, or damaged
 //           ERR_LIMIT, ERR_DENIED, ERR_SYSTEM
 MUST_USE enum err ledger_open(struct ledger **out, const struct portfolio *p, int32_t workers,
-                              struct log *log, struct diag *diag);
+                              struct log *log, int lock_fd, struct diag *diag);
+// To be handed to the process that takes over, as its `lock_fd`; -1 without a ledger.
+int ledger_lock(const struct ledger *l);
 // After all loops have ended and before they are freed: ends the threads that post to them.
 void ledger_stop(struct ledger *l);
 // After the loops are freed: writes and folds the rest.

@@ -5,6 +5,7 @@
 #define CAUDAL_LEDGER_INSIDE_H
 
 #include "gateway/ledger.h"
+#include "io/claim.h"
 #include "io/fold.h"
 
 #include <pthread.h>
@@ -39,6 +40,7 @@ struct ledger {
     struct log *log;
     struct store *store;
     struct store_lock *lock;
+    struct claim *claim;  // of our epoch's journals
     uint32_t epoch;
     bool refuse, disk;
     int64_t retain_us, retained_us;
@@ -55,6 +57,7 @@ struct ledger {
     struct ledger_change *changes;  // not yet written, oldest first; under `mutex`
     int32_t n_changes;
     _Atomic uint64_t folded, fold_failures;
+    _Atomic int32_t others;  // processes whose journals lie here too, while one takes over
 };
 
 MUST_USE enum err ledger_threads_start(struct ledger *l, struct diag *diag);

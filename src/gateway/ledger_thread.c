@@ -58,6 +58,24 @@ void ledger_fold_now(struct ledger *l)
     }
 }
 
+// What the one before has left, as soon as it has ended.
+static void fold_others(struct ledger *l)
+{
+    struct diag diag = {0};
+    uint32_t epoch;
+    if (!atomic_load(&l->others))
+        return;
+    pthread_mutex_lock(&l->store_mutex);
+    int64_t before = l->fold.records;
+    enum err e = fold_folder(&l->fold, &epoch, &diag);
+    atomic_fetch_add(&l->folded, (uint64_t)(l->fold.records - before));
+    // One that lives is ourselves.
+    atomic_store(&l->others, e ? 1 : l->fold.alive - 1);
+    pthread_mutex_unlock(&l->store_mutex);
+    if (e)
+        ledger_complain(l, diag.text);
+}
+
 static void prepare(struct ledger *l)
 {
     for (int32_t i = 0; i < l->n_pens; i++) {
@@ -91,6 +109,7 @@ static void *run_fold(void *arg)
         pthread_mutex_unlock(&l->mutex);
         ledger_fold_now(l);
         ledger_audit_write(l);
+        fold_others(l);
         retain(l);
         pthread_mutex_lock(&l->mutex);
     }

@@ -1,4 +1,5 @@
 #include "io/fold.h"
+#include "io/claim.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -82,10 +83,22 @@ static int by_name(const void *a, const void *b)
     return strcmp(a, b);
 }
 
+// A segment that was being made.
 static bool is_unfinished(const char *name)
 {
     size_t n = strlen(name);
     return n > 7 && strcmp(name + n - 7, ".cj.new") == 0;
+}
+
+// Of which epoch a file of the folder is; 0: it is none of a journal.
+static uint32_t epoch_of(const char *name)
+{
+    struct journal_file f;
+    char whole[NAME_BYTES];
+    snprintf(whole, sizeof whole, "%.59s", name);
+    if (is_unfinished(whole))
+        whole[strlen(whole) - strlen(".new")] = 0;
+    return journal_name_read(&f, whole) ? f.epoch : 0;
 }
 
 static enum err list(struct str folder, char (**out)[NAME_BYTES], size_t *n, struct diag *diag)
@@ -100,10 +113,7 @@ static enum err list(struct str folder, char (**out)[NAME_BYTES], size_t *n, str
     *n = 0;
     *out = NULL;
     for (const struct dirent *entry; (entry = readdir(d));) {
-        struct journal_file f;
-        if (is_unfinished(entry->d_name))
-            unlinkat(dirfd(d), entry->d_name, 0);
-        if (!journal_name_read(&f, entry->d_name))
+        if (!epoch_of(entry->d_name))
             continue;
         if (*n == size) {
             size = size ? size * 2 : 16;
@@ -118,17 +128,48 @@ static enum err list(struct str folder, char (**out)[NAME_BYTES], size_t *n, str
     return ERR_NONE;
 }
 
+static enum err fold_dead_or_unfinished(struct fold *f, const char *name, struct diag *diag)
+{
+    char path[JOURNAL_PATH_BYTES];
+    if (!is_unfinished(name))
+        return fold_dead(f, name, diag);
+    snprintf(path, sizeof path, STR_FMT "/%s", STR_ARG(f->folder), name);
+    unlink(path);
+    return ERR_NONE;
+}
+
+// The `n` files of one epoch, unless somebody lives who writes them.
+static enum err fold_epoch(struct fold *f, uint32_t epoch, const char (*names)[NAME_BYTES],
+                           size_t n, struct diag *diag)
+{
+    struct claim *claim;
+    enum err e = claim_take(&claim, f->folder, epoch, NULL);
+    if (e == ERR_EXISTS) {
+        f->alive++;
+        return ERR_NONE;
+    }
+    if (e)  // a folder that is full can still be folded: who writes there holds the folder's lock
+        claim = NULL;
+    e = ERR_NONE;
+    for (size_t i = 0; !e && i < n; i++)
+        e = fold_dead_or_unfinished(f, names[i], diag);
+    claim_drop(claim, !e);
+    return e;
+}
+
 enum err fold_folder(struct fold *f, uint32_t *epoch_max, struct diag *diag)
 {
     char(*names)[NAME_BYTES] = NULL;
     size_t n = 0;
     *epoch_max = 0;
+    f->alive = 0;
     enum err e = list(f->folder, &names, &n, diag);
-    for (size_t i = 0; !e && i < n; i++) {
-        struct journal_file file;
-        if (journal_name_read(&file, names[i]) && file.epoch > *epoch_max)
-            *epoch_max = file.epoch;
-        e = fold_dead(f, names[i], diag);
+    for (size_t i = 0, next; !e && i < n; i = next) {
+        uint32_t epoch = epoch_of(names[i]);
+        for (next = i + 1; next < n && epoch_of(names[next]) == epoch;)
+            next++;
+        *epoch_max = epoch > *epoch_max ? epoch : *epoch_max;
+        e = fold_epoch(f, epoch, (const char(*)[NAME_BYTES])names + i, next - i, diag);
     }
     free(names);
     return e;

@@ -12,6 +12,7 @@ struct fold {
     struct str folder;
     struct record *batch;  // FOLD_BATCH, made when first needed
     int64_t records;       // folded by this one
+    int32_t alive;         // epochs that fold_folder() left to their process
     // Something a person should know: a torn end, a damaged file. NULL: nobody is told.
     void (*say)(void *ctx, const char *path, const char *what);
     void *ctx;
@@ -19,8 +20,8 @@ struct fold {
 enum { FOLD_BATCH = 4096 };
 void fold_release(struct fold *f);
 
-// All segments in the folder, which must have no writer: what a crash left. Torn ends are told and
-// dropped; a file that is damaged in its middle is kept as NAME.damaged.
+// All segments in the folder whose epoch nobody has claimed (claim.h): what a crash left. Torn ends
+// are told and dropped; a file that is damaged in its middle is kept as NAME.damaged.
 //   Errors  ERR_INVALID  a journal of a newer version: nothing of it was touched
 //           those of the store
 MUST_USE enum err fold_folder(struct fold *f, uint32_t *epoch_max, struct diag *diag);

@@ -16,8 +16,13 @@ enum { BACKLOG = 1024, ACCEPTS_A_TURN = 64 };
 #define NO_DESCRIPTORS_US MS(100)  // how long to leave connections alone when none can be accepted
 #define CROWDED_US MS(20)          // ... and when too many shake hands
 
-struct listener {
+struct listening {  // one socket; a process that took over one with more threads has several a loop
     uv_poll_t poll;
+    struct listener *ln;
+    int fd;
+};
+
+struct listener {
     struct loop *loop;
     struct listener *older, *newer;
     accept_call on_accept;
@@ -27,7 +32,9 @@ struct listener {
     struct timer again;
     struct tls_server *tls;  // NULL: plain
     int64_t shake_us;
-    int fd, lock;  // `lock` is held by the first one of a process; -1: not
+    struct listening *sockets;  // [n]
+    int32_t n, n_open;          // n_open: those that libuv still holds
+    int lock;                   // held by the first one of a process; -1: not
     int32_t port;
     bool paused, closed;
 };
@@ -41,32 +48,39 @@ static void on_again(struct timer *t)
         start(ln);
 }
 
-// The socket stays readable, so that going on would spin.
+static void stop(struct listener *ln)
+{
+    for (int32_t i = 0; i < ln->n; i++)
+        uv_poll_stop(&ln->sockets[i].poll);
+}
+
+// The sockets stay readable, so that going on would spin.
 static void leave_alone(struct listener *ln, int64_t us)
 {
-    uv_poll_stop(&ln->poll);
+    stop(ln);
     timer_set(ln->loop, &ln->again, ln->loop->now_us + us);
 }
 
 // The next connection's socket; -1: there is none, or it cannot be had now.
-static int accepted(struct listener *ln, struct address *peer)
+static int accepted(struct listening *from, struct address *peer)
 {
     for (;;) {
         socklen_t n = sizeof peer->u;
-        int fd = accept4(ln->fd, &peer->u.any, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd = accept4(from->fd, &peer->u.any, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0)
             return fd;
         if (errno == ECONNABORTED || errno == EINTR)
             continue;
         if (errno != EAGAIN && errno != EWOULDBLOCK)  // EMFILE, ENFILE, ENOBUFS
-            leave_alone(ln, NO_DESCRIPTORS_US);
+            leave_alone(from->ln, NO_DESCRIPTORS_US);
         return -1;
     }
 }
 
 // False: no more can be had now.
-static bool accept_one(struct listener *ln)
+static bool accept_one(struct listening *from)
 {
+    struct listener *ln = from->ln;
     if (ln->tls && ln->loop->handshakes >= HANDSHAKES_MAX) {
         leave_alone(ln, CROWDED_US);
         return false;
@@ -76,7 +90,7 @@ static bool accept_one(struct listener *ln)
         return false;
     }
     struct address a = {0};
-    int fd = accepted(ln, &a);
+    int fd = accepted(from, &a);
     struct conn *c = fd < 0 ? NULL : conn_make(ln->loop, CONN_OPEN);
     bool taken = c && conn_take_fd(c, fd, &a) && (!ln->tls || conn_shake(c, ln->tls, ln->shake_us));
     if (c && !taken)
@@ -94,22 +108,24 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 {
     (void)status;
     (void)events;
-    struct listener *ln = poll->data;
+    struct listening *from = poll->data;
+    struct listener *ln = from->ln;
     turn_begin(ln->loop);
     for (int i = 0; i < ACCEPTS_A_TURN && !ln->paused && !ln->closed; i++)
-        if (!accept_one(ln))
+        if (!accept_one(from))
             break;
 }
 
 static void start(struct listener *ln)
 {
-    CHECK(uv_poll_start(&ln->poll, UV_READABLE, on_readable) == 0);
+    for (int32_t i = 0; i < ln->n; i++)
+        CHECK(uv_poll_start(&ln->sockets[i].poll, UV_READABLE, on_readable) == 0);
 }
 
 void listener_pause(struct listener *ln)
 {
     ln->paused = true;
-    uv_poll_stop(&ln->poll);
+    stop(ln);
 }
 
 void listener_resume(struct listener *ln)
@@ -134,7 +150,12 @@ void listener_gate(struct listener *ln, bool (*enter)(void *ctx), void (*leave)(
 
 static void on_listener_closed(uv_handle_t *handle)
 {
-    free(handle->data);
+    struct listening *s = handle->data;
+    struct listener *ln = s->ln;
+    if (--ln->n_open > 0)
+        return;
+    free(ln->sockets);
+    free(ln);
 }
 
 void listener_close(struct listener *ln)
@@ -149,8 +170,10 @@ void listener_close(struct listener *ln)
         ln->loop->listeners = ln->older;
     if (ln->older)
         ln->older->newer = ln->newer;
-    uv_close((uv_handle_t *)&ln->poll, on_listener_closed);
-    close(ln->fd);
+    for (int32_t i = 0; i < ln->n; i++) {
+        uv_close((uv_handle_t *)&ln->sockets[i].poll, on_listener_closed);
+        close(ln->sockets[i].fd);
+    }
     if (ln->lock >= 0)
         close(ln->lock);
 }
@@ -164,6 +187,16 @@ void listener_drop_all(struct loop *l)
 int32_t listener_port(const struct listener *ln)
 {
     return ln->port;
+}
+
+int listener_socket(const struct listener *ln, int32_t i)
+{
+    return i < ln->n ? ln->sockets[i].fd : -1;
+}
+
+int listener_lock(const struct listener *ln)
+{
+    return ln->lock;
 }
 
 // --- the socket -------------------------------------------------------------------------------
@@ -259,6 +292,49 @@ static enum err refused(struct diag *diag, struct str host, int32_t port)
                     strerror(why));
 }
 
+// Owns the descriptors on success; paused until start().
+static bool listener_make(struct listener **out, struct loop *l, const int *fds, int32_t n,
+                          int lock, accept_call on_accept, void *ctx)
+{
+    struct address a = {0};
+    socklen_t size = sizeof a.u;
+    if (getsockname(fds[0], &a.u.any, &size))
+        return false;
+    struct listener *ln = take(sizeof *ln);
+    *ln = (struct listener){.loop = l,
+                            .on_accept = on_accept,
+                            .ctx = ctx,
+                            .sockets = take_n(sizeof *ln->sockets, (size_t)n),
+                            .n = n,
+                            .n_open = n,
+                            .lock = lock,
+                            .port = port_of(&a),
+                            .again = {.fire = on_again}};
+    for (int32_t i = 0; i < n; i++) {
+        struct listening *s = &ln->sockets[i];
+        s->ln = ln;
+        s->fd = fds[i];
+        s->poll.data = s;
+        CHECK(uv_poll_init(&l->uv, &s->poll, fds[i]) == 0);
+    }
+    ln->older = l->listeners;
+    if (ln->older)
+        ln->older->newer = ln;
+    l->listeners = ln;
+    *out = ln;
+    return true;
+}
+
+enum err listener_adopt(struct listener **out, struct loop *l, const int *fds, int32_t n, int lock,
+                        accept_call on_accept, void *ctx, struct diag *diag)
+{
+    if (!listener_make(out, l, fds, n, lock, on_accept, ctx))
+        return diag_set(diag, ERR_SYSTEM, "a socket that was handed over cannot be used: %s",
+                        strerror(errno));
+    (*out)->paused = true;
+    return ERR_NONE;
+}
+
 enum err listener_new(struct listener **out, struct loop *l, struct str host, int32_t port,
                       bool first, accept_call on_accept, void *ctx, struct diag *diag)
 {
@@ -283,25 +359,9 @@ enum err listener_new(struct listener **out, struct loop *l, struct str host, in
     if ((first && lock < 0) || listen(fd, BACKLOG))
         goto failed;
 
-    struct listener *ln = take(sizeof *ln);
-    *ln = (struct listener){.loop = l,
-                            .on_accept = on_accept,
-                            .ctx = ctx,
-                            .fd = fd,
-                            .lock = lock,
-                            .port = port_of(&a),
-                            .again = {.fire = on_again}};
-    if (uv_poll_init(&l->uv, &ln->poll, fd)) {
-        free(ln);
+    if (!listener_make(out, l, &fd, 1, lock, on_accept, ctx))
         goto failed;
-    }
-    ln->poll.data = ln;
-    ln->older = l->listeners;
-    if (ln->older)
-        ln->older->newer = ln;
-    l->listeners = ln;
-    start(ln);
-    *out = ln;
+    start(*out);
     return ERR_NONE;
 
 failed:

@@ -99,6 +99,14 @@ int32_t listener_port(const struct listener *l);
 void listener_pause(struct listener *l);   // leave new connections in the backlog
 void listener_resume(struct listener *l);
 void listener_close(struct listener *l);   // and free it
+// Listens at sockets of the same address that listen already; they and `lock` (-1: none) are its own
+// on success. Paused until listener_resume(). ERR_SYSTEM: one of them is no listening socket.
+MUST_USE enum err listener_adopt(struct listener **out, struct loop *l, const int *fds, int32_t n,
+                                 int lock, accept_call on_accept, void *ctx, struct diag *diag);
+// What can be handed to listener_adopt() of another process: the i-th socket (-1: there are no more)
+// and the lock on the address. Any thread, as long as it is not closed.
+int listener_socket(const struct listener *l, int32_t i);
+int listener_lock(const struct listener *l);
 // From now on who comes in speaks TLS. on_accept() comes before the handshake; data only after it,
 // and what is sent before is lost. A handshake has `shake_us`, a fifth of it in a crowd, and is then
 // cut. `tls` outlives the listener.

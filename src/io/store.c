@@ -96,6 +96,15 @@ struct store_lock {
     int fd;
 };
 
+// Only for a message: the lock holds whatever becomes of this.
+static void write_owner(int fd)
+{
+    char owner[32];
+    int n = snprintf(owner, sizeof owner, "%d", (int)getpid());
+    if (ftruncate(fd, 0) || pwrite(fd, owner, (size_t)n, 0) != n)
+        return;
+}
+
 enum err store_lock(struct store_lock **out, struct str folder, struct diag *diag)
 {
     char path[PATH_BYTES], owner[32] = "";
@@ -115,13 +124,20 @@ enum err store_lock(struct store_lock **out, struct str folder, struct diag *dia
                         "the ledger in " STR_FMT " is in use by another caudal%s%s",
                         STR_ARG(folder), owner[0] ? ", process " : "", owner);
     }
-    int n = snprintf(owner, sizeof owner, "%d", (int)getpid());
-    // Only for the message above: the lock holds whatever becomes of this.
-    if (ftruncate(fd, 0) || pwrite(fd, owner, (size_t)n, 0) != n)
-        owner[0] = 0;
+    store_lock_adopt(out, fd);
+    return ERR_NONE;
+}
+
+int store_lock_share(const struct store_lock *l)
+{
+    return l->fd;
+}
+
+void store_lock_adopt(struct store_lock **out, int fd)
+{
+    write_owner(fd);
     *out = take(sizeof **out);
     (*out)->fd = fd;
-    return ERR_NONE;
 }
 
 void store_unlock(struct store_lock *l)

@@ -23,6 +23,10 @@ enum { STORE_VERSION = 4 };
 // ERR_EXISTS: another process has it; `diag` names it.
 MUST_USE enum err store_lock(struct store_lock **out, struct str folder, struct diag *diag);
 void store_unlock(struct store_lock *l);
+// A lock is shared by handing its descriptor to another process, which adopts it: the folder stays
+// locked until both have let go.
+int store_lock_share(const struct store_lock *l);
+void store_lock_adopt(struct store_lock **out, int fd);
 
 enum store_mode { STORE_WRITE, STORE_READ };
 // Opens FOLDER/ledger.db. STORE_WRITE makes it, or brings an older one up to date.
