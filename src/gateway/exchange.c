@@ -171,6 +171,7 @@ static void release(void *arg)
     spare_take(spares, &x->answer);
     arena_release(&x->arena);
     free((void *)(uintptr_t)x->origin.p);
+    span_release(&x->span);
     generation_drop(x->generation);
     free(x);
 }
@@ -471,6 +472,7 @@ void exchange_begin(struct worker *w, struct client *c, const struct asked *q)
     struct buf headers;
     buf_init(&headers, 32 * 1024);
     passthrough_headers(q->head, false, &headers);
+    otlp_begin(w, &x->span, q->head, &headers);
     x->passed_headers = arena_str(&x->arena, buf_str(&headers));
     buf_release(&headers);
     keep_whole_head(x, q->head);

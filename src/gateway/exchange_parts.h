@@ -6,6 +6,7 @@
 //   exchange_admit.c  its tenant's limits: taken, charged, given back
 //   exchange_settle.c  what it came to: tokens, money, energy, receipt, log line, metrics
 //   exchange_ledger.c  its rows in the ledger
+//   exchange_trace.c  its spans, when it is sampled
 
 #ifndef CAUDAL_EXCHANGE_PARTS_H
 #define CAUDAL_EXCHANGE_PARTS_H
@@ -51,6 +52,7 @@ struct exchange {
     bool stream, usage_wanted, receipt_wanted, head_sent, settled;
     char id[REQUEST_ID_BYTES];
     struct str origin;  // owned copy, freed at the end
+    struct span_context span;
 
     const struct key *key;  // NULL: it came without one
     struct admission admission;
@@ -138,6 +140,9 @@ void exchange_draw(struct exchange *x, const struct openai_usage *u, int64_t lis
 MUST_USE bool exchange_reserve(struct exchange *x);
 void exchange_ledger_attempt(struct exchange *x, enum fault fault, bool stale);
 void exchange_ledger_request(struct exchange *x);
+
+// exchange_trace.c
+void exchange_trace(struct exchange *x);  // its spans, when it is over
 
 // exchange.c
 void exchange_client_done(struct exchange *x, bool keep);  // the client has its answer

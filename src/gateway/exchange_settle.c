@@ -146,6 +146,7 @@ void exchange_settle(struct exchange *x)
                                 .attempts = x->n_sends};
     metrics_request(x->worker->metrics, x->worker->index, &m);
     exchange_ledger_request(x);
+    exchange_trace(x);
     log_request(x, answered);
 }
 

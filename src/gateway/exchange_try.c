@@ -40,6 +40,7 @@ static bool build_wire(struct exchange *x, struct endpoint *ep, const struct ser
              STR("\r\nAccept-Encoding: identity\r\nUser-Agent: caudal/" CAUDAL_VERSION
                  "\r\nx-client-request-id: "),
              str_of(x->id), STR("\r\n"));
+    span_write_parent(&x->span, x->n_sends, h);
     buf_add_str(h, x->passed_headers);
     return buf_lit(h, "\r\n") && !h->overflow;
 }

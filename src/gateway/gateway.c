@@ -44,6 +44,8 @@ static void on_worker_idle(void *arg)
 static void worker_idle(struct worker *w)
 {
     struct gateway *g = w->owner;
+    if (otlp_last_words(w->otlp, worker_idle))
+        return;
     w->idle = NULL;
     loop_post(first_worker(g)->loop, on_worker_idle, w);
 }
@@ -151,6 +153,7 @@ static enum err worker_init(struct gateway *g, struct worker *w, int32_t index, 
     w->began_s = index ? g->workers[0].began_s : loop_wall_us(w->loop) / S(1);
     w->pen = ledger_pen(g->ledger, index, w->loop);
     w->upstream = upstream_new(w->loop);
+    w->otlp = otlp_new(w);
     int32_t port = index ? listener_port(g->workers[0].listener) : s->port;
     e = listener_new(&w->listener, w->loop, s->host, port, index == 0, on_accept, w, diag);
     if (e)
@@ -165,6 +168,7 @@ static void worker_release(struct worker *w)
 {
     if (w->listener)
         listener_close(w->listener);
+    otlp_free(w->otlp);
     upstream_free(w->upstream);
     if (w->loop)
         loop_free(w->loop);

@@ -8,6 +8,7 @@
 #include "gateway/gateway.h"
 #include "gateway/ledger.h"
 #include "gateway/metrics.h"
+#include "gateway/otlp.h"
 #include "gateway/seats.h"
 #include "gateway/upstream.h"
 
@@ -29,6 +30,7 @@ struct worker {
     struct pen *pen;                // of the shared ledger; NULL: there is none
     struct generation *generation;  // held; the one that new requests begin with
     struct upstream *upstream;
+    struct otlp *otlp;  // spans on their way
     struct rng rng;          // draws and request ids; seeded from the system
     struct client *clients;  // all connections, newest first
     int32_t n_clients;

@@ -104,6 +104,7 @@ void serve_config_defaults(struct serve_config *c)
         .ledger_on_full = STR("serve"),
         .log_format = STR("text"),
         .log_level = STR("info"),
+        .traces = {.sample = 0.01},
         .head_bytes = 32 << 10,
         .body_bytes = 20 << 20,
         .answer_bytes = 64 << 20,

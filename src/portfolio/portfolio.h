@@ -359,6 +359,16 @@ struct metrics_config {
     int32_t n_keys;
 };
 
+// Spans of sampled requests, over OTLP.
+struct traces_config {
+    struct str to;  // URL; empty: none are made
+    double sample;  // of requests without a trace of their own
+    struct trace_header {
+        struct str name, value;  // the value is a secret
+    } *headers;                  // [n_headers]
+    int32_t n_headers;
+};
+
 struct serve_config {
     struct place place;          // of `listen:`
     struct str host;             // default 127.0.0.1
@@ -380,6 +390,7 @@ struct serve_config {
     struct str log_format;       // "text" or "json"
     struct str log_file;         // empty: standard error
     struct str log_level;        // "error", "warn", "info", "debug"
+    struct traces_config traces;
     // limits on everything a client can make grow
     int64_t head_bytes, body_bytes, answer_bytes;
     int64_t head_us, body_us, idle_us, write_us;  // time to send a head, a body; idle; a stuck reader

@@ -136,7 +136,7 @@ bool parse_key(struct str text, struct tenant_key *key);  // "sha256:" and 64 di
 // The tables, each up to a row without a key (config_*.c).
 extern const struct field serve_fields[], admin_fields[], metrics_fields[], tls_fields[], class_fields[], supplier_fields[], model_fields[],
     pool_fields[], pool_override_fields[], tenant_fields[];
-extern const struct field site_fields[], chip_fields[], contract_fields[], demand_fields[];
+extern const struct field traces_fields[], site_fields[], chip_fields[], contract_fields[], demand_fields[];
 
 // The words of the enums, for tables of several files.
 const char *surface_word(int i);
@@ -147,6 +147,7 @@ bool read_address(struct reader *r, const struct yaml_node *node, struct str *ho
 
 void read_serve_tls(struct reader *r, const struct yaml_node *node, void *object);
 void read_admin_tls(struct reader *r, const struct yaml_node *node, void *object);
+void read_traces(struct reader *r, const struct yaml_node *node, void *object);
 // What has more shape than a table. `node` is the value under the name.
 void read_sections(struct reader *r, const struct yaml_node *root);  // the whole file
 void read_supplier(struct reader *r, const struct yaml_node *node, struct supplier *s);

@@ -204,6 +204,8 @@ const struct field serve_fields[] = {
     {"ledger", KIND_SUB, .sub = ledger_fields,
      .meaning = "the record of every call, kept in the state folder when that is said"},
     {"log", KIND_SUB, .sub = log_fields, .meaning = "what is written about the work"},
+    {"traces", KIND_CUSTOM, .read = read_traces, .sub = traces_fields, .shape = "map",
+     .meaning = "spans of sampled requests, for OpenTelemetry; without it none are made"},
     {"limits", KIND_SUB, .sub = serve_limit_fields,
      .meaning = "bounds on everything a client can make grow"},
     {"attempts", KIND_SUB, .sub = attempt_fields, .meaning = "how hard one request is tried"},

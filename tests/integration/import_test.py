@@ -264,7 +264,8 @@ model_list:
 router_settings: {{model_group_alias: {{old-name: team-model}}}}
 general_settings: {{master_key: sk-master}}
 """)
-            with Gateway(i.text, env=i.env) as gw:
+            text = i.text.replace("serve:\n  listen: 127.0.0.1:8080", "serve: {listen: 127.0.0.1:8080}")
+            with Gateway(text, env=i.env) as gw:  # which puts keys of its own into `serve: {`
                 for model in ("team-model", "old-name"):
                     a = gw.post("/v1/chat/completions", chat("hi", model=model), {"Authorization": "Bearer sk-master"})
                     self.assertEqual((a.status, a.text()), (200, "hello"), a)

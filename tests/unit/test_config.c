@@ -512,6 +512,34 @@ static void a_pool_without_a_supplier_is_refused(void)
     drop(&l);
 }
 
+static void traces_are_read(void)
+{
+    struct load l;
+    load(&l, POOLS "serve: {traces: {to: http://127.0.0.1:4318/v1/traces, sample: 5 %, "
+                   "headers: {authorization: 'Bearer hidden'}}}\n");
+    EXPECT(!l.e, "%s", said(&l));
+    const struct traces_config *t = &l.p.serve.traces;
+    EXPECT(str_eq(t->to, STR("http://127.0.0.1:4318/v1/traces")), STR_FMT, STR_ARG(t->to));
+    EXPECT(t->sample > 0.0499 && t->sample < 0.0501, "%g", t->sample);
+    EXPECT(t->n_headers == 1 && str_eq(t->headers[0].value, STR("Bearer hidden")), "headers");
+    EXPECT(l.p.n_secrets > 0, "a header is a secret");
+    drop(&l);
+    static const char *const wrong[][2] = {
+        {"serve: {traces: {sample: 5 %}}\n", "does not say `to`"},
+        {"serve: {traces: {to: ftp://x/}}\n", "serve.traces.to"},
+        {"serve: {traces: {to: http://x/t, sample: 2}}\n", "serve.traces.sample"},
+        {"serve: {traces: {to: http://x/t, headers: {'a b': c}}}\n", "is not the name of a header"},
+        {"serve: {traces: {to: http://x/t, headers: {a: \"b\\nc\"}}}\n", "line break"},
+    };
+    for (size_t i = 0; i < COUNTOF(wrong); i++) {
+        char text[512];
+        snprintf(text, sizeof text, "%s%s", POOLS, wrong[i][0]);
+        load(&l, text);
+        EXPECT(l.e && strstr(said(&l), wrong[i][1]), "%s: %s", wrong[i][0], said(&l));
+        drop(&l);
+    }
+}
+
 static void every_lack_of_memory_is_an_error(void)
 {
     const char *text = POOLS "contracts: {k: {value: 1 USD, phases: [{adds: 1 MW}]}}\n"
@@ -772,6 +800,7 @@ int main(int argc, char **argv)
     TEST(tenants_and_demand_are_read);
     TEST(certificates_are_read);
     TEST(a_pool_without_a_supplier_is_refused);
+    TEST(traces_are_read);
     TEST(every_lack_of_memory_is_an_error);
     TEST(every_key_is_documented);
     TEST(documented_defaults_of_serve_are_the_defaults);
