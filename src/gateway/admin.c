@@ -25,6 +25,9 @@ static const struct {
 } rows[] = {
     {"GET", "/admin/status", admin_status},
     {"POST", "/admin/reload", admin_reload},
+    {"GET", "/admin/keys", admin_keys_list},
+    {"POST", "/admin/keys", admin_keys_add},
+    {"DELETE", "/admin/keys/", admin_keys_revoke},
 };
 
 struct admin_client {  // one connection

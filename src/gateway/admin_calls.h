@@ -8,5 +8,8 @@
 
 void admin_status(struct admin_call *call);  // admin_status.c
 void admin_reload(struct admin_call *call);  // reload.c
+void admin_keys_list(struct admin_call *call);    // admin_keys.c
+void admin_keys_add(struct admin_call *call);     // {"tenant": T, ... as of a key in the portfolio}
+void admin_keys_revoke(struct admin_call *call);  // of its id or name
 
 #endif

@@ -355,8 +355,11 @@ static void recognise(struct exchange *x)
         struct client *c = x->client;
         struct http1_head head = {
             .method = STR("POST"), .target = x->target, .path = x->path, .content_length = -1};
-        struct asked q = {
-            .head = &head, .path = x->path, .tenant = x->ask.tenant, .origin = x->origin};
+        struct asked q = {.head = &head,
+                          .path = x->path,
+                          .tenant = x->ask.tenant,
+                          .key = x->key,
+                          .origin = x->origin};
         x->client = NULL;
         passthrough_whole(x->worker, c, &q, t->passthrough, x->all_headers, buf_str(&x->body));
         exchange_end(x);

@@ -3,6 +3,8 @@
 #include "base/units.h"
 #include "gateway/ledger_inside.h"
 
+#include <stdlib.h>
+
 enum err ledger_spent(struct ledger *l, int64_t zone_us, int64_t wall_us,
                       bool (*row)(void *ctx, const struct store_spent *spent), void *ctx,
                       struct diag *diag)
@@ -28,6 +30,18 @@ enum err ledger_key_add(struct ledger *l, const struct store_key *key, struct st
     if (!e)
         e = store_key_add(l->store, key, diag);
     pthread_mutex_unlock(&l->store_mutex);
+    return e;
+}
+
+enum err ledger_key_names(struct ledger *l, const struct key *keys, int32_t n, struct diag *diag)
+{
+    struct store_name *names = take_n(sizeof *names, (size_t)n + 1);
+    for (int32_t i = 0; i < n; i++)
+        names[i] = (struct store_name){RECORD_KEY, str_of(keys[i].id)};
+    pthread_mutex_lock(&l->store_mutex);
+    enum err e = store_names(l->store, names, n, diag);
+    pthread_mutex_unlock(&l->store_mutex);
+    free(names);
     return e;
 }
 

@@ -3,6 +3,7 @@
 #ifndef CAUDAL_LEDGER_SPENT_H
 #define CAUDAL_LEDGER_SPENT_H
 
+#include "gateway/keys.h"
 #include "gateway/ledger.h"
 #include "io/store_keys.h"
 #include "io/store_sums.h"
@@ -16,6 +17,9 @@ MUST_USE enum err ledger_spent(struct ledger *l, int64_t zone_us, int64_t wall_u
 // store_keys.h under the ledger's lock; they wait for the disk, so not on a loop.
 MUST_USE enum err ledger_key_add(struct ledger *l, const struct store_key *key, struct str name,
                                  struct diag *diag);
+// Rows tell keys by numbers; makes the names of those of a portfolio known.
+MUST_USE enum err ledger_key_names(struct ledger *l, const struct key *keys, int32_t n,
+                                   struct diag *diag);
 MUST_USE enum err ledger_key_revoke(struct ledger *l, const unsigned char sha256[32], int64_t at_us,
                                     struct diag *diag);
 MUST_USE enum err ledger_keys(struct ledger *l, bool (*row)(void *ctx, const struct store_key *key),

@@ -174,6 +174,8 @@ enum err limits_adopt(struct limits *l, struct generation *g, struct ledger *led
         if (!e && made)
             r.fresh[r.n++] = (struct fresh){{k->place, &k->said.allowance}, 0, k->number};
     }
+    if (!e && ledger)
+        e = ledger_key_names(ledger, g->keys, g->n_keys, diag);
     if (!e)
         e = recall(&r, ledger, diag);
     free(r.fresh);

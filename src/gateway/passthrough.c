@@ -1,6 +1,7 @@
 #include "gateway/passthrough.h"
 #include "gateway/answer.h"
 #include "gateway/attempt.h"
+#include "gateway/limits.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -20,6 +21,8 @@ struct pass {
     struct timer timer;
     int64_t arrived_us, last_us;
     int32_t tenant, status;
+    const struct key *key;
+    struct admission admission;  // requests and requests in flight: what it costs nobody knows
     int64_t bytes_in, bytes_out;
     char id[REQUEST_ID_BYTES];
     struct buf origin;
@@ -70,6 +73,7 @@ static bool reserve(struct pass *p, int32_t supplier)
 {
     const struct portfolio *f = p->generation->portfolio;
     struct record_reserve r = {
+        .key = p->key ? p->key->number : 0,
         .tenant = p->tenant < 0 ? 0 : record_id(RECORD_TENANT, f->tenants[p->tenant].name),
         .supplier = record_id(RECORD_SUPPLIER, f->suppliers[supplier].name),
         .ordinal = 1};
@@ -101,6 +105,7 @@ static void tell_ledger(struct pass *p)
                                .total_us = loop_now_us(p->worker->loop) - p->arrived_us,
                                .ttft_us = -1,
                                .status = (uint16_t)p->status,
+                               .key = p->key ? p->key->number : 0,
                                .fault = (uint16_t)p->fault,
                                .attempts = p->attempt.ep != NULL};
     if (p->attempt.ep)
@@ -117,6 +122,10 @@ static void end(struct pass *p)
         return;
     p->over = true;
     tell_ledger(p);
+    if (p->fault && p->fault != FAULT_GONE)
+        limits_give_back(p->worker->limits, &p->admission, loop_now_us(p->worker->loop));
+    else
+        limits_settle(p->worker->limits, &p->admission, 0, 0);
     timer_stop(p->worker->loop, &p->timer);
     int64_t now = loop_now_us(p->worker->loop);
     struct metrics_request m = {.names = &p->generation->names,
@@ -166,6 +175,33 @@ static void fail(struct pass *p, int32_t status, const char *code, const char *m
         answer_error(p->worker, p->client, &a);
     }
     finish(p, p->body_done);
+}
+
+// False: a limit is met, and the client has been told.
+static bool admit(struct pass *p)
+{
+    struct quota_level levels[QUOTA_LEVELS_MAX];
+    struct quota_refusal why;
+    struct loop *loop = p->worker->loop;
+    struct quota_ask ask = {.now_us = loop_now_us(loop), .wall_us = loop_wall_us(loop)};
+    int32_t n = limits_levels(p->generation, p->tenant, p->key, levels);
+    if (!n || limits_take(p->worker->limits, levels, n, &ask, &p->admission, &why))
+        return true;
+    struct buf text, extra;
+    buf_init(&text, 2048);
+    buf_init(&extra, 2048);
+    struct answer a = limits_answer(p->generation, p->tenant, p->key, &why, &text);
+    limits_headers(&p->admission, &extra);
+    a.extra = buf_str(&extra);
+    a.request_id = str_of(p->id);
+    a.origin = buf_str(&p->origin);
+    a.keep = p->body_done && client_keep_alive(p->client);
+    p->status = a.status;
+    answer_error(p->worker, p->client, &a);
+    finish(p, a.keep);
+    buf_release(&text);
+    buf_release(&extra);
+    return false;
 }
 
 static void timed_out(struct pass *p)
@@ -407,6 +443,7 @@ static struct pass *begin(struct worker *w, struct client *c, const struct asked
     p->generation = w->generation;
     generation_hold(p->generation);
     p->tenant = q->tenant;
+    p->key = q->key;
     p->arrived_us = p->last_us = loop_now_us(w->loop);
     p->timer.fire = on_timer;
     p->chunked_up = q->head->chunked;
@@ -418,6 +455,10 @@ static struct pass *begin(struct worker *w, struct client *c, const struct asked
     metrics_add(w->metrics, w->index, METRICS_REQUESTS, 1);
     client_handle(c, &pass_calls, p);
     struct endpoint *ep = generation_supplier(p->generation, supplier);
+    p->body_done = length <= 0 && !p->chunked_up;
+    if (!admit(p))
+        return NULL;
+    p->body_done = false;
     if (!atomic_load(&ep->port)) {
         p->body_done = length <= 0 && !p->chunked_up;
         fail(p, 503, "no_supplier_answered",
