@@ -7,6 +7,8 @@
 // that have gone; live.h says what one costs.
 enum { LIVE_POOLS_MAX = 4096, LIVE_PAIRS_MAX = 16384, CORE_BYTES_MAX = 256 * 1024 * 1024 };
 
+static const int64_t LOOK_US_MIN = 1000;  // between two looks of the timer
+
 struct core {
     pthread_mutex_t lock;
     struct arena arena;
@@ -16,6 +18,10 @@ struct core {
     struct retry_budget retries;
     struct generation *generations[CORE_GENERATIONS_MAX];  // in use, oldest first
     int32_t n_generations;
+    // Who waits is looked at when something changes, and when time lets somebody go: by this timer.
+    struct loop *loop;  // of `look`; NULL: nobody looks yet
+    struct timer look;
+    int64_t look_us;  // when it is to come, or is on its way to be set for; NEVER
 };
 
 enum waiter_state { WAITER_WAITING, WAITER_WOKEN, WAITER_ABANDONED };
@@ -139,14 +145,6 @@ struct route_decision core_pick(struct core *c, struct generation *g, const stru
     return d;
 }
 
-void core_first(struct core *c, struct generation *g, const struct route_decision *d,
-                int64_t ttft_us, int64_t now_us)
-{
-    pthread_mutex_lock(&c->lock);
-    route_first(g->route, d, ttft_us, now_us);
-    pthread_mutex_unlock(&c->lock);
-}
-
 // Runs on the waiter's own loop.
 static void deliver(void *arg)
 {
@@ -176,11 +174,64 @@ static void wake_of(struct generation *g, int64_t now_us)
     }
 }
 
+static void set_look(void *arg)
+{
+    struct core *c = arg;
+    pthread_mutex_lock(&c->lock);
+    int64_t due_us = c->look_us;
+    pthread_mutex_unlock(&c->lock);
+    if (due_us < NEVER)
+        timer_set(c->loop, &c->look, due_us);
+}
+
+// Sees to it that somebody looks when time may let one of those go who wait. Only ever sooner: a look
+// that comes too early asks again.
+static void watch_locked(struct core *c, int64_t now_us)
+{
+    int64_t due_us = NEVER;
+    for (int32_t i = 0; i < c->n_generations; i++)
+        due_us = min_i64(due_us, route_due(c->generations[i]->route));
+    due_us = due_us < NEVER ? max_i64(due_us, now_us + LOOK_US_MIN) : NEVER;
+    if (!c->loop || due_us >= c->look_us)
+        return;
+    c->look_us = due_us;
+    loop_post(c->loop, set_look, c);
+}
+
 // What one generation frees another may have waited for.
 static void wake_locked(struct core *c, int64_t now_us)
 {
     for (int32_t i = 0; i < c->n_generations; i++)
         wake_of(c->generations[i], now_us);
+    watch_locked(c, now_us);
+}
+
+static void on_look(struct timer *t)
+{
+    struct core *c = CONTAINER_OF(t, struct core, look);
+    pthread_mutex_lock(&c->lock);
+    c->look_us = NEVER;
+    wake_locked(c, loop_now_us(c->loop));
+    pthread_mutex_unlock(&c->lock);
+}
+
+void core_look_on(struct core *c, struct loop *loop)
+{
+    pthread_mutex_lock(&c->lock);
+    c->loop = loop;
+    c->look_us = NEVER;
+    c->look.fire = on_look;
+    watch_locked(c, loop_now_us(loop));
+    pthread_mutex_unlock(&c->lock);
+}
+
+void core_first(struct core *c, struct generation *g, const struct route_decision *d,
+                int64_t ttft_us, int64_t now_us)
+{
+    pthread_mutex_lock(&c->lock);
+    route_first(g->route, d, ttft_us, now_us);
+    wake_locked(c, now_us);  // a breaker may have closed
+    pthread_mutex_unlock(&c->lock);
 }
 
 void core_done(struct core *c, struct generation *g, const struct route_ask *ask,
@@ -242,6 +293,7 @@ struct waiter *core_wait(struct core *c, struct generation *g, const struct rout
         .core = c, .generation = g, .loop = loop, .woken = woken, .ctx = ctx, .ask = *ask};
     pthread_mutex_lock(&c->lock);
     w->ticket = route_wait(g->route, ask, (uint64_t)(uintptr_t)w, now_us);
+    watch_locked(c, now_us);
     pthread_mutex_unlock(&c->lock);
     if (w->ticket < 0) {
         free(w);

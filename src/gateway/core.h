@@ -49,6 +49,9 @@ struct failover_decision core_failover(struct core *c, struct failover *f, struc
 bool core_may_leave(struct core *c, struct generation *g, const struct failover *f,
                     const struct route_ask *ask, int64_t now_us);
 
+// Whose timer looks at those that wait when time may let one go. Once, before any waits; as long as the
+// core is used.
+void core_look_on(struct core *c, struct loop *loop);
 // One that waits for a slot. `woken` is called on `loop` with the decision (already taken when it
 // says send), at most once, and never after core_wait_cancel().
 struct waiter;

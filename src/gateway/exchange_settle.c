@@ -251,7 +251,7 @@ struct str exchange_receipt(struct exchange *x, struct buf *out)
         buf_lit(out, ",\"list_usd\":null");
     buf_printf(out, ",\"charged_usd\":%" PRId64 ".%09" PRId64, x->charged_nusd / 1000000000,
                x->charged_nusd % 1000000000);
-    if (s->price.said || x->draw.contract >= 0)
+    if (s && (s->price.said || x->draw.contract >= 0))
         buf_printf(out, ",\"marginal_usd\":%" PRId64 ".%09" PRId64,
                    x->draw.marginal_nusd / 1000000000, x->draw.marginal_nusd % 1000000000);
     else

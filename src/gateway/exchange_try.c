@@ -164,8 +164,8 @@ static bool follow(struct exchange *x, const struct route_decision *d)
             return false;
         }
     }
-    // Not only when a slot is given back: also when a bucket has filled or a cooling has passed.
-    wait_until(x, max_i64(now + MS(5), min_i64(f.at_us, d->until_us)));
+    // In the line it is told when it may go: by then nothing else is to be done.
+    wait_until(x, f.leave_us > 0 ? f.leave_us : f.at_us);
     return false;
 }
 

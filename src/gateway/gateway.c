@@ -252,6 +252,7 @@ static enum err start(struct gateway *g, struct diag *diag)
         if (e)
             return e;
     }
+    core_look_on(g->core, first_worker(g)->loop);
     struct loop *loop = first_worker(g)->loop;
     e = commitments_rebuild(g->ledger, g->core, g->generation, loop_now_us(loop),
                             loop_wall_us(loop), diag);

@@ -553,6 +553,70 @@ class Patience(TwoPools):
         self.assertEqual(self.calls(), (1, 1))
 
 
+class Line(unittest.TestCase):
+    """Who waits for a pool keeps its place, and goes when it can."""
+
+    def waiting(self, gw, n):
+        until(lambda: gw.metric("caudal_waiting") == n)
+
+    def queue(self, gw, n):
+        wires = []
+        for i in range(n):
+            wires.append(Wire(gw, raw_request("POST", CHAT, chat(f"number {i}", max_tokens=4))))
+            self.waiting(gw, i)
+        return wires
+
+    def test_they_go_in_the_order_in_which_they_came(self):
+        go = threading.Event()
+
+        def answer(request):
+            go.wait(30)
+            return json_answer({"model": "m", "choices": [{"index": 0, "message": {"content": "hi"}}]})
+        with Recorder(answer) as there, Gateway(portfolio(there, limits="{in_flight: 1}")) as gw:
+            wires = self.queue(gw, 8)
+            go.set()
+            for w in wires:
+                self.assertEqual(w.answer().status, 200)
+                w.close()
+            order = [json.loads(r["body"])["messages"][0]["content"] for r in there.requests]
+            self.assertEqual(order, [f"number {i}" for i in range(8)])
+
+    def test_a_pool_that_asks_for_time_in_front_of_the_line_is_waited_for(self):
+        # What frees the slot lets nobody go, and nothing happens after it but that its time passes.
+        go, seen = threading.Event(), []
+
+        def answer(request):
+            go.wait(30)
+            seen.append(request)
+            if len(seen) == 1:
+                return json_answer({"error": {"message": "later"}}, 429, {"retry-after-ms": "300"})
+            return json_answer({"model": "m", "choices": [{"index": 0, "message": {"content": "hi"}}]})
+        serve = "attempts: {max: 1, stand_in_after: 100 s}"
+        with Recorder(answer) as there, Gateway(portfolio(there, limits="{in_flight: 1}", serve=serve)) as gw:
+            wires = self.queue(gw, 4)
+            go.set()
+            self.assertEqual([w.answer().status for w in wires], [429, 200, 200, 200])
+            for w in wires:
+                w.close()
+
+    def test_a_minutes_worth_of_requests_is_waited_for(self):
+        # Time alone fills the bucket again: one more every 200 ms.
+        with Sim("--instant") as sim, Gateway(portfolio(sim, limits="{requests: 300/min}",
+                                                        serve="attempts: {stand_in_after: 100 s}")) as gw:
+            answers = []
+
+            def ask():
+                while len(answers) < 303:
+                    answers.append(gw.post(CHAT, chat("x", max_tokens=1)).status)
+            clients = [threading.Thread(target=ask) for _ in range(8)]
+            for c in clients:
+                c.start()
+            for c in clients:
+                c.join()
+            self.assertEqual(set(answers), {200})
+            self.assertGreaterEqual(len(answers), 303)
+
+
 class Again(TwoPools):
     """The same pool once more, when there is no other."""
 

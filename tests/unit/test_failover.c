@@ -154,7 +154,8 @@ static int32_t play(struct run *x, enum fault (*fault_of)(int32_t pool, int32_t 
             return -1;
         if (next.step == FAILOVER_LATER) {
             EXPECT(next.at_us > x->now_us, "it must move on");
-            EXPECT(next.leave_us == 0 || next.leave_us >= next.at_us, "leaves %" PRId64, next.leave_us);
+            EXPECT(next.leave_us == 0 || next.leave_us >= next.at_us, "leaves %" PRId64,
+                   next.leave_us);
             x->now_us = next.at_us;
         }
     }
@@ -344,6 +345,32 @@ static void the_budget_bounds_retries(void)
     EXPECT(fails(&x.fo, &x.ask, FAULT_CONNECT, &x.budget, S(1)).step == FAILOVER_GIVE_UP, "spent");
 }
 
+// --- the line ---
+
+static void who_waits_stays_in_the_line(void)
+{
+    struct run x;
+    own_and_stand_in(&x, 1);
+    struct route_decision d = {
+        .verdict = ROUTE_WAIT, .pool = -1, .bar = ROUTE_BAR_WAIT, .until_us = S(1)};
+    struct failover_decision f = failover_stuck(&x.fo, &x.ask, &d, MS(10));
+    EXPECT(f.step == FAILOVER_LATER && f.leave_us == S(3), "until stand-ins come in: %" PRId64,
+           f.leave_us);
+    d.bar = ROUTE_BAR_COOLING;
+    f = failover_stuck(&x.fo, &x.ask, &d, MS(10));
+    EXPECT(f.leave_us == S(1), "a pool may cool for longer then: %" PRId64, f.leave_us);
+    x.ask.stand_in = true;
+    d.bar = ROUTE_BAR_WAIT;
+    f = failover_stuck(&x.fo, &x.ask, &d, MS(10));
+    EXPECT(f.leave_us == x.fo.deadline_us, "until its deadline: %" PRId64, f.leave_us);
+    failover_sent(&x.fo, 0);
+    x.fo.same_again_may = true;
+    d.verdict = ROUTE_REFUSE;
+    f = failover_stuck(&x.fo, &x.ask, &d, MS(10));
+    EXPECT(f.step == FAILOVER_LATER && f.leave_us == 0, "the same once more waits for no slot");
+    fleet_release(&x.f);
+}
+
 // --- patience ---
 
 static int64_t patience(const struct run *x, int64_t ttft_us, int64_t target_us, int32_t tok)
@@ -441,6 +468,7 @@ int main(void)
     TEST(too_long_goes_to_a_larger_context_at_once);
     TEST(when_all_are_down_it_ends);
     TEST(the_budget_bounds_retries);
+    TEST(who_waits_stays_in_the_line);
     TEST(patience_follows_from_what_is_expected);
     TEST(an_attempt_is_left_only_for_another_pool);
     TEST(a_pool_that_is_failing_is_nobody_to_leave_for);
