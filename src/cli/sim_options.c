@@ -84,7 +84,7 @@ static const struct row rows[] = {
     {"key", "SECRET", KEY, 0, 0, 0, "answer 401 to requests without it"},
     {"port-file", "FILE", PORT_FILE, 0, 0, 0, "write the port there when ready"},
     {"threads", "N", THREADS, 0, 0, 0, "1; for more run more processes"},
-    {"help", NULL, HELP, 0, 0, 0, "this"},
+    {"help", NULL, HELP, 0, 0, 0, "this text"},
 };
 
 static void defaults(struct sim_options *o)
@@ -112,7 +112,7 @@ static void write_rows(struct buf *out)
 void sim_options_help(struct buf *out)
 {
     buf_lit(out,
-            "usage: caudal sim [options]\n\n"
+            "usage: caudal sim [OPTIONS]\n\n"
             "A supplier that is not there: an HTTP server that answers in the OpenAI dialect at\n"
             "the speed of a chip, and fails on request. Every answer says that it is simulated.\n"
             "When ready it prints 'listening on http://HOST:PORT/v1'.\n\n");
@@ -130,7 +130,8 @@ void sim_options_help(struct buf *out)
         "pages for tests: GET /sim/calls (counts), GET /sim/last (the last 32 requests whole),\n"
         "GET and POST /sim/faults (one SPEC a line, in place of all others), POST /sim/reset\n\n"
         "example:\n"
-        "  caudal sim --model small --ttft 20ms --per-token 2ms --fault 503,p=0.1\n");
+        "  caudal sim --model small --ttft 20ms --per-token 2ms --fault 503,p=0.1\n\n"
+        "Exit status: 0 stopped by a signal, 1 could not serve, 2 wrong usage.\n");
 }
 
 // --- values -----------------------------------------------------------------------------------

@@ -217,6 +217,18 @@ static enum auth_verdict verdict_for(const struct worker *w, enum page page,
                                                    : AUTH_NO_KEY;
 }
 
+// What no page and no model answers.
+static void other_call(struct worker *w, struct client *c, const struct asked *q, enum page page,
+                       const struct tenant *t)
+{
+    if (t && t->passthrough >= 0 && str_starts(q->path, STR("/v1/")))
+        passthrough_begin(w, c, q, t->passthrough);
+    else if (page || q->surface)
+        bad_method(w, c, q, page ? "GET, HEAD" : "POST");
+    else
+        not_found(w, c, q);
+}
+
 void dispatch(struct worker *w, struct client *c, const struct http1_head *head)
 {
     struct asked q = {.head = head, .path = head->path, .tenant = -1};
@@ -254,10 +266,6 @@ void dispatch(struct worker *w, struct client *c, const struct http1_head *head)
         model_call(w, c, &q);
     else if (post && is_disguised(q.path))
         not_found(w, c, &q);
-    else if (t && t->passthrough >= 0 && str_starts(q.path, STR("/v1/")))
-        passthrough_begin(w, c, &q, t->passthrough);
-    else if (page || q.surface)
-        bad_method(w, c, &q, page ? "GET, HEAD" : "POST");
     else
-        not_found(w, c, &q);
+        other_call(w, c, &q, page, t);
 }
