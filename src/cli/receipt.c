@@ -110,6 +110,13 @@ static void tokens_line(struct buf *out, struct str json)
     buf_lit(out, "\n");
 }
 
+static bool differs(struct str json, const char *one, const char *other)
+{
+    double a, b = 0;
+    (void)number(json, other, &b);
+    return number(json, one, &a) && a != b;
+}
+
 bool receipt_text(struct buf *out, struct str json)
 {
     json = str_trim(json);
@@ -124,7 +131,10 @@ bool receipt_text(struct buf *out, struct str json)
     time_line(out, json);
     tokens_line(out, json);
     bool priced = amount(out, json, "list_usd", "  money     ");
-    buf_printf(out, "%s\n", priced ? " USD at list price" : "  money     no price is stated");
+    buf_printf(out, "%s", priced ? " USD at list price" : "  money     no price is stated");
+    if (differs(json, "charged_usd", "list_usd") && amount(out, json, "charged_usd", ", "))
+        buf_lit(out, " USD charged");
+    buf_lit(out, "\n");
     bool known = member(out, json, "energy_j", "  energy    ");
     if (!known)
         buf_lit(out, "  energy    not known");

@@ -161,7 +161,6 @@ static void write_metrics(struct worker *w, struct buf *out)
                   loop_now_us(w->loop) - w->began_us);
     ledger_metrics(w->pen, out);
     otlp_metrics(w, out);
-    commitments_metrics(w->core, w->generation, loop_wall_us(w->loop), out);
     reload_metrics(w->owner, out);
     limits_metrics(w->limits, w->generation, loop_now_us(w->loop), loop_wall_us(w->loop), out);
     commitments_metrics(w->core, w->generation, loop_wall_us(w->loop), out);

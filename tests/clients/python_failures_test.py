@@ -61,6 +61,27 @@ class Failures(unittest.TestCase):
             until(lambda: fleet.sim.calls()["now"] == 0)
             client.chat.completions.create(model="m", messages=says("x"), max_tokens=2)
 
+    def test_a_limit_of_the_tenant_is_a_rate_limit(self):
+        tenants = "tenants: {t: {requests: 2/h}}\n"
+        with sim_fleet(more=tenants) as fleet, fleet.openai(max_retries=0) as client:
+            answer = client.chat.completions.with_raw_response.create(model="m", messages=says("x"))
+            self.assertEqual(answer.headers["x-ratelimit-remaining-requests"], "0")
+            for stream in (False, True):
+                with self.assertRaises(openai.RateLimitError) as e:
+                    client.chat.completions.create(model="m", messages=says("x"), stream=stream)
+                self.assertEqual((e.exception.code, e.exception.type), ("rate_limit_exceeded", "requests"))
+                self.assertIn("48 requests a day", str(e.exception))
+                self.assertGreater(int(e.exception.response.headers["retry-after"]), 1700)
+            self.assertEqual(fleet.attempts(), 1)
+
+    def test_a_spent_budget_is_a_rate_limit_that_is_not_tried_again(self):
+        tenants = "tenants: {t: {budget: {day: 0.000001 USD, kind: hard}}}\n"
+        with sim_fleet(more=tenants) as fleet, fleet.openai(max_retries=3) as client:
+            with self.assertRaises(openai.RateLimitError) as e:
+                client.chat.completions.create(model="m", messages=says("x"))
+            self.assertEqual(e.exception.code, "insufficient_quota")
+            self.assertEqual(fleet.serve.metric("caudal_requests_total", code="429"), 1)
+
     def test_a_retry_of_the_client_comes_when_it_was_told(self):
         with sim_fleet(serve="attempts: {max: 1}") as fleet, fleet.openai(max_retries=2) as client:
             fleet.sim.faults("429:retry-after=1500ms,count=1")

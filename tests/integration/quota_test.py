@@ -5,12 +5,14 @@ import http.client
 import json
 import os
 import shutil
+import signal
 import sqlite3
 import tempfile
 import threading
 import unittest
 
 from harness import Gateway, Recorder, Sim, Stream, chat, json_answer, main, portfolio, until
+from ledger_case import sums
 
 KEYS = {name: f"ck-{name}" for name in ("app", "ci", "other", "gone", "far", "one")}
 
@@ -233,6 +235,34 @@ class Money(unittest.TestCase):
             answer = gw.post("/v1/chat/completions", chat("x"), {**bearer("other"), "x-caudal-receipt": "1"})
             self.assertEqual(json.loads(answer.headers["x-caudal-receipt"])["charged_usd"], 0.000165)
             self.assertEqual(gw.metric("caudal_tenant_used", tenant="app", limit="budget_day"), 0.00028)
+        charged = {r["tenant"]: r["charged_usd"] for r in sums(self.state, "--by", "tenant")["rows"]}
+        self.assertEqual(charged, {"app": 0.00028, "other": 0.000165})
+
+    def test_what_was_used_outlives_reloads_in_any_order(self):
+        lines = ["  app: {keys: [KEY], requests: 6/h, in_flight: 9, budget: {day: 0.0005 USD, kind: hard}}\n",
+                 "  other: {keys: [KEY.other], requests: 6/h}\n", "  gone: {keys: [KEY.gone]}\n"]
+        with usage(10, 50) as a, self.gateway(a, "".join(lines)) as gw:
+            def reload(n, section):
+                with open(gw.file, "w") as f:
+                    f.write(portfolio(a, serve=f"state: {self.state}, metrics: open", extra=tenants(section)))
+                gw.process.send_signal(signal.SIGHUP)
+                until(lambda: gw.metric("caudal_generation") == n)
+            self.assertEqual([ask(gw, "other").status for _ in range(2)], [200, 429])
+            self.assertEqual(ask(gw, max_tokens=50).status, 200)
+            reload(2, lines[2] + lines[1] + lines[0].replace("6/h", "600/min"))
+            self.assertEqual(ask(gw, "other").status, 429)
+            self.assertAlmostEqual(gw.metric("caudal_tenant_used", tenant="app", limit="budget_day"), 110e-6, places=9)
+            reload(3, lines[0].replace("6/h", "600/min") + lines[1])  # gone has gone
+            self.assertEqual(ask(gw, "other").status, 429)
+            self.assertEqual(ask(gw, "gone").status, 401)
+            # The largest possible answer fits no more, though the budget is not spent.
+            self.assertEqual(ask(gw, max_tokens=50).json()["error"]["code"], "insufficient_quota")
+            reload(4, lines[1] + lines[0].replace("6/h", "600/min").replace("hard", "forecast"))
+            self.assertEqual(ask(gw, max_tokens=50).status, 200)
+            # A budget for who had none: what was charged before counts.
+            until(lambda: sums(self.state, "--by", "tenant")["total"]["open"] == 0)
+            reload(5, lines[1].replace("6/h", "6/h, budget: 0.0001 USD/day").replace("requests: 6/h, ", ""))
+            self.assertEqual(ask(gw, "other").json()["error"]["code"], "insufficient_quota")
 
     def test_what_was_used_outlives_a_restart(self):
         section = ("  firm: {budget: {month: 1 USD}}\n"

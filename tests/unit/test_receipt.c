@@ -31,6 +31,19 @@ static void a_receipt_is_shown_line_by_line(void)
         "  request   req_1\n");
 }
 
+static void charged_money_is_shown_where_it_is_not_the_list_price(void)
+{
+    expect_text("{\"pool\":\"p\",\"attempts\":[],\"list_usd\":0.000110000,\"charged_usd\":"
+                "0.000280000}",
+                "  pool      p\n"
+                "  money     0.00011 USD at list price, 0.00028 USD charged\n"
+                "  energy    not known\n");
+    expect_text("{\"pool\":\"p\",\"attempts\":[],\"list_usd\":0.11,\"charged_usd\":0.11}",
+                "  pool      p\n"
+                "  money     0.11 USD at list price\n"
+                "  energy    not known\n");
+}
+
 static void what_is_not_known_is_said_so(void)
 {
     expect_text(
@@ -80,6 +93,7 @@ static void a_terminal_sees_no_control_characters(void)
 int main(void)
 {
     TEST(a_receipt_is_shown_line_by_line);
+    TEST(charged_money_is_shown_where_it_is_not_the_list_price);
     TEST(what_is_not_known_is_said_so);
     TEST(what_is_not_said_is_left_out);
     TEST(what_is_no_receipt_is_none);
