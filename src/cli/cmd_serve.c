@@ -27,6 +27,7 @@ struct serve_options {
     int32_t threads;                   // -1: not said
     struct str log_format, log_level;  // empty: not said
     struct str port_file;
+    bool take_over;
 };
 
 // --- options -----------------------------------------------------------------------------------
@@ -86,6 +87,9 @@ static int read_options(struct serve_options *o, int argc, char **argv)
                       "error, warn, info or debug"),
         option_text("--port-file", "FILE", &o->port_file,
                     "written when requests are taken, with the port in it"),
+        option_flag("--take-over", &o->take_over,
+                    "from the process that serves with the same serve.state, which ends when\n"
+                    "this one is ready"),
     };
     const struct command command = {
         .name = "serve",
@@ -374,6 +378,7 @@ static enum err run(const struct portfolio *p, struct arena *a, const struct ser
     load_keep_environment();
     forget_secrets(p);
     struct gateway_config config = {.portfolio = p,
+                                    .take_over = o->take_over,
                                     .log = log,
                                     .https_proxy = env_either("https_proxy", "HTTPS_PROXY"),
                                     .no_proxy = env_either("no_proxy", "NO_PROXY"),

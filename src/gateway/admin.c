@@ -378,8 +378,15 @@ enum err admin_new(struct admin **out, struct gateway *g, struct diag *diag)
     struct admin *a = take(sizeof *a);
     a->gateway = g;
     a->loop = first_worker(g)->loop;
-    enum err e =
-        listener_new(&a->listener, a->loop, config->host, config->port, true, on_accept, a, diag);
+    enum err e = takeover_listener(g->takeover, &a->listener,
+                                   &(struct takeover_listen){.what = "admin",
+                                                             .host = config->host,
+                                                             .port = config->port,
+                                                             .n = 1,
+                                                             .loop = a->loop,
+                                                             .on_accept = on_accept,
+                                                             .ctx = a},
+                                   diag);
     if (e) {
         free(a);
         return e;
@@ -402,6 +409,11 @@ void admin_stop(struct admin *a)
 void admin_free(struct admin *a)
 {
     free(a);
+}
+
+struct listener *admin_listener(const struct admin *a)
+{
+    return a->listener;
 }
 
 int32_t admin_port(const struct admin *a)

@@ -13,6 +13,7 @@ enum {
 };
 // Also of a body that is passed on as it comes.
 static const int64_t body_bytes_most = (int64_t)1 << 40;
+static const int64_t leaving_idle_us = S(5);
 
 enum client_state {
     CLIENT_IDLE,    // between requests
@@ -58,11 +59,17 @@ static void expect_by(struct client *c, int64_t after_us)
         timer_set(c->worker->loop, &c->timer, c->due_us);
 }
 
+static int64_t idle_us(const struct client *c)
+{
+    int64_t us = config_of(c)->idle_us;
+    return c->worker->leaving && leaving_idle_us < us ? leaving_idle_us : us;
+}
+
 static void set_state(struct client *c, enum client_state s)
 {
     c->state = s;
     switch (s) {
-    case CLIENT_IDLE: expect_by(c, config_of(c)->idle_us); break;
+    case CLIENT_IDLE: expect_by(c, idle_us(c)); break;
     case CLIENT_HEAD: expect_by(c, config_of(c)->head_us); break;
     case CLIENT_BODY: expect_by(c, config_of(c)->body_us); break;
     case CLIENT_ANSWER: expect_by(c, NEVER); break;
@@ -143,7 +150,7 @@ static void read_ahead(struct client *c)
 static void read_next(struct client *c)
 {
     set_state(c, CLIENT_IDLE);
-    if (c->worker->draining)
+    if (c->worker->draining && !c->worker->leaving)
         conn_close(c->conn);
     else
         read_ahead(c);
@@ -425,6 +432,7 @@ const char *worker_date(struct worker *w)
 void worker_drain(struct worker *w)
 {
     w->draining = true;
+    w->leaving = false;
     struct client *older;
     for (struct client *c = w->clients; c; c = older) {
         older = c->older;
@@ -432,6 +440,16 @@ void worker_drain(struct worker *w)
         if (c->state == CLIENT_IDLE)
             conn_close(c->conn);
     }
+    if (!w->n_clients && w->idle)
+        w->idle(w);
+}
+
+void worker_leave(struct worker *w)
+{
+    w->draining = w->leaving = true;
+    for (struct client *c = w->clients; c; c = c->older)
+        if (c->state == CLIENT_IDLE)
+            set_state(c, CLIENT_IDLE);
     if (!w->n_clients && w->idle)
         w->idle(w);
 }

@@ -1,5 +1,4 @@
 #include "gateway/engines.h"
-#include "io/engine.h"
 
 #include <stdlib.h>
 
@@ -299,6 +298,19 @@ void engines_forget(struct engines *s, int64_t oldest)
     for (struct run *r = s->runs; r; r = r->next)
         if (r->last < oldest)
             stop_run(r);
+}
+
+void engines_each(const struct engines *s,
+                  void (*fn)(void *ctx, struct str supplier, enum engine_state state), void *ctx)
+{
+    for (const struct run *r = s->runs; r; r = r->next) {
+        bool newest = !r->stopping;
+        for (const struct run *o = s->runs; o; o = o->next)
+            newest &= o->stopping || o->first <= r->first ||
+                      !str_eq(o->supplier.name, r->supplier.name);
+        if (newest)
+            fn(ctx, r->supplier.name, engine_state(r->engine));
+    }
 }
 
 bool engines_stop(struct engines *s)

@@ -11,6 +11,7 @@
 #define CAUDAL_ENGINES_H
 
 #include "gateway/gateway_inside.h"
+#include "io/engine.h"
 
 struct engines;
 
@@ -31,6 +32,10 @@ void engines_use(struct engines *s, struct generation *next);
 void engines_abandon(struct engines *s);
 // The generation has no requests any more. `oldest` is the serial of the oldest that has.
 void engines_forget(struct engines *s, int64_t oldest);
+
+// The newest engine of each supplier that has one.
+void engines_each(const struct engines *s,
+                  void (*fn)(void *ctx, struct str supplier, enum engine_state state), void *ctx);
 
 // SIGTERM to all, then SIGKILL. True: none runs, now or once gateway_maybe_finish() has been called
 // by the last.

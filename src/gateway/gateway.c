@@ -58,6 +58,14 @@ static void drain_worker(void *arg)
     worker_drain(w);
 }
 
+static void leave_worker(void *arg)
+{
+    struct worker *w = arg;
+    listener_close(w->listener);
+    w->listener = NULL;
+    worker_leave(w);
+}
+
 static void cut_worker(void *arg)
 {
     worker_cut(arg);
@@ -78,18 +86,43 @@ static void on_drain_over(struct timer *t)
     cut(CONTAINER_OF(t, struct gateway, drain_timer), "serve.drain has passed");
 }
 
+static void begin_draining(struct gateway *g)
+{
+    if (g->draining)
+        return;
+    g->draining = true;
+    g->busy_workers = g->n_workers;
+    takeover_stop(g->takeover);
+}
+
+void gateway_leave(struct gateway *g, int32_t pid)
+{
+    (void)pid;
+    begin_draining(g);
+    for (int32_t i = 0; i < g->n_workers; i++)
+        loop_post(g->workers[i].loop, leave_worker, &g->workers[i]);
+}
+
+void gateway_fail(struct gateway *g, const struct diag *why)
+{
+    g->failure = *why;
+    begin_draining(g);
+    for (int32_t i = 0; i < g->n_workers; i++)
+        loop_post(g->workers[i].loop, drain_worker, &g->workers[i]);
+}
+
 static void on_signal(void *arg)
 {
     struct gateway *g = arg;
-    if (g->draining) {
+    if (g->stopped) {
         cut(g, "a second signal");
         return;
     }
-    g->draining = true;
+    g->stopped = true;
     struct loop *l = first_worker(g)->loop;
     log_line(g->config->log, LOG_INFO, "drain",
              log_int("requests", metrics_value(g->metrics, METRICS_REQUESTS)));
-    g->busy_workers = g->n_workers;
+    begin_draining(g);
     g->drain_timer.fire = on_drain_over;
     timer_set(l, &g->drain_timer, loop_now_us(l) + g->portfolio->serve.drain_us);
     for (int32_t i = 0; i < g->n_workers; i++)
@@ -129,9 +162,42 @@ static void on_seat_free(void *arg)
         listener_resume(w->listener);
 }
 
+static enum err worker_listen(struct worker *w, struct diag *diag)
+{
+    const struct gateway *g = w->owner;
+    const struct serve_config *s = &g->config->portfolio->serve;
+    const struct takeover_listen at = {
+        .what = "clients",
+        .host = s->host,
+        .port = w->index ? listener_port(g->workers[0].listener) : s->port,
+        .index = w->index,
+        .n = g->n_workers,
+        .loop = w->loop,
+        .on_accept = on_accept,
+        .ctx = w};
+    enum err e = takeover_listener(g->takeover, &w->listener, &at, diag);
+    if (e || !w->listener)
+        return e;
+    listener_secure(w->listener, secure_clients(g->secure), s->head_us);
+    listener_gate(w->listener, enter, leave);
+    return ERR_NONE;
+}
+
+static void open_worker(void *arg)
+{
+    struct worker *w = arg;
+    struct diag diag = {0};
+    if (w->draining)
+        return;
+    if (w->listener)
+        listener_resume(w->listener);
+    else if (worker_listen(w, &diag))
+        log_line(w->log, LOG_ERROR, "take-over", log_text("what", diag.text),
+                 log_int("loop", w->index));
+}
+
 static enum err worker_init(struct gateway *g, struct worker *w, int32_t index, struct diag *diag)
 {
-    const struct serve_config *s = &g->portfolio->serve;
     uint64_t seed = random_u64();
     *w = (struct worker){.index = index,
                          .core = g->core,
@@ -154,14 +220,8 @@ static enum err worker_init(struct gateway *g, struct worker *w, int32_t index, 
     w->pen = ledger_pen(g->ledger, index, w->loop);
     w->upstream = upstream_new(w->loop);
     w->otlp = otlp_new(w);
-    int32_t port = index ? listener_port(g->workers[0].listener) : s->port;
-    e = listener_new(&w->listener, w->loop, s->host, port, index == 0, on_accept, w, diag);
-    if (e)
-        return e;
-    listener_secure(w->listener, secure_clients(g->secure), s->head_us);
-    listener_gate(w->listener, enter, leave);
     seats_tell(w->seats, index, w->loop, on_seat_free, w);
-    return ERR_NONE;
+    return worker_listen(w, diag);
 }
 
 static void worker_release(struct worker *w)
@@ -227,6 +287,8 @@ static enum err start(struct gateway *g, struct diag *diag)
 {
     const struct gateway_config *c = g->config;
     enum err e = secure_new(&g->secure, &g->portfolio->serve, c->log, diag);
+    if (!e)
+        e = takeover_new(&g->takeover, g, c->take_over, diag);
     if (e)
         return e;
     e = core_new(&g->core, diag);
@@ -236,7 +298,8 @@ static enum err start(struct gateway *g, struct diag *diag)
     if (e)
         return e;
     g->metrics = metrics_new(g->names, g->n_workers);
-    e = ledger_open(&g->ledger, g->portfolio, g->n_workers, c->log, -1, diag);
+    e = ledger_open(&g->ledger, g->portfolio, g->n_workers, c->log,
+                    takeover_ledger_lock(g->takeover), diag);
     if (e)
         return e;
     e = limits_new(&g->limits, diag);
@@ -286,8 +349,12 @@ static void abandon(struct gateway *g)
         loop_post(g->workers[i].loop, stop_loop, &g->workers[i]);
 }
 
-static void announce(struct gateway *g)
+void gateway_open(struct gateway *g)
 {
+    for (int32_t i = 0; i < g->n_workers; i++)
+        loop_post(g->workers[i].loop, open_worker, &g->workers[i]);
+    if (g->admin)
+        listener_resume(admin_listener(g->admin));
     const struct serve_config *s = &g->portfolio->serve;
     size_t colon;
     bool v6 = str_find(s->host, STR(":"), &colon);
@@ -316,14 +383,17 @@ enum err gateway_run(const struct gateway_config *c, struct diag *diag)
     if (e) {
         abandon(g);
     } else {
-        announce(g);
+        takeover_begin(g->takeover);
         loop_run(first_worker(g)->loop);
     }
     for (int32_t i = 1; i <= g->n_threads; i++)
         pthread_join(g->threads[i], NULL);
+    if (!e && g->failure.e)
+        e = diag_set(diag, g->failure.e, "%s", g->failure.text);
     keys_stop(g->keys);
     ledger_stop(g->ledger);
     admin_stop(g->admin);
+    takeover_free(g->takeover);
     reload_stop(g->reload);
     engines_free(g->engines);
     g->engines = NULL;

@@ -18,6 +18,7 @@ struct gateway_config {
     const struct portfolio *portfolio;  // the first; sealed; borrowed until gateway_run() returns
     struct log *log;
     struct str https_proxy, no_proxy;              // of the environment
+    bool take_over;                    // from the process that serves with the same state folder
     struct str state;                  // folder for engine logs where serve.state says none
     void (*listening)(void *ctx, struct str url);  // called once when requests are taken
     // Reads the portfolio again, on a thread of its own: for a reload. What is wrong, and what should

@@ -8,6 +8,7 @@
 #include "gateway/admin.h"
 #include "gateway/gateway.h"
 #include "gateway/secure.h"
+#include "gateway/takeover.h"
 #include "gateway/worker.h"
 
 struct engines;
@@ -26,6 +27,8 @@ struct gateway {
     struct ledger *ledger;  // NULL: none is kept
     struct seats *seats;
     struct secure *secure;  // certificates
+    struct takeover *takeover;
+    struct diag failure;  // of gateway_fail()
     struct generation *generation;  // in use; held
     struct generation *generations[CORE_GENERATIONS_MAX];  // that somebody uses, oldest first
     int32_t n_generations;
@@ -38,7 +41,7 @@ struct gateway {
     struct admin *admin;  // NULL: the portfolio says no address
     struct timer drain_timer;
     int32_t busy_workers;  // while draining: those that still have clients
-    bool draining, cutting, ending;
+    bool draining, cutting, ending, leaving, stopped;  // stopped: was asked to by a signal
     // read by scrapes of any worker
     _Atomic int32_t generations_live;
     _Atomic int64_t generation_serial;
@@ -50,6 +53,12 @@ static inline struct worker *first_worker(struct gateway *g)
     return &g->workers[0];
 }
 
+// The listeners of all workers accept, and whoever waits is told the address.
+void gateway_open(struct gateway *g);
+// Another process has taken over: ends what is under way, however long it takes, and then the
+// process. Connections that are idle may ask once more for a while.
+void gateway_leave(struct gateway *g, int32_t pid);
+void gateway_fail(struct gateway *g, const struct diag *why);  // could not take over: ends
 // Ends the process once it drains and nothing is left to wait for.
 void gateway_maybe_finish(struct gateway *g);
 

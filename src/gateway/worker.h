@@ -35,6 +35,7 @@ struct worker {
     struct client *clients;  // all connections, newest first
     int32_t n_clients;
     bool draining;
+    bool leaving;  // draining, but those that are idle may ask once more
     int64_t began_us;    // when the gateway started
     int64_t began_s;     // the same since 1970, one for all workers
     struct buf scratch;  // for building a head; empty between calls
@@ -47,6 +48,10 @@ struct worker {
 const char *worker_date(struct worker *w);
 // Closes idle connections, lets the others end their request, takes no new ones.
 void worker_drain(struct worker *w);
+// As worker_drain(), for a process whose place another has taken: no request that is on its way is
+// lost to a closing connection. The next answer of each says that it closes; who asks nothing for 5 s
+// is closed.
+void worker_leave(struct worker *w);
 void worker_cut(struct worker *w);  // closes all connections at once
 
 #endif

@@ -15,6 +15,13 @@ struct process;
 MUST_USE enum err process_start(struct process **out, struct loop *l, char *const *argv,
                                 void (*exited)(void *ctx, int status, int signal), void *ctx,
                                 struct diag *diag);
+// Starts our own program anew, from the file that has its name by now: with the arguments and the
+// environment that this process began with, and `option` behind the word `command` unless it stands
+// there already. It shares our standard streams.
+MUST_USE enum err process_start_again(struct process **out, struct loop *l, const char *command,
+                                      const char *option,
+                                      void (*exited)(void *ctx, int status, int signal), void *ctx,
+                                      struct diag *diag);
 int32_t process_pid(const struct process *p);
 void process_forget(struct process *p);  // no `exited` any more; it goes on and is waited for
 
