@@ -260,6 +260,14 @@ void core_learn(struct core *c, const struct generation *g, const struct route_a
     pthread_mutex_unlock(&c->lock);
 }
 
+void core_learn_answer(struct core *c, const struct generation *g, int32_t model, int64_t bytes,
+                       int32_t tok)
+{
+    pthread_mutex_lock(&c->lock);
+    forecast_learn_answer(c->forecast, names_of(&g->names, NAMES_MODEL, model), bytes, tok);
+    pthread_mutex_unlock(&c->lock);
+}
+
 void core_request(struct core *c)
 {
     pthread_mutex_lock(&c->lock);
@@ -353,10 +361,10 @@ int32_t core_explain(struct core *c, struct generation *g, const struct route_as
     return n;
 }
 
-double core_bytes_per_tok(struct core *c, const struct generation *g, int32_t model)
+double core_answer_bytes_per_tok(struct core *c, const struct generation *g, int32_t model)
 {
     pthread_mutex_lock(&c->lock);
-    double v = forecast_bytes_per_tok(c->forecast, names_of(&g->names, NAMES_MODEL, model));
+    double v = forecast_answer_bytes_per_tok(c->forecast, names_of(&g->names, NAMES_MODEL, model));
     pthread_mutex_unlock(&c->lock);
     return v;
 }

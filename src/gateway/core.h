@@ -70,7 +70,10 @@ struct route_pool_view core_view(struct core *c, struct generation *g, int32_t p
                                  int64_t now_us);
 int32_t core_explain(struct core *c, struct generation *g, const struct route_ask *ask,
                      int64_t now_us, struct route_candidate *out, int32_t max);
-double core_bytes_per_tok(struct core *c, const struct generation *g, int32_t model);
+// forecast_answer_bytes_per_tok() and what it learns from.
+double core_answer_bytes_per_tok(struct core *c, const struct generation *g, int32_t model);
+void core_learn_answer(struct core *c, const struct generation *g, int32_t model, int64_t bytes,
+                       int32_t tok);
 int32_t core_waiting(struct core *c);  // of all generations
 
 // An attempt is ending: what it draws of a commitment (route_draw). Then core_done(), its `drawn` set.

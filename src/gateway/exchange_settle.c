@@ -3,8 +3,21 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-// A supplier that sends no usage is counted from what was relayed: a delta is a token, and the
-// prompt is its bytes over the ratio learnt for the model.
+// An answer without usage has as many tokens as its bytes over the ratio learnt of the model's other
+// answers. Before there are any, a delta of a stream is a token, and a whole answer is taken for text
+// of four bytes a token. Reasoning that was not shown cannot be counted.
+static int32_t answer_tok(const struct exchange *x)
+{
+    const struct relay_said *said = &x->relay.said;
+    double ratio = core_answer_bytes_per_tok(x->worker->core, x->generation, x->decision.model);
+    if (!(ratio > 0) && said->pieces > 1)
+        return said->pieces;
+    double tok = (double)said->content_bytes / (ratio > 0 ? ratio : 4);
+    return tok < 1 ? 1 : (int32_t)min_i64(INT32_MAX, (int64_t)(tok + 0.5));
+}
+
+// A supplier that sends no usage, or whose answer was cut before it, is counted from what was relayed;
+// the prompt is its bytes over the ratio learnt for the model.
 static void count_tokens(struct exchange *x)
 {
     const struct relay_said *said = &x->relay.said;
@@ -17,10 +30,7 @@ static void count_tokens(struct exchange *x)
         return;
     x->tokens_estimated = true;
     x->usage.prompt_tok = x->ask.prompt_tok;
-    double ratio = core_bytes_per_tok(x->worker->core, x->generation, x->decision.model);
-    int32_t by_bytes =
-        (int32_t)min_i64(INT32_MAX, (int64_t)((double)said->content_bytes / ratio + 0.5));
-    x->usage.output_tok = said->pieces > 1 ? said->pieces : by_bytes;
+    x->usage.output_tok = answer_tok(x);
 }
 
 static const char *basis_text(enum basis b)
@@ -111,6 +121,16 @@ static void log_request(struct exchange *x, bool answered)
         log_int("list_nusd", x->list_nusd));
 }
 
+static void learn(struct exchange *x)
+{
+    struct core *c = x->worker->core;
+    const struct openai_usage *u = &x->usage;
+    core_learn(c, x->generation, &x->ask, x->prompt_bytes, u->prompt_tok, u->output_tok);
+    if (u->reasoning_tok == 0)  // or not all that was paid for was relayed
+        core_learn_answer(c, x->generation, x->decision.model, x->relay.said.content_bytes,
+                          u->output_tok);
+}
+
 void exchange_settle(struct exchange *x)
 {
     if (x->settled)
@@ -121,8 +141,7 @@ void exchange_settle(struct exchange *x)
     exchange_count(x);
     if (answered) {
         if (x->usage.said && !x->cut)
-            core_learn(x->worker->core, x->generation, &x->ask, x->prompt_bytes, x->usage.prompt_tok,
-                       x->usage.output_tok);
+            learn(x);
     }
     exchange_charge(x);
     struct metrics_request m = {.names = &x->generation->names,
@@ -251,7 +270,7 @@ struct str exchange_receipt(struct exchange *x, struct buf *out)
         buf_lit(out, ",\"list_usd\":null");
     buf_printf(out, ",\"charged_usd\":%" PRId64 ".%09" PRId64, x->charged_nusd / 1000000000,
                x->charged_nusd % 1000000000);
-    if (s && (s->price.said || x->draw.contract >= 0))
+    if (s && (s->price.said || (x->counted && x->draw.contract >= 0)))
         buf_printf(out, ",\"marginal_usd\":%" PRId64 ".%09" PRId64,
                    x->draw.marginal_nusd / 1000000000, x->draw.marginal_nusd % 1000000000);
     else

@@ -271,7 +271,8 @@ static enum err prepare_to_write(struct store *s, struct diag *diag)
     return ERR_NONE;
 }
 
-// On a read-only file system, without a log that would have to be looked at, nobody changes the file.
+// On a read-only file system, without a log that would have to be looked at, nobody changes the
+// file.
 static bool cannot_change(const char *path)
 {
     char log[PATH_BYTES];
@@ -290,8 +291,8 @@ static int open_as_it_is(const char *path, sqlite3 **db)
     for (const char *c = path; *c; c++)
         buf_printf(&uri, strchr("?#%", *c) ? "%%%02x" : "%c", *c);
     buf_lit(&uri, "?immutable=1\0");
-    int status = sqlite3_open_v2(uri.p + uri.from, db,
-                                 SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, NULL);
+    int status = sqlite3_open_v2(
+        uri.p + uri.from, db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, NULL);
     buf_release(&uri);
     return status;
 }

@@ -24,8 +24,9 @@ struct cell {
 struct forecast {
     int32_t n_tenants, n_models, n_cells;
     struct cell *cells;
-    struct mean *model_output;  // [n_models]
-    double *bytes, *tokens;     // [n_models], sums that fade
+    struct mean *model_output;             // [n_models]
+    double *bytes, *tokens;                // [n_models], sums that fade
+    double *answer_bytes, *answer_tokens;  // likewise
 };
 
 enum err forecast_new(struct forecast **out, struct arena *a, int32_t n_tenants, int32_t n_models)
@@ -42,7 +43,10 @@ enum err forecast_new(struct forecast **out, struct arena *a, int32_t n_tenants,
     f->model_output = arena_new(a, struct mean, n_models);
     f->bytes = arena_new(a, double, n_models);
     f->tokens = arena_new(a, double, n_models);
-    if (!f->cells || !f->model_output || !f->bytes || !f->tokens)
+    f->answer_bytes = arena_new(a, double, n_models);
+    f->answer_tokens = arena_new(a, double, n_models);
+    if (!f->cells || !f->model_output || !f->bytes || !f->tokens || !f->answer_bytes ||
+        !f->answer_tokens)
         return ERR_LIMIT;
     for (int32_t m = 0; m < n_models; m++) {
         f->tokens[m] = TOKENS_FIRST;
@@ -89,6 +93,8 @@ void forecast_move(struct forecast *f, const struct forecast *from)
         f->model_output[m] = from->model_output[m];
         f->bytes[m] = from->bytes[m];
         f->tokens[m] = from->tokens[m];
+        f->answer_bytes[m] = from->answer_bytes[m];
+        f->answer_tokens[m] = from->answer_tokens[m];
     }
 }
 
@@ -116,6 +122,24 @@ double forecast_bytes_per_tok(const struct forecast *f, int32_t model)
     if (ratio < BYTES_PER_TOK_MIN)
         return BYTES_PER_TOK_MIN;
     return ratio > BYTES_PER_TOK_MAX ? BYTES_PER_TOK_MAX : ratio;
+}
+
+double forecast_answer_bytes_per_tok(const struct forecast *f, int32_t model)
+{
+    if (!is_known(f, model) || !(f->answer_tokens[model] > 0))
+        return 0;
+    double ratio = f->answer_bytes[model] / f->answer_tokens[model];
+    if (ratio < BYTES_PER_TOK_MIN)
+        return BYTES_PER_TOK_MIN;
+    return ratio > BYTES_PER_TOK_MAX ? BYTES_PER_TOK_MAX : ratio;
+}
+
+void forecast_learn_answer(struct forecast *f, int32_t model, int64_t bytes, int32_t tok)
+{
+    if (!is_known(f, model) || bytes <= 0 || tok <= 0)
+        return;
+    f->answer_bytes[model] = f->answer_bytes[model] * BYTES_KEEP + (double)bytes;
+    f->answer_tokens[model] = f->answer_tokens[model] * BYTES_KEEP + (double)tok;
 }
 
 int32_t forecast_prompt_tok(const struct forecast *f, int32_t model, int64_t prompt_bytes)

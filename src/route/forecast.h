@@ -23,6 +23,10 @@ int32_t forecast_output_tok(const struct forecast *f, int32_t tenant, int32_t mo
 // Before anything was seen: 4 bytes a token.
 int32_t forecast_prompt_tok(const struct forecast *f, int32_t model, int64_t prompt_bytes);
 double forecast_bytes_per_tok(const struct forecast *f, int32_t model);
+// The same of answers, whose text is shorter or longer than that of prompts in their templates; 0: no
+// supplier has said its tokens yet.
+double forecast_answer_bytes_per_tok(const struct forecast *f, int32_t model);
+void forecast_learn_answer(struct forecast *f, int32_t model, int64_t bytes, int32_t tok);
 void forecast_learn(struct forecast *f, int32_t tenant, int32_t model, int64_t prompt_bytes,
                     int32_t prompt_tok, int32_t output_tok);
 

@@ -62,6 +62,26 @@ static void it_learns_bytes_per_token(void)
     EXPECT(forecast_bytes_per_tok(f, 0) <= 64, "bounded: %g", forecast_bytes_per_tok(f, 0));
 }
 
+static void it_learns_bytes_per_token_of_answers(void)
+{
+    struct forecast *f = make(0, 2);
+    EXPECT(forecast_answer_bytes_per_tok(f, 0) == 0, "nothing is known at first");
+    forecast_learn_answer(f, 0, 0, 10);
+    forecast_learn_answer(f, 0, 10, 0);
+    EXPECT(forecast_answer_bytes_per_tok(f, 0) == 0, "and nothing is learnt from nothing");
+    forecast_learn_answer(f, 0, 600, 100);
+    EXPECT(forecast_answer_bytes_per_tok(f, 0) == 6, "the first is believed");
+    for (int32_t i = 0; i < 500; i++)
+        forecast_learn_answer(f, 0, 300, 100);
+    double now = forecast_answer_bytes_per_tok(f, 0);
+    EXPECT(now > 2.99 && now < 3.02, "it fades: %g", now);
+    EXPECT(forecast_answer_bytes_per_tok(f, 1) == 0, "each model by itself");
+    struct forecast *grown;
+    NEED(!forecast_new(&grown, &arena, 0, 3));
+    forecast_move(grown, f);
+    EXPECT(forecast_answer_bytes_per_tok(grown, 0) == now, "moved");
+}
+
 // A million (tenant, model): memory stays bounded, and who lost a shared cell gets the model's
 // mean.
 static void many_tenants_share_bounded_memory(void)
@@ -100,6 +120,7 @@ int main(void)
     TEST(before_anything_was_seen_it_guesses);
     TEST(it_learns_lengths_for_each_tenant_and_model);
     TEST(it_learns_bytes_per_token);
+    TEST(it_learns_bytes_per_token_of_answers);
     TEST(many_tenants_share_bounded_memory);
     TEST(without_memory_it_says_so);
     arena_release(&arena);
