@@ -26,7 +26,7 @@
 
 #include "portfolio/portfolio.h"
 
-#define PACE_BAND 0.05
+#define PACE_BAND 0.25
 enum { PACE_STEPS = 256 };
 
 struct pace_terms {  // of one contract

@@ -47,10 +47,10 @@ static void even_use_is_half_price_and_the_ends_are_reached(void)
     struct pace_terms t = monthly(1000);
     int64_t half = MARCH + (APRIL - MARCH) / 2;
     EXPECT(share_at(&t, 500, half) == 0.5, "even: %g", share_at(&t, 500, half));
-    // Half the period is left: PACE_BAND of it is 25 units.
-    EXPECT(share_at(&t, 525, half) == 1, "ahead: %g", share_at(&t, 525, half));
-    EXPECT(share_at(&t, 475, half) == 0, "behind: %g", share_at(&t, 475, half));
-    double between = share_at(&t, 512.5, half);
+    // Half the period is left: PACE_BAND of it is 125 units.
+    EXPECT(share_at(&t, 625, half) == 1, "ahead: %g", share_at(&t, 625, half));
+    EXPECT(share_at(&t, 375, half) == 0, "behind: %g", share_at(&t, 375, half));
+    double between = share_at(&t, 562.5, half);
     EXPECT(between > 0.74 && between < 0.76, "%g", between);
     EXPECT(share_at(&t, 1000, MARCH + DAY) == 1, "used up");
     EXPECT(share_at(&t, 999, APRIL - 1) == 0, "what is left at the end is free");
