@@ -84,6 +84,8 @@ int replay_options_read(struct replay_options *o, int argc, char **argv)
         option_text(
             "--trace", "FILE", &o->trace,
             "requests to replay: CSV, JSON lines or our own\nform, also gzip; - is standard input"),
+        option_text("--lengths", "FILE", &o->lengths,
+                    "--trace is ServeGen's table of rates, and this\nits table of lengths"),
         option_flag("--demand", &o->demand, "made up from the portfolio's demand: section instead"),
         option_text("--policy", "A,B", &o->policies, "policies to compare; the portfolio's own"),
         option_custom("--seed", "N", &o->seed, read_seed,
@@ -109,8 +111,9 @@ int replay_options_read(struct replay_options *o, int argc, char **argv)
                       "each pool keeps so much of prompts; 0"),
         option_text("--events", "FILE", &o->events,
                     "what befalls the pools: AT POOL dies|heals|\nslow X|derate X%|stalls"),
-        option_flag("--bound", &o->bound,
-                    "beside the least that any routing could have\ncost, with hindsight: twice the time"),
+        option_flag(
+            "--bound", &o->bound,
+            "beside the least that any routing could have\ncost, with hindsight: twice the time"),
         option_text("--bound-write", "FILE", &o->bound_write,
                     "that bound's linear program, as MPS"),
         option_count("--jobs", "N", &o->jobs, 1, 64, "policies at once; 1"),
@@ -140,6 +143,9 @@ int replay_options_read(struct replay_options *o, int argc, char **argv)
         return status;
     if (!o->trace.n == !o->demand)
         return options_wrong("replay", "say either --trace FILE or --demand");
+    if (o->lengths.n && (!o->trace.n || o->sort || o->repeat > 1))
+        return options_wrong("replay",
+                             "--lengths goes with --trace, and neither --sort nor --repeat");
     if (o->demand && o->until_us == NEVER)
         return options_wrong("replay", "--demand needs an end: say --to TIME");
     if (o->bound_write.n && !o->bound)
@@ -171,6 +177,7 @@ enum err replay_options_apply(const struct replay_options *o, const struct portf
     struct arrivals_config *a = &out->arrivals;
     *a = (struct arrivals_config){.p = p,
                                   .path = o->trace.n ? o->trace.p : NULL,
+                                  .lengths = o->lengths.n ? o->lengths.p : NULL,
                                   .model = -1,
                                   .class = -1,
                                   .rate = o->rate,

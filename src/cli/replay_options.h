@@ -12,7 +12,7 @@ enum { REPLAY_POLICIES = 16 };
 struct replay_options {  // texts are those of the command line
     struct str trace;
     bool demand, sort, json, stats, bound;
-    struct str policies, model, class, events, bound_write;
+    struct str policies, model, class, events, bound_write, lengths;
     struct str maps[ARRIVALS_MAPS];
     int32_t n_maps;
     double rate, cv, spread;

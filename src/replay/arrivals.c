@@ -3,6 +3,7 @@
 #include "base/arena.h"
 #include "io/stream.h"
 #include "replay/demand.h"
+#include "replay/renewal.h"
 
 #include <stdlib.h>
 
@@ -32,6 +33,7 @@ struct arrivals {
     bool *served, *class_looked;
     struct arrivals_seen seen;
     struct demand_source demand;
+    struct renewal renewal;
     struct held *held;  // sorted
     uint64_t *blocks;
     size_t n_held, next_held, n_blocks;
@@ -103,6 +105,9 @@ enum err arrivals_new(struct arrivals **out, const struct arrivals_config *c, st
         const struct demand_config d = {c->p,   a->wall_us + c->from_us, c->seed, c->cv, c->spread,
                                         c->rate};
         demand_init(&a->demand, &d);
+    } else if (c->lengths) {
+        const struct renewal_config r = {c->path, c->lengths, c->seed, c->rate, c->from_us};
+        e = renewal_open(&a->renewal, &r, diag);
     } else {
         e = open_pass(a, diag);
         if (!e && c->sort)
@@ -125,6 +130,7 @@ void arrivals_free(struct arrivals *a)
         return;
     close_pass(a);
     demand_release(&a->demand);
+    renewal_release(&a->renewal);
     free(a->served);
     free(a->class_looked);
     free(a->held);
@@ -236,7 +242,7 @@ static enum err find_model(struct arrivals *a, const struct trace_item *item, st
             return diag_set(
                 diag, ERR_INVALID,
                 "%s names no models, and the portfolio serves several: say --model NAME",
-                a->in.name);
+                a->c.path);
         return check_model(a, out->model, diag);
     }
     enum err e = look_up(a, TRACE_MODEL, said, &out->model, diag);
@@ -448,7 +454,25 @@ static enum err next_of_demand(struct arrivals *a, struct arrival *out, bool *mo
     return e ? e : check_class(a, out->class, diag);
 }
 
+static enum err next_of_tables(struct arrivals *a, struct arrival *out, bool *more,
+                               struct diag *diag)
+{
+    struct renewal_request r;
+    *more = renewal_next(&a->renewal, &r) && r.at_us < a->c.until_us;
+    if (!*more)
+        return a->in_pass ? ERR_NONE
+                          : diag_set(diag, ERR_INVALID,
+                                     "%s makes no request between --from and --to", a->c.path);
+    a->in_pass++;
+    const struct trace_item item = {.name = {-1, -1, -1}};
+    *out = (struct arrival){
+        .at_us = r.at_us - a->c.from_us, .prompt_tok = r.prompt_tok, .output_tok = r.output_tok};
+    return find_names(a, &item, out, diag);
+}
+
 enum err arrivals_next(struct arrivals *a, struct arrival *out, bool *more, struct diag *diag)
 {
+    if (a->c.lengths)
+        return next_of_tables(a, out, more, diag);
     return a->c.path ? next_of_trace(a, out, more, diag) : next_of_demand(a, out, more, diag);
 }

@@ -19,8 +19,9 @@ struct arrivals_map {  // the trace's name of a model, and the portfolio's
 
 struct arrivals_config {
     const struct portfolio *p;
-    const char *path;  // of the trace, "-": standard input; NULL: the portfolio's demand
-    int32_t model;     // of requests that name none; -1: the only model there is
+    const char *path;     // of the trace, "-": standard input; NULL: the portfolio's demand
+    const char *lengths;  // `path` is ServeGen's table of rates, and this its lengths; NULL: not so
+    int32_t model;        // of requests that name none; -1: the only model there is
     int32_t class;  // of all requests; -1: as the trace says, else the tenant's, else the default
     struct arrivals_map maps[ARRIVALS_MAPS];
     int32_t n_maps;
@@ -30,8 +31,8 @@ struct arrivals_config {
     int64_t skip_bad;           // faulty lines to be passed over, in each pass
     bool sort;
     int64_t wall_us;  // since 1970, of time 0; -1: as the trace says, else ARRIVALS_WALL_US
+    uint64_t seed;    // of demand and tables
     // of demand
-    uint64_t seed;
     double cv;      // of the gaps between requests of a stream; 1: Poisson
     double spread;  // sigma of the logarithm of lengths
 };
