@@ -2,6 +2,7 @@
 #
 #   make run       builds, fetches a small model once, and answers a first question on 127.0.0.1:8080
 #   make test      everything CI runs; the last line is "N passed, N failed"
+#   make soak      kills the gateway under load a hundred times and counts its ledger; KILLS=n, SEED=n
 #   make           builds build/src/cli/caudal
 #
 # NODEPS=1 leaves installing Debian packages to you. BUILD=folder builds elsewhere.
@@ -10,11 +11,13 @@ BUILD  = build
 PREFIX = /usr/local
 SHELL  = /bin/sh
 FUZZ_S = 600
+KILLS  = 100
+SEED   = 1812
 
 ASAN = -Db_sanitize=address,undefined -Db_lundef=false
 TSAN = -Db_sanitize=thread -Db_lundef=false
 
-.PHONY: all build run test check unit asan tsan fuzz bench cover lint fmt install clean deps \
+.PHONY: all build run test check unit asan tsan fuzz soak bench cover lint fmt install clean deps \
         build-asan build-tsan build-fuzz
 
 all: build
@@ -63,6 +66,11 @@ build-tsan: deps
 build-fuzz: deps
 	@test -f $@/build.ninja || CC=clang CXX=clang++ meson setup $@ -Dfuzz=true
 	@ninja -C $@ $$(ninja -C $@ -t targets all | sed -n 's/^\(tests.fuzz.fuzz_[a-z0-9_]*\): .*/\1/p')
+
+# What make test does ten times, at other moments: about two minutes a hundred.
+soak: build
+	@cd tests/integration && CAUDAL=$(abspath $(BUILD))/src/cli/caudal LEDGER_KILLS=$(KILLS) SEED=$(SEED) \
+	    python3 ledger_test.py Kill
 
 bench: build
 	@tools/deps run bench

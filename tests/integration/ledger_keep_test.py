@@ -25,7 +25,8 @@ class Retain(Case):
             self.text = text.replace("key: secret-of-a,", "key: secret-of-a, contract: deal,")
             with Gateway(self.text) as gw:
                 for fault in ("", "500,count=1", "no-usage,count=1", "429,count=1"):
-                    a.faults(*([fault] if fault else []))
+                    for sim in (a, b):
+                        sim.faults(*([fault] if fault else []))
                     for stream in (False, True):
                         gw.post("/v1/chat/completions", chat("hello " * 9, stream=stream))
 
