@@ -24,17 +24,32 @@ static void write_duration(struct buf *out, int64_t us)
     int64_t ms = (max_i64(us, 0) + 999) / 1000;
     int64_t s = ms / 1000, h = s / 3600, m = s / 60 % 60;
     if (ms < 1000) {
-        buf_printf(out, "%" PRId64 "ms", ms);
+        buf_int(out, ms);
+        buf_lit(out, "ms");
         return;
     }
-    if (h)
-        buf_printf(out, "%" PRId64 "h", h);
-    if (h || m)
-        buf_printf(out, "%" PRId64 "m", m);
-    buf_printf(out, "%" PRId64, s % 60);
+    if (h) {
+        buf_int(out, h);
+        buf_lit(out, "h");
+    }
+    if (h || m) {
+        buf_int(out, m);
+        buf_lit(out, "m");
+    }
+    buf_int(out, s % 60);
+    if (ms % 1000)
+        buf_lit(out, ".");
     for (int64_t rest = ms % 1000, digit = 100; rest; rest %= digit, digit /= 10)
-        buf_printf(out, "%s%" PRId64, digit == 100 ? "." : "", rest / digit);
+        buf_int(out, rest / digit);
     buf_lit(out, "s");
+}
+
+// Each answer says six of these: without printf, which took a quarter of a request's instructions.
+static void write_number(struct buf *out, const char *name, const char *of, double value)
+{
+    buf_join(out, STR("x-ratelimit-"), str_of(name), str_of(of), STR(": "));
+    buf_int(out, value < 1e18 ? (int64_t)(value + 0.5) : (int64_t)1e18);
+    buf_lit(out, "\r\n");
 }
 
 static void write_headers(struct buf *out, const char *of, double limit, double left,
@@ -43,9 +58,9 @@ static void write_headers(struct buf *out, const char *of, double limit, double 
     if (limit < 0)
         return;
     int64_t whole = left > 0 ? (int64_t)(left + 1e-6) : 0;
-    buf_printf(out, "x-ratelimit-limit-%s: %.0f\r\nx-ratelimit-remaining-%s: %" PRId64 "\r\n", of,
-               limit < 1 ? 1 : limit, of, whole);
-    buf_printf(out, "x-ratelimit-reset-%s: ", of);
+    write_number(out, "limit-", of, limit < 1 ? 1 : limit);
+    write_number(out, "remaining-", of, (double)whole);
+    buf_join(out, STR("x-ratelimit-reset-"), str_of(of), STR(": "));
     write_duration(out, reset_us);
     buf_lit(out, "\r\n");
 }

@@ -307,8 +307,28 @@ static void writing_keeps_lines_apart(void)
     EXPECT(http1_reason(799)[0], "a status without a name");
 }
 
+// Whatever stands around it, and wherever in the value it is.
+static void a_value_may_have_these_bytes(void)
+{
+    for (int at = 0; at < 20; at++) {
+        for (int c = 0; c < 256; c++) {
+            char raw[64] = "GET / HTTP/1.1\r\nHost: a\r\nX:vvvvvvvvvvvvvvvvvvvv\r\n\r\n";
+            struct str in = str_of(raw);
+            raw[27 + at] = (char)c;
+            struct http1 *h = http1_new(HTTP1_REQUESTS, limits);
+            struct http1_event ev;
+            struct diag diag = {0};
+            bool taken = !http1_next(h, &in, &ev, &diag);
+            bool may = c == '\t' || (c >= ' ' && c != 0x7f);
+            EXPECT(taken == may, "byte %d at %d: %s", c, at, diag.text);
+            http1_free(h);
+        }
+    }
+}
+
 int main(void)
 {
+    TEST(a_value_may_have_these_bytes);
     TEST(hostile_requests_are_refused);
     TEST(odd_but_legal_requests_are_read);
     TEST(any_cut_of_a_request_reads_the_same);
