@@ -4,6 +4,7 @@
 #include "cli/cmd_ask.h"
 #include "cli/cmd_check.h"
 #include "cli/cmd_import.h"
+#include "cli/cmd_ctl.h"
 #include "cli/cmd_key.h"
 #include "cli/cmd_replay.h"
 #include "cli/cmd_ledger.h"
@@ -27,6 +28,7 @@ static const struct {
     {"check", cmd_check, "is a portfolio file right, and what does it say?"},
     {"ledger", cmd_ledger, "what was called, what it cost, what is still open"},
     {"sim", cmd_sim, "a supplier that is not there, as fast as its chip"},
+    {"ctl", cmd_ctl, "look at a running gateway, drain pools, reload"},
     {"ask", cmd_ask, "one question to a running gateway, then the receipt"},
     {"key", cmd_key, "a new key of a client, and its hash"},
     {"import", cmd_import, "a portfolio out of another gateway's configuration"},

@@ -24,10 +24,19 @@ static const struct {
     void (*run)(struct admin_call *call);
 } rows[] = {
     {"GET", "/admin/status", admin_status},
+    {"GET", "/admin/requests", admin_requests},
+    {"GET", "/admin/levers", admin_levers},
     {"POST", "/admin/reload", admin_reload},
     {"GET", "/admin/keys", admin_keys_list},
     {"POST", "/admin/keys", admin_keys_add},
     {"DELETE", "/admin/keys/", admin_keys_revoke},
+    {"POST", "/admin/drain", admin_drain},
+    {"POST", "/admin/disable", admin_disable},
+    {"POST", "/admin/enable", admin_enable},
+    {"POST", "/admin/weigh", admin_weigh},
+    {"POST", "/admin/derate", admin_derate},
+    {"POST", "/admin/cap", admin_cap},
+    {"POST", "/admin/maintenance", admin_maintenance},
 };
 
 struct admin_client {  // one connection
@@ -107,8 +116,8 @@ void admin_refuse(struct admin_call *call, int32_t status, const char *code, con
     vsnprintf(message, sizeof message, fmt, args);
     va_end(args);
     buf_clear(&call->out);
-    openai_error_write(&call->out, message,
-                       status < 500 ? "invalid_request_error" : "server_error", NULL, code);
+    openai_error_write(&call->out, message, status < 500 ? "invalid_request_error" : "server_error",
+                       NULL, code);
     admin_answer(call, status);
 }
 
@@ -129,8 +138,8 @@ bool admin_text(struct admin_call *call, const char *name, struct str *out)
 bool admin_number(struct admin_call *call, const char *name, double *out)
 {
     struct json_span span;
-    return call->body.n && json_get(call->body, str_of(name), &span) &&
-           span.kind == JSON_NUMBER && json_double(call->body, span, out);
+    return call->body.n && json_get(call->body, str_of(name), &span) && span.kind == JSON_NUMBER &&
+           json_double(call->body, span, out);
 }
 
 void admin_audit(struct admin_call *call, const char *what, struct str detail)

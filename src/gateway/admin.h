@@ -30,15 +30,15 @@ struct admin_call {  // one request of an operator, as long as it is not answere
     struct worker *worker;      // the first: calls run on its loop
     char who[ADMIN_WHO_BYTES];  // the key's name, or "loopback"
     struct str path, query;
-    struct str rest;     // of the path, behind a row of the table that ends with '/'
-    struct str body;     // a JSON object; empty: none was sent
-    struct arena arena;  // of the call
-    struct buf out;      // the answer's JSON
+    struct str rest;              // of the path, behind a row of the table that ends with '/'
+    struct str body;              // a JSON object; empty: none was sent
+    struct arena arena;           // of the call
+    struct buf out;               // the answer's JSON
     struct admin_client *client;  // NULL: it has gone, and the answer is for nobody
 };
 
-// Ends the call: sends call->out with this status, and frees it. May come later than the function of
-// the table returned, on the same loop.
+// Ends the call: sends call->out with this status, and frees it. May come later than the function
+// of the table returned, on the same loop.
 void admin_answer(struct admin_call *call, int32_t status);
 // Ends the call with an error of the usual shape.
 void admin_refuse(struct admin_call *call, int32_t status, const char *code, const char *fmt, ...)
@@ -48,8 +48,8 @@ void admin_refuse(struct admin_call *call, int32_t status, const char *code, con
 bool admin_text(struct admin_call *call, const char *name, struct str *out);
 bool admin_number(struct admin_call *call, const char *name, double *out);
 
-// Writes down that somebody changed something: a line of the log, and a row of the ledger when there
-// is one. `what` is a word such as "drain", `detail` what exactly, without any secret.
+// Writes down that somebody changed something: a line of the log, and a row of the ledger when
+// there is one. `what` is a word such as "drain", `detail` what exactly, without any secret.
 void admin_audit(struct admin_call *call, const char *what, struct str detail);
 
 #endif

@@ -11,5 +11,15 @@ void admin_reload(struct admin_call *call);  // reload.c
 void admin_keys_list(struct admin_call *call);    // admin_keys.c
 void admin_keys_add(struct admin_call *call);     // {"tenant": T, ... as of a key in the portfolio}
 void admin_keys_revoke(struct admin_call *call);  // of its id or name
+// levers.c
+void admin_levers(struct admin_call *call);
+void admin_drain(struct admin_call *call);
+void admin_disable(struct admin_call *call);
+void admin_enable(struct admin_call *call);
+void admin_weigh(struct admin_call *call);
+void admin_derate(struct admin_call *call);
+void admin_cap(struct admin_call *call);
+void admin_maintenance(struct admin_call *call);
+void admin_requests(struct admin_call *call);  // exchange_list.c
 
 #endif

@@ -1,7 +1,7 @@
 // GET /admin/status: what this process is doing.
 
 #include "gateway/admin_calls.h"
-#include "gateway/gateway_inside.h"
+#include "gateway/levers.h"
 
 #include <inttypes.h>
 #include <unistd.h>
@@ -17,9 +17,10 @@ static void write_pool(struct admin_call *call, int32_t i)
     buf_lit(out, "{\"name\":");
     buf_add_json(out, pool->name);
     buf_printf(out,
-               ",\"enabled\":%s,\"ready\":%s,\"in_flight\":%d,\"breaker_open\":%s,\"cooling\":%s",
-               pool->enabled ? "true" : "false", ready ? "true" : "false", v.in_flight,
-               v.breaker_open ? "true" : "false", v.cooling ? "true" : "false");
+               ",\"state\":\"%s\",\"ready\":%s,\"in_flight\":%d,\"breaker_open\":%s,\"cooling\":%s",
+               pool->enabled ? levers_state(g->levers, pool->name) : "not enabled",
+               ready ? "true" : "false", v.in_flight, v.breaker_open ? "true" : "false",
+               v.cooling ? "true" : "false");
     buf_printf(out, ",\"sent\":%" PRIu64 ",\"ok\":%" PRIu64 ",\"failed\":%" PRIu64, v.took, v.ok,
                v.failed);
     if (v.ttft_us > 0)
@@ -34,11 +35,11 @@ void admin_status(struct admin_call *call)
     struct gateway *g = call->gateway;
     struct buf *out = &call->out;
     int64_t now_us = loop_now_us(call->worker->loop);
-    buf_printf(out, "{\"version\":\"" CAUDAL_VERSION "\",\"pid\":%d,\"up_s\":%.3f,\"draining\":%s,"
+    buf_printf(out,
+               "{\"version\":\"" CAUDAL_VERSION "\",\"pid\":%d,\"up_s\":%.3f,\"draining\":%s,"
                "\"generation\":%" PRId64 ",\"generations\":%d",
                (int)getpid(), (double)(now_us - call->worker->began_us) / 1e6,
-               g->draining ? "true" : "false", g->generation->serial,
-               g->n_generations);
+               g->draining ? "true" : "false", g->generation->serial, g->n_generations);
     buf_printf(out,
                ",\"clients\":%" PRId64 ",\"requests\":%" PRId64 ",\"streams\":%" PRId64
                ",\"waiting\":%d,\"pools\":[",
@@ -50,6 +51,8 @@ void admin_status(struct admin_call *call)
             buf_lit(out, ",");
         write_pool(call, i);
     }
-    buf_lit(out, "]}");
+    buf_lit(out, "],\"levers\":");
+    levers_write(g->levers, out);
+    buf_lit(out, "}");
     admin_answer(call, 200);
 }

@@ -337,6 +337,20 @@ bool core_wait_look(struct core *c, struct waiter *w, int64_t now_us)
     return woken;
 }
 
+void core_set_lever(struct core *c, struct str pool, const struct route_lever *lever,
+                    int64_t now_us)
+{
+    pthread_mutex_lock(&c->lock);
+    for (int32_t i = 0; i < c->n_generations; i++) {
+        const struct portfolio *p = c->generations[i]->portfolio;
+        int32_t at;
+        if (table_get(p->pool_names, pool, &at))
+            route_set_lever(c->generations[i]->route, at, lever);
+    }
+    wake_locked(c, now_us);
+    pthread_mutex_unlock(&c->lock);
+}
+
 void core_ready(struct core *c, struct generation *g, int32_t pool, bool ready)
 {
     pthread_mutex_lock(&c->lock);

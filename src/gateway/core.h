@@ -65,6 +65,9 @@ void core_wait_cancel(struct core *c, struct waiter *w, int64_t now_us);
 bool core_wait_look(struct core *c, struct waiter *w, int64_t now_us);
 void core_poke(struct core *c, int64_t now_us);  // something has changed: wake who can go
 
+// What an operator says of the pool of this name, in every generation that has it.
+void core_set_lever(struct core *c, struct str pool, const struct route_lever *lever,
+                    int64_t now_us);
 void core_ready(struct core *c, struct generation *g, int32_t pool, bool ready);
 struct route_pool_view core_view(struct core *c, struct generation *g, int32_t pool,
                                  int64_t now_us);

@@ -255,8 +255,8 @@ enum err engines_prepare(struct engines *s, struct generation *next,
     s->ready = ready;
     s->failed = NULL;
     for (int32_t i = 0; i < p->n_suppliers; i++) {
-        enum err e = p->suppliers[i].run.n_argv ? prepare_one(s, &p->suppliers[i], state, diag)
-                                                : ERR_NONE;
+        enum err e =
+            p->suppliers[i].run.n_argv ? prepare_one(s, &p->suppliers[i], state, diag) : ERR_NONE;
         if (e) {
             engines_abandon(s);
             return e;

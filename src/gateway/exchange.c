@@ -1,3 +1,4 @@
+#include "gateway/exchange_list.h"
 #include "gateway/exchange_parts.h"
 #include "gateway/pages.h"
 #include "gateway/passthrough.h"
@@ -162,6 +163,7 @@ static void on_timer(struct timer *t)
 static void release(void *arg)
 {
     struct exchange *x = arg;
+    exchange_list_remove(x);
     relay_release(&x->relay);
     struct spares *spares = loop_spares(x->worker->loop);
     spare_take(spares, &x->body);
@@ -450,6 +452,7 @@ void exchange_begin(struct worker *w, struct client *c, const struct asked *q)
     x->client = c;
     x->generation = w->generation;
     generation_hold(x->generation);
+    exchange_list_add(x);
     arena_init(&x->arena, ARENA_SLACK);
     buf_init(&x->body, (size_t)s->body_bytes);
     buf_init(&x->wire_head, 64 * 1024);

@@ -39,6 +39,7 @@ struct exchange {
     struct worker *worker;
     struct client *client;          // NULL: it has gone, or has its answer
     struct generation *generation;  // held
+    struct exchange *newer, *older;  // of its worker
     struct arena arena;             // as long as nothing has been relayed: request and its headers
     struct buf body;                // the client's bytes; given back with the first content
     struct buf wire_head, wire_body;  // as sent to the supplier; likewise

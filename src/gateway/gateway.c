@@ -1,6 +1,7 @@
 #include "gateway/client.h"
 #include "gateway/commitments.h"
 #include "gateway/engines.h"
+#include "gateway/levers.h"
 #include "gateway/limits.h"
 #include "gateway/reload.h"
 
@@ -321,6 +322,10 @@ static enum err start(struct gateway *g, struct diag *diag)
                             loop_wall_us(loop), diag);
     if (e)
         return e;
+    e = levers_new(&g->levers, g, diag);
+    if (e)
+        return e;
+    levers_apply(g->levers);
     e = admin_new(&g->admin, g, diag);
     if (e)
         return e;
@@ -395,6 +400,7 @@ enum err gateway_run(const struct gateway_config *c, struct diag *diag)
     admin_stop(g->admin);
     takeover_free(g->takeover);
     reload_stop(g->reload);
+    levers_stop(g->levers);
     engines_free(g->engines);
     g->engines = NULL;
     g->ending = true;
@@ -407,6 +413,7 @@ enum err gateway_run(const struct gateway_config *c, struct diag *diag)
     secure_free(g->secure);
     ledger_close(g->ledger);
     reload_free(g->reload);
+    levers_free(g->levers);
     reload_release(g);
     metrics_free(g->metrics);
     names_free(g->names);

@@ -35,6 +35,7 @@ struct gateway {
     int64_t serials;  // generations made so far, refused ones too
     struct reload *reload;
     struct engines *engines;
+    struct levers *levers;
     struct worker *workers;  // [n_workers]; the first runs on the main thread
     pthread_t *threads;      // [n_workers]; the first is not used
     int32_t n_workers, n_threads;

@@ -3,10 +3,10 @@
 #include <stdlib.h>
 
 struct kind {
-    struct str *text;   // [n], each its own memory
+    struct str *text;  // [n], each its own memory
     int32_t n, room;
-    int32_t *slots;     // [n_slots], open addressing by hash; number + 1, 0: empty
-    int32_t n_slots;    // a power of two, at least twice n
+    int32_t *slots;   // [n_slots], open addressing by hash; number + 1, 0: empty
+    int32_t n_slots;  // a power of two, at least twice n
 };
 
 struct names {

@@ -1,4 +1,5 @@
-// names.h - stable numbers for the tenants, models, classes and pools of all portfolios of a process.
+// names.h - stable numbers for the tenants, models, classes and pools of all portfolios of a
+// process.
 //
 // What is counted (metrics) or learnt (forecasts) goes on under its name when a reload changes the
 // order of a portfolio, takes something away and later brings it back. A number is never given
@@ -14,7 +15,7 @@ enum { NAMES_MAX = 65536 };  // of one kind, over the life of the process
 
 struct names;  // one thread at a time
 
-struct names_map {  // of one portfolio
+struct names_map {                   // of one portfolio
     const int32_t *of[NAMES_KINDS];  // [n]; -1: more than NAMES_MAX
     int32_t n[NAMES_KINDS];
 };

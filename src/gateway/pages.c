@@ -1,6 +1,7 @@
 #include "gateway/pages.h"
 #include "gateway/answer.h"
 #include "gateway/commitments.h"
+#include "gateway/levers.h"
 #include "gateway/limits.h"
 #include "gateway/reload.h"
 
@@ -164,6 +165,7 @@ static void write_metrics(struct worker *w, struct buf *out)
     reload_metrics(w->owner, out);
     limits_metrics(w->limits, w->generation, loop_now_us(w->loop), loop_wall_us(w->loop), out);
     commitments_metrics(w->core, w->generation, loop_wall_us(w->loop), out);
+    levers_metrics(w->owner->levers, out);
     free(pools);
 }
 

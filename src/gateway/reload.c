@@ -2,6 +2,7 @@
 #include "gateway/admin_calls.h"
 #include "gateway/commitments.h"
 #include "gateway/engines.h"
+#include "gateway/levers.h"
 #include "gateway/limits.h"
 
 #include <inttypes.h>
@@ -17,9 +18,9 @@ struct move {  // of one worker to the next generation
 
 struct reload {
     struct gateway *gateway;
-    bool busy, again;          // again: a signal came meanwhile
-    bool reading;              // the thread has not been joined
-    struct admin_call *call;   // NULL: nobody waits for its outcome, or has gone
+    bool busy, again;         // again: a signal came meanwhile
+    bool reading;             // the thread has not been joined
+    struct admin_call *call;  // NULL: nobody waits for its outcome, or has gone
     int64_t began_us, began_wall_us;
     pthread_t thread;
     // what the thread found
@@ -141,9 +142,8 @@ static void refuse(struct reload *r, const char *why)
     atomic_fetch_add(&g->reloads_refused, 1);
     struct str said = str_trim(buf_str(&r->said));
     if (r->call)
-        admin_refuse(r->call, 422, "portfolio_refused",
-                     "The portfolio in use stays: %s%s" STR_FMT, why, said.n ? "\n" : "",
-                     STR_ARG(said));
+        admin_refuse(r->call, 422, "portfolio_refused", "The portfolio in use stays: %s%s" STR_FMT,
+                     why, said.n ? "\n" : "", STR_ARG(said));
     free_next(r);
     over(r);
 }
@@ -160,6 +160,7 @@ static void write_restart(const struct gateway *g, struct buf *out)
         {"serve.admin.listen", was->admin.on == is->admin.on &&
                                    str_eq(was->admin.host, is->admin.host) &&
                                    was->admin.port == is->admin.port},
+        {"serve.tls", was->tls.on == is->tls.on},
         {"serve.threads", was->threads == is->threads},
         {"serve.state", str_eq(was->state, is->state)},
         {"serve.ledger", str_eq(was->ledger_durability, is->ledger_durability) &&
@@ -260,6 +261,7 @@ static void use(struct reload *r)
     g->generation = r->next;
     g->portfolio = r->next->portfolio;
     engines_use(g->engines, r->next);
+    levers_apply(g->levers);
     r->grown = metrics_grown(g->metrics, g->names);
     if (r->grown)
         g->metrics = r->grown;

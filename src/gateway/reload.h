@@ -18,7 +18,8 @@
 struct reload;
 
 struct reload *reload_new(struct gateway *g);
-void reload_stop(struct reload *r);  // waits for a reading that is under way; before loops are freed
+void reload_stop(
+    struct reload *r);  // waits for a reading that is under way; before loops are freed
 void reload_free(struct reload *r);
 
 // Begins one. `call` gets its outcome; NULL: the log alone does, and a reload that is under way is

@@ -13,6 +13,7 @@
 #include "gateway/upstream.h"
 
 struct client;
+struct exchange;
 struct gateway;
 struct keys;
 struct limits;
@@ -33,6 +34,7 @@ struct worker {
     struct otlp *otlp;  // spans on their way
     struct rng rng;          // draws and request ids; seeded from the system
     struct client *clients;  // all connections, newest first
+    struct exchange *exchanges;  // requests in progress, newest first
     int32_t n_clients;
     bool draining;
     bool leaving;  // draining, but those that are idle may ask once more

@@ -100,6 +100,8 @@ static enum route_bar lasting(const struct route *r, const struct look *l, const
         return ROUTE_BAR_CONTEXT;
     if (o->fixed)
         return o->fixed;
+    if (r->live->pools[o->place].lever.stopped)
+        return ROUTE_BAR_INACTIVE;
     if (r->live->pools[o->place].absent)
         return ROUTE_BAR_ABSENT;
     return r->memo->active[o->pool] ? ROUTE_MAY : ROUTE_BAR_INACTIVE;

@@ -105,7 +105,7 @@ static int64_t free_us(const struct route *r, const struct offer *o, const struc
                        const struct live_pair *pair)
 {
     const struct route_limits *lim = &r->limits[o->pool];
-    if (o->fixed || lp->absent || !r->memo->active[o->pool] || lp->in_flight >= lim->in_flight)
+    if (o->fixed || lp->lever.stopped || lp->absent || !r->memo->active[o->pool] || lp->in_flight >= lim->in_flight)
         return NEVER;
     if (pair->breaker.open && pair->breaker.probing)
         return NEVER;
@@ -230,10 +230,25 @@ bool lanes_all_barred(const struct list *l, int32_t n, int64_t now_us, int64_t *
     return true;
 }
 
-static bool is_maintained(const struct pool *pool, int64_t wall_us)
+// An operator's window counts as those of the portfolio.
+static const struct route_lever *lever_of(const struct route *r, int32_t pool)
+{
+    static const struct route_lever none = {.weight = -1, .derate = 1};
+    int32_t first = r->pool_offers[pool];
+    if (first == r->pool_offers[pool + 1])
+        return &none;
+    const struct route_lever *lever = &r->live->pools[r->offers[first].place].lever;
+    return lever->said ? lever : &none;
+}
+
+static bool is_maintained(const struct pool *pool, const struct route_lever *lever, int64_t wall_us)
 {
     for (int32_t i = 0; i < pool->n_maintenance; i++) {
         if (wall_us >= pool->maintenance[i].from_us && wall_us < pool->maintenance[i].until_us)
+            return true;
+    }
+    for (int32_t i = 0; i < lever->n_windows; i++) {
+        if (wall_us >= lever->windows[i].from_us && wall_us < lever->windows[i].until_us)
             return true;
     }
     return false;
@@ -265,7 +280,12 @@ void lanes_find_wall(const struct route *r, int64_t wall_us)
     }
     for (int32_t i = 0; i < p->n_pools; i++) {
         const struct pool *pool = &p->pools[i];
-        bool active = pool_active(p, pool, wall_us) && !is_maintained(pool, wall_us);
+        const struct route_lever *lever = lever_of(r, i);
+        bool active = pool_active(p, pool, wall_us) && !is_maintained(pool, lever, wall_us);
+        for (int32_t j = 0; j < lever->n_windows; j++) {
+            boundary(m, wall_us, lever->windows[j].from_us);
+            boundary(m, wall_us, lever->windows[j].until_us);
+        }
         for (int32_t j = 0; j < pool->n_maintenance; j++) {
             boundary(m, wall_us, pool->maintenance[j].from_us);
             boundary(m, wall_us, pool->maintenance[j].until_us);
@@ -273,6 +293,28 @@ void lanes_find_wall(const struct route *r, int64_t wall_us)
         if (m->active[i] != active)
             mark(r, i);
         m->active[i] = active;
+    }
+}
+
+static double weight_of(const struct route *r, int32_t pool)
+{
+    double said = lever_of(r, pool)->weight;
+    double weight = said >= 0 ? said : r->p->pools[pool].weight;
+    return weight > 0 ? weight : 0;
+}
+
+void lanes_weigh(struct route *r, int32_t pool)
+{
+    double weight = weight_of(r, pool);
+    for (int32_t i = r->pool_offers[pool]; i < r->pool_offers[pool + 1]; i++) {
+        const struct offer *o = &r->offers[i];
+        for (int32_t j = o->from; j < o->from + o->n; j++) {
+            struct list *l = &r->lists[r->lane_of[j].list];
+            l->weight[r->lane_of[j].lane] = weight;
+            l->even = true;
+            for (int32_t k = 0; k < l->all; k++)
+                l->even = l->even && l->weight[k] > 0 && l->weight[k] == l->weight[0];
+        }
     }
 }
 
@@ -298,8 +340,8 @@ static enum err list_build(struct route *r, struct arena *a, struct list *l)
         if (!o)
             continue;
         const struct service *s = &o->service;
-        double weight = r->p->pools[o->pool].weight, far_us = 0;
-        weights[i] = weight > 0 ? weight : 0;
+        double far_us = 0;
+        weights[i] = weight_of(r, o->pool);
         l->even = l->even && weights[i] > 0 && weights[i] == weights[0];
         for (int32_t u = 0; u < users; u++) {
             double us = r->round_trip_us[u * r->p->n_pools + o->pool];

@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "route/breaker.h"
 #include "route/live.h"
+#include "route/route.h"
 #include "route/pace.h"
 
 // Two hashes instead of the text: names have no bound, the state does.
@@ -25,11 +26,12 @@ struct live_pool {
     int64_t context_tok;  // of those in flight: prompt and forecast answer
     struct bucket requests, tokens;
     int64_t empty_until_us;        // money or quota
-    double derate;                 // route_set_derate(); 0: not said
+    double derate;                 // the lever's share; 0: not said
     double ttft_us, per_token_us;  // learnt over all its models, to be shown
     uint64_t took, ok, failed, busy;
     bool absent;         // being started, or known to be gone: route_set_ready()
     int32_t first_pair;  // of its pairs, linked by `next`; -1: none
+    struct route_lever lever;  // route_set_lever(); `said` false: nothing was
 };
 
 struct live_pair {

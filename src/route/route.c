@@ -174,14 +174,27 @@ void route_set_ready(struct route *r, int32_t pool, bool ready)
     pool_changed(r, pool);
 }
 
-void route_set_derate(struct route *r, int32_t pool, double share)
+void route_set_lever(struct route *r, int32_t pool, const struct route_lever *lever)
 {
     CHECK(pool >= 0 && pool < r->p->n_pools);
-    for (int32_t i = r->pool_offers[pool]; i < r->pool_offers[pool + 1]; i++)
-        r->live->pools[r->offers[i].place].derate = share;
+    CHECK(lever->n_windows >= 0 && lever->n_windows <= ROUTE_WINDOWS_MAX);
+    if (r->pool_offers[pool] == r->pool_offers[pool + 1])
+        return;  // it serves nothing
+    struct live_pool *lp = &r->live->pools[r->offers[r->pool_offers[pool]].place];
+    lp->lever = *lever;
+    lp->lever.said = true;
+    lp->derate = lever->derate;
     route_limits_of(r, pool);
+    lanes_weigh(r, pool);
+    r->memo->wall_until_us = INT64_MIN;  // maintenance is looked at again
     r->live->version++;
     pool_changed(r, pool);
+}
+
+void route_set_derate(struct route *r, int32_t pool, double share)
+{
+    struct route_lever lever = {.weight = -1, .derate = share};
+    route_set_lever(r, pool, &lever);
 }
 
 struct route_commitment route_commitment(const struct route *r, int32_t contract)

@@ -174,8 +174,22 @@ int32_t route_explain(const struct route *r, const struct route_ask *ask, int64_
 // ready: bar ROUTE_BAR_ABSENT. Pools are ready when the router is made.
 void route_set_ready(struct route *r, int32_t pool, bool ready);
 
-// A share (0 to 1] of a pool's limits, slots and KV room from now on, on top of the portfolio's
-// `derate`: it has lost accelerators or power. 1: all of it. Kept in `live`, for later routers too.
+// What an operator says of a pool from now on, on top of the portfolio. Kept in `live`; a router that
+// was made before must be told too.
+enum { ROUTE_WINDOWS_MAX = 4 };
+struct route_lever {
+    bool said;
+    bool stopped;   // nothing new goes there: bar ROUTE_BAR_INACTIVE
+    double weight;  // instead of the portfolio's; below 0: the portfolio's
+    double derate;  // share (0 to 1] of its limits, slots and KV room, on top of the portfolio's: it
+                    // has lost accelerators or power; 1: all of it
+    struct route_window {
+        int64_t from_us, until_us;  // wall time of maintenance
+    } windows[ROUTE_WINDOWS_MAX];
+    int32_t n_windows;
+};
+void route_set_lever(struct route *r, int32_t pool, const struct route_lever *lever);
+// The same with a derate alone.
 void route_set_derate(struct route *r, int32_t pool, double share);
 
 // What is used of a contract's commitment, in the commitment's unit, in the period that the last

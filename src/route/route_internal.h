@@ -57,7 +57,7 @@ struct list {
     struct candidates *lanes;     // [lanes_blocks(all)]
     struct candidates_more *more;
     const double *round_trip_us;  // [n_user_regions][blocks * LANES]
-    const double *weight;         // [all], at least 0
+    double *weight;               // [all], at least 0
     const uint64_t *allowed;      // [n_rights][dirty_words]: lanes that tenants with these may have
     bool even;                    // all weights are equal, and above 0
     bool bends;                   // some lane needs what scoring.bends is for
@@ -195,6 +195,7 @@ static inline void lanes_see(const struct route *r, struct list *l, int64_t now_
         l->fresh_us != (now_us & ~(int64_t)(FADE_US - 1)))
         lanes_find(r, l, now_us);
 }
+void lanes_weigh(struct route *r, int32_t pool);  // its lever's weight has changed
 // All of `list`'s first `n` are barred, whoever asks; `*until_us` is when time alone changes that.
 bool lanes_all_barred(const struct list *l, int32_t n, int64_t now_us, int64_t *until_us);
 

@@ -55,6 +55,21 @@ static struct route_ask next_ask(struct traffic *t)
     return fleet_random_ask(&t->f, t->now_us);
 }
 
+// What an operator may say of a pool, with maintenance that begins or ends soon.
+static void pull_lever(struct traffic *t)
+{
+    struct rng *r = &t->f.rng;
+    struct route_lever lever = {.stopped = fleet_chance(r, 0.2),
+                                .weight = fleet_chance(r, 0.5) ? -1 : fleet_between(r, 0, 3),
+                                .derate = fleet_between(r, 0.1, 1)};
+    if (fleet_chance(r, 0.4)) {
+        int64_t from_us = t->now_us - S(5) + (int64_t)rng_below(r, S(10));
+        lever.windows[lever.n_windows++] =
+            (struct route_window){from_us, from_us + (int64_t)rng_below(r, S(10))};
+    }
+    route_set_lever(t->f.route, (int32_t)rng_below(r, (uint64_t)t->f.p.n_pools), &lever);
+}
+
 static void land_some(struct traffic *t)
 {
     struct rng *r = &t->f.rng;
@@ -77,9 +92,8 @@ static void land_some(struct traffic *t)
     if (fleet_chance(r, 0.02))
         route_set_ready(t->f.route, (int32_t)rng_below(r, (uint64_t)t->f.p.n_pools),
                         fleet_chance(r, 0.6));
-    if (fleet_chance(r, 0.02))
-        route_set_derate(t->f.route, (int32_t)rng_below(r, (uint64_t)t->f.p.n_pools),
-                         fleet_between(r, 0.1, 1));
+    if (fleet_chance(r, 0.05))
+        pull_lever(t);
 }
 
 static void follow(struct traffic *t, const struct route_ask *ask, const struct route_decision *d)

@@ -1,0 +1,236 @@
+// caudal ctl - an operator's hand at a running gateway: a client of its admin address.
+//
+//   the table of words -> method, path, body -> web.c -> the answer's JSON -> ctl_view.c -> a table
+
+#include "cli/cmd_ctl.h"
+
+#include "cli/ctl_view.h"
+#include "cli/options.h"
+#include "cli/web.h"
+#include "wire/json.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { ANSWER_BYTES_MAX = 16 << 20, BODY_BYTES_MAX = 16 << 10, ARENA_BYTES_MAX = 64 << 20 };
+
+enum word_kind { WORD_TEXT, WORD_NUMBER };  // a number may also be the word none
+
+struct word {
+    const char *member;  // of the body
+    enum word_kind kind;
+};
+
+static const struct verb {
+    const char *name, *words, *method, *path;
+    struct word takes[3];
+    int n, most;  // words that it takes: at least, at most
+    void (*view)(struct buf *out, struct str json);
+} verbs[] = {
+    {"status", "", "GET", "/admin/status", {{0}}, 0, 0, ctl_view_status},
+    {"requests", "", "GET", "/admin/requests", {{0}}, 0, 0, ctl_view_requests},
+    {"levers", "", "GET", "/admin/levers", {{0}}, 0, 0, ctl_view_levers},
+    {"reload", "", "POST", "/admin/reload", {{0}}, 0, 0, ctl_view_reload},
+    {"drain", "POOL", "POST", "/admin/drain", {{"pool", WORD_TEXT}}, 1, 1, ctl_view_levers},
+    {"disable", "POOL", "POST", "/admin/disable", {{"pool", WORD_TEXT}}, 1, 1, ctl_view_levers},
+    {"enable", "POOL", "POST", "/admin/enable", {{"pool", WORD_TEXT}}, 1, 1, ctl_view_levers},
+    {"weigh",
+     "POOL WEIGHT|none",
+     "POST",
+     "/admin/weigh",
+     {{"pool", WORD_TEXT}, {"weight", WORD_NUMBER}},
+     2,
+     2,
+     ctl_view_levers},
+    {"derate",
+     "POOL SHARE|none",
+     "POST",
+     "/admin/derate",
+     {{"pool", WORD_TEXT}, {"share", WORD_NUMBER}},
+     2,
+     2,
+     ctl_view_levers},
+    {"cap",
+     "SITE POWER|none",
+     "POST",
+     "/admin/cap",
+     {{"site", WORD_TEXT}, {"power", WORD_TEXT}},
+     2,
+     2,
+     ctl_view_levers},
+    {"maintenance",
+     "POOL FROM|now UNTIL|DURATION",
+     "POST",
+     "/admin/maintenance",
+     {{"pool", WORD_TEXT}, {"from", WORD_TEXT}, {"until", WORD_TEXT}},
+     3,
+     3,
+     ctl_view_levers},
+};
+
+struct ctl {
+    struct buf body;  // of the answer
+    int32_t status;
+};
+
+static enum err on_head(void *ctx, const struct http1_head *head, struct diag *diag)
+{
+    (void)diag;
+    ((struct ctl *)ctx)->status = head->status;
+    return ERR_NONE;
+}
+
+static enum err on_data(void *ctx, struct str bytes, struct diag *diag)
+{
+    struct ctl *c = ctx;
+    if (!buf_add_str(&c->body, bytes))
+        return diag_set(diag, ERR_LIMIT, "the answer is longer than %d bytes", ANSWER_BYTES_MAX);
+    return ERR_NONE;
+}
+
+static const struct verb *verb_of(const char *name)
+{
+    for (size_t i = 0; i < COUNTOF(verbs); i++)
+        if (strcmp(verbs[i].name, name) == 0)
+            return &verbs[i];
+    return NULL;
+}
+
+// False: a word is no number where one is due.
+static bool write_body(const struct verb *v, int n, char **words, struct buf *out)
+{
+    for (int i = 0; i < n; i++) {
+        buf_printf(out, "%s\"%s\":", i ? "," : "{", v->takes[i].member);
+        char *end;
+        double number = strtod(words[i], &end);
+        if (v->takes[i].kind == WORD_TEXT || strcmp(words[i], "none") == 0)
+            buf_add_json(out, str_of(words[i]));
+        else if (*words[i] && !*end)
+            buf_printf(out, "%.17g", number);
+        else
+            return false;
+    }
+    if (n)
+        buf_lit(out, "}");
+    return true;
+}
+
+// The server's own words, or its status.
+static void print_refusal(const struct ctl *c)
+{
+    struct str text = buf_str(&c->body);
+    struct json_span error, message;
+    char shown[4096];
+    if (!json_validate(text, &(struct diag){0}) && json_get(text, STR("error"), &error) &&
+        json_get(json_slice(text, error), STR("message"), &message) &&
+        json_string_cut(json_slice(text, error), message, shown, sizeof shown))
+        fprintf(stderr, "caudal ctl: %s\n", shown);
+    else
+        fprintf(stderr, "caudal ctl: the gateway answered with status %d\n", (int)c->status);
+}
+
+struct ctl_options {
+    struct str url, key;
+    struct web_trust trust;
+    bool json;
+};
+
+static int run(const struct ctl_options *o, const struct verb *v, int n, char **words)
+{
+    struct ctl c = {0};
+    struct buf body, shown;
+    struct diag diag = {0};
+    buf_init(&body, BODY_BYTES_MAX);
+    buf_init(&c.body, ANSWER_BYTES_MAX);
+    buf_init(&shown, ANSWER_BYTES_MAX);
+    int status = EXIT_FAILED;
+    if (!write_body(v, n, words, &body)) {
+        status = options_wrong("ctl", "a number or none is expected");
+    } else {
+        // A reload waits for engines, which may take their time.
+        struct web_call call = {.url = o->url,
+                                .path = str_of(v->path),
+                                .method = v->method,
+                                .key = o->key,
+                                .body = buf_str(&body),
+                                .trust = o->trust,
+                                .idle_us = S(600),
+                                .head = on_head,
+                                .data = on_data,
+                                .ctx = &c};
+        enum err e = web_run(&call, &diag);
+        struct str json = str_trim(buf_str(&c.body));
+        if (e)
+            fprintf(stderr, "caudal ctl: %s\n", diag.text);
+        else if (c.status != 200)
+            print_refusal(&c);
+        else if (json_validate(json, &diag))
+            fprintf(stderr, "caudal ctl: the answer is not JSON: %s\n", diag.text);
+        else {
+            if (o->json)
+                buf_join(&shown, json, STR("\n"));
+            else
+                v->view(&shown, json);
+            fwrite(buf_str(&shown).p, 1, buf_len(&shown), stdout);
+            status = fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
+        }
+    }
+    buf_release(&body);
+    buf_release(&c.body);
+    buf_release(&shown);
+    return status;
+}
+
+int cmd_ctl(int argc, char **argv)
+{
+    const char *url = getenv("CAUDAL_ADMIN_URL");
+    struct ctl_options o = {.url = str_of(url && *url ? url : "http://127.0.0.1:8081"),
+                            .key = str_of(getenv("CAUDAL_ADMIN_KEY"))};
+    const struct option_row rows[] = {
+        option_text("--url", "URL", &o.url,
+                    "the gateway's admin address (http://127.0.0.1:8081),\nor CAUDAL_ADMIN_URL"),
+        option_text("--key", "KEY", &o.key,
+                    "of an operator; better in the environment, as CAUDAL_ADMIN_KEY"),
+        option_flag("--json", &o.json, "the answer as it came"),
+        WEB_TRUST_OPTIONS(&o.trust),
+    };
+    const struct command command = {
+        .name = "ctl",
+        .usage = "[OPTIONS] WORD ...",
+        .about =
+            "Asks and tells a running gateway, at the address that serve.admin.listen says.\n\n"
+            "  status                        what it is doing, pool by pool\n"
+            "  requests                      who is in flight (never what they say)\n"
+            "  levers                        what operators changed\n"
+            "  reload                        read the portfolio again\n"
+            "  drain POOL                    nothing new goes there; what is in flight ends\n"
+            "  disable POOL                  the same, and what has no content yet goes elsewhere\n"
+            "  enable POOL                   undoes drain and disable\n"
+            "  weigh POOL WEIGHT             in ties and splits, instead of the portfolio's\n"
+            "  derate POOL SHARE             of its limits and slots, above 0 up to 1\n"
+            "  cap SITE POWER                its pools are derated to fit: 50MW\n"
+            "  maintenance POOL FROM UNTIL   nothing goes there then; now, 2h and times such as\n"
+            "                                2026-12-31T08:30:00Z\n\n"
+            "'none' takes a weight, derate, cap or maintenance back.",
+        .more = "Exit status: 0 done, 1 refused or failed, 2 wrong usage.",
+        .options = rows,
+        .n_options = COUNTOF(rows),
+        .operands_min = 1,
+        .operands_max = 4,
+        .operand = "a word such as status",
+    };
+    int n;
+    int status = options_begin(&command, argc, argv, &n);
+    if (status != OPTIONS_GO)
+        return status;
+    const struct verb *v = verb_of(argv[1]);
+    char wrong[160];
+    if (!v)
+        snprintf(wrong, sizeof wrong, "'%.40s' is no word that it knows", argv[1]);
+    else if (n - 1 < v->n || n - 1 > v->most)
+        snprintf(wrong, sizeof wrong, "expected: caudal ctl %s%s%s", v->name, *v->words ? " " : "",
+                 v->words);
+    else
+        return run(&o, v, n - 1, argv + 2);
+    return options_wrong("ctl", wrong);
+}
