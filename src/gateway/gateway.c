@@ -98,7 +98,7 @@ static void begin_draining(struct gateway *g)
 
 void gateway_leave(struct gateway *g, int32_t pid)
 {
-    (void)pid;
+    manager_followed_by(g->manager, pid);
     begin_draining(g);
     for (int32_t i = 0; i < g->n_workers; i++)
         loop_post(g->workers[i].loop, leave_worker, &g->workers[i]);
@@ -120,6 +120,8 @@ static void on_signal(void *arg)
         return;
     }
     g->stopped = true;
+    if (!g->draining)
+        manager_stopping(g->manager);
     struct loop *l = first_worker(g)->loop;
     log_line(g->config->log, LOG_INFO, "drain",
              log_int("requests", metrics_value(g->metrics, METRICS_REQUESTS)));
@@ -281,7 +283,9 @@ static enum err start_engines(struct gateway *g, struct diag *diag)
 
 static void on_hangup(void *arg)
 {
-    reload_begin(arg, NULL);
+    struct gateway *g = arg;
+    manager_reloading(g->manager);
+    reload_begin(g, NULL);
 }
 
 static enum err start(struct gateway *g, struct diag *diag)
@@ -368,6 +372,7 @@ void gateway_open(struct gateway *g)
              secure_clients(g->secure) ? "s" : "", v6 ? "[" : "", STR_ARG(s->host), v6 ? "]" : "", listener_port(first_worker(g)->listener));
     if (g->config->listening)
         g->config->listening(g->config->ctx, str_of(url));
+    manager_ready(g->manager, str_of(url));
 }
 
 enum err gateway_run(const struct gateway_config *c, struct diag *diag)
@@ -384,6 +389,7 @@ enum err gateway_run(const struct gateway_config *c, struct diag *diag)
     g->n_workers = g->n_workers > WORKERS_MAX ? WORKERS_MAX : g->n_workers;
     g->workers = take_n(sizeof *g->workers, (size_t)g->n_workers);
     g->threads = take_n(sizeof *g->threads, (size_t)g->n_workers);
+    g->manager = manager_new(g);
     enum err e = start(g, diag);
     if (e) {
         abandon(g);
@@ -409,6 +415,7 @@ enum err gateway_run(const struct gateway_config *c, struct diag *diag)
     for (int32_t i = 0; i < g->n_workers; i++)
         worker_release(&g->workers[i]);
     seats_free(g->seats);
+    manager_free(g->manager);
     admin_free(g->admin);
     secure_free(g->secure);
     ledger_close(g->ledger);

@@ -7,6 +7,7 @@
 
 #include "gateway/admin.h"
 #include "gateway/gateway.h"
+#include "gateway/manager.h"
 #include "gateway/secure.h"
 #include "gateway/takeover.h"
 #include "gateway/worker.h"
@@ -28,6 +29,7 @@ struct gateway {
     struct seats *seats;
     struct secure *secure;  // certificates
     struct takeover *takeover;
+    struct manager *manager;
     struct diag failure;  // of gateway_fail()
     struct generation *generation;  // in use; held
     struct generation *generations[CORE_GENERATIONS_MAX];  // that somebody uses, oldest first

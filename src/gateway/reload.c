@@ -140,12 +140,24 @@ static void refuse(struct reload *r, const char *why)
     log_line(g->config->log, LOG_ERROR, "reload", log_text("outcome", "refused"),
              log_text("why", why), log_int("generation", g->generation->serial));
     atomic_fetch_add(&g->reloads_refused, 1);
+    manager_reloaded(g->manager, "serving; the last reload was refused");
     struct str said = str_trim(buf_str(&r->said));
     if (r->call)
         admin_refuse(r->call, 422, "portfolio_refused", "The portfolio in use stays: %s%s" STR_FMT,
                      why, said.n ? "\n" : "", STR_ARG(said));
     free_next(r);
     over(r);
+}
+
+// What the files hold may change at any time; which files they are may not.
+static bool same_tls(const struct listen_tls *x, const struct listen_tls *y)
+{
+    bool same = x->on == y->on && x->n_identities == y->n_identities &&
+                str_eq(x->client_ca, y->client_ca) && str_eq(x->minimum, y->minimum);
+    for (int32_t i = 0; same && i < x->n_identities; i++)
+        same = str_eq(x->identities[i].certificate, y->identities[i].certificate) &&
+               str_eq(x->identities[i].key, y->identities[i].key);
+    return same;
 }
 
 // The keys that the new portfolio says otherwise than what this process was started with.
@@ -160,13 +172,15 @@ static void write_restart(const struct gateway *g, struct buf *out)
         {"serve.admin.listen", was->admin.on == is->admin.on &&
                                    str_eq(was->admin.host, is->admin.host) &&
                                    was->admin.port == is->admin.port},
-        {"serve.tls", was->tls.on == is->tls.on},
+        {"serve.tls", same_tls(&was->tls, &is->tls)},
+        {"serve.admin.tls", same_tls(&was->admin.tls, &is->admin.tls)},
         {"serve.threads", was->threads == is->threads},
         {"serve.state", str_eq(was->state, is->state)},
         {"serve.ledger", str_eq(was->ledger_durability, is->ledger_durability) &&
                              str_eq(was->ledger_on_full, is->ledger_on_full) &&
                              was->ledger_retain_us == is->ledger_retain_us},
         {"serve.log.format", str_eq(was->log_format, is->log_format)},
+        {"serve.log.file", str_eq(was->log_file, is->log_file)},
         {"serve.limits.connections", was->connections == is->connections},
     };
     for (size_t i = 0; i < COUNTOF(keys); i++)
@@ -204,6 +218,7 @@ static void done(struct reload *r)
              log_int("pools", g->portfolio->n_pools), log_ms("ms", took_us),
              log_str("needs_restart", buf_str(&restart)));
     atomic_fetch_add(&g->reloads_used, 1);
+    manager_reloaded(g->manager, "serving; reloaded");
     if (r->call) {
         struct buf *out = &r->call->out;
         buf_printf(out,
