@@ -176,8 +176,10 @@ static void add_time(struct log *log, struct buf *b)
     struct timespec t;
     char text[sizeof log->time], *at = log->parent ? log->time : text;
     clock_gettime(CLOCK_REALTIME, &t);
-    if (!log->parent || log->time_s != t.tv_sec) {
-        log->time_s = log->parent ? t.tv_sec : log->time_s;
+    if (!log->parent) {  // any thread's: it keeps nothing
+        write_second(at, t.tv_sec);
+    } else if (log->time_s != t.tv_sec) {
+        log->time_s = t.tv_sec;
         write_second(at, t.tv_sec);
     }
     put_digits(at + 20, (int32_t)(t.tv_nsec / 1000000), 3);
