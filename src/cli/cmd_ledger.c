@@ -74,10 +74,11 @@ static enum err read_by(void *to, struct str value, struct diag *diag)
         while (by < STORE_BYS && !str_eq(str_of(store_by_name((enum store_by)by)), part))
             by++;
         if (by == STORE_BYS)
-            return diag_set(diag, ERR_INVALID,
-                            "day, pool, tenant, key, model, contract, supplier or fault is expected, "
-                            "got '" STR_FMT "'",
-                            STR_ARG(part));
+            return diag_set(
+                diag, ERR_INVALID,
+                "day, pool, tenant, key, model, contract, supplier or fault is expected, "
+                "got '" STR_FMT "'",
+                STR_ARG(part));
         for (int32_t i = 0; i < ask->n_by; i++)
             if (ask->by[i] == (enum store_by)by)
                 return diag_set(diag, ERR_INVALID, "'" STR_FMT "' stands twice", STR_ARG(part));
@@ -137,9 +138,10 @@ static int read_options(struct ledger_options *o, int argc, char **argv)
         option_text("--tenant", "NAME", &ask->tenant, "only those"),
         option_text("--pool", "NAME", &ask->pool, "only those"),
         option_text("--supplier", "NAME", &ask->supplier, "only those; whose invoice it is"),
-        option_custom("--by", "KEYS", ask, read_by,
-                      "day, pool, tenant, key, model, contract, supplier,\nfault, with commas between; "
-                      "day,pool unless said"),
+        option_custom(
+            "--by", "KEYS", ask, read_by,
+            "day, pool, tenant, key, model, contract, supplier,\nfault, with commas between; "
+            "day,pool unless said"),
         option_flag("--table", &o->table, "for people; so it is unless said"),
         option_flag("--csv", &o->csv, "for spreadsheets"),
         option_flag("--json", &o->json, "for programs"),
@@ -150,7 +152,8 @@ static int read_options(struct ledger_options *o, int argc, char **argv)
     };
     const struct command command = {
         .name = "ledger",
-        .usage = "[export | commitments | reconcile INVOICE | backup FILE | retain AGE | check] [OPTIONS] "
+        .usage = "[export | commitments | reconcile INVOICE | backup FILE | retain AGE | check] "
+                 "[OPTIONS] "
                  "PORTFOLIO | FOLDER",
         .about =
             "What was called, what it cost and what is still open: sums of the ledger that\n"
@@ -278,8 +281,9 @@ static enum err commitments(struct store *s, const struct ledger_options *o, str
                             struct diag *diag)
 {
     if (!o->view.portfolio)
-        return diag_set(diag, ERR_INVALID,
-                        "what was committed to stands in a portfolio file: give that, not a folder");
+        return diag_set(
+            diag, ERR_INVALID,
+            "what was committed to stands in a portfolio file: give that, not a folder");
     return ledger_commitments(s, &o->view, min_i64(o->now_us, o->view.ask.until_us), out, diag);
 }
 

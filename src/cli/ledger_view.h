@@ -28,8 +28,8 @@ MUST_USE enum err ledger_sums(struct store *s, const struct ledger_view *v, stru
 // Writes to stdout what does not fit its memory, and a word to stderr on what a trace lacks.
 MUST_USE enum err ledger_export(struct store *s, const struct ledger_view *v, struct buf *out,
                                 struct diag *diag);
-// What was committed to in the period of `at_us`, what of it was used by then, and where that leads.
-// v->portfolio must be there.
+// What was committed to in the period of `at_us`, what of it was used by then, and where that
+// leads. v->portfolio must be there.
 MUST_USE enum err ledger_commitments(struct store *s, const struct ledger_view *v, int64_t at_us,
                                      struct buf *out, struct diag *diag);
 // Compares an invoice (CSV) by day and model. ERR_INVALID: it cannot be read; `diag` has the line.

@@ -3,9 +3,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-// An answer without usage has as many tokens as its bytes over the ratio learnt of the model's other
-// answers. Before there are any, a delta of a stream is a token, and a whole answer is taken for text
-// of four bytes a token. Reasoning that was not shown cannot be counted.
+// An answer without usage has as many tokens as its bytes over the ratio learnt of the model's
+// other answers. Before there are any, a delta of a stream is a token, and a whole answer is taken
+// for text of four bytes a token. Reasoning that was not shown cannot be counted.
 static int32_t answer_tok(const struct exchange *x)
 {
     const struct relay_said *said = &x->relay.said;
@@ -16,8 +16,8 @@ static int32_t answer_tok(const struct exchange *x)
     return tok < 1 ? 1 : (int32_t)min_i64(INT32_MAX, (int64_t)(tok + 0.5));
 }
 
-// A supplier that sends no usage, or whose answer was cut before it, is counted from what was relayed;
-// the prompt is its bytes over the ratio learnt for the model.
+// A supplier that sends no usage, or whose answer was cut before it, is counted from what was
+// relayed; the prompt is its bytes over the ratio learnt for the model.
 static void count_tokens(struct exchange *x)
 {
     const struct relay_said *said = &x->relay.said;
@@ -112,8 +112,7 @@ static void log_request(struct exchange *x, bool answered)
         log_int("status", x->status),
         log_str("fault", x->last_fault && !answered ? str_of(fault_name(x->last_fault)) : none),
         log_str("error", x->error), log_str("why", str_of(why_of(x, answered))),
-        log_int("cut", x->cut),
-        log_int("attempts", x->n_sends),
+        log_int("cut", x->cut), log_int("attempts", x->n_sends),
         log_int("ttft_us", answered ? x->first_us - x->arrived_us : -1),
         log_int("total_us", x->ended_us - x->arrived_us),
         log_int("prompt_tok", x->usage.prompt_tok), log_int("cached_tok", x->usage.cached_tok),
@@ -145,7 +144,7 @@ void exchange_settle(struct exchange *x)
     }
     exchange_charge(x);
     struct metrics_request m = {.names = &x->generation->names,
-        .tenant = x->ask.tenant,
+                                .tenant = x->ask.tenant,
                                 .model = x->ask.model,
                                 .class = x->ask.class,
                                 .pool = answered ? x->decision.pool : -1,
@@ -237,7 +236,10 @@ static void write_who(const struct exchange *x, struct buf *out)
     write_member(out, "supplier", pool ? p->suppliers[pool->supplier].name : (struct str){0});
     write_member(out, "model", p->models[pool ? d->model : x->ask.model].name);
     write_member(out, "why", str_of(pool ? d->why : route_bar_text(d->bar)));
-    write_member(out, "outcome", !x->cut ? STR("answered") : x->first_us ? STR("cut") : STR("failed"));
+    write_member(out, "outcome",
+                 !x->cut       ? STR("answered")
+                 : x->first_us ? STR("cut")
+                               : STR("failed"));
 }
 
 struct str exchange_receipt(struct exchange *x, struct buf *out)

@@ -69,13 +69,13 @@ void ledger_settle(struct pen *pen, struct ledger_call *call, struct record_sett
 void ledger_request(struct pen *pen, struct ledger_call *call, const struct record_request *v,
                     uint32_t flags);
 
-// What was drawn of a contract's commitment on the days that begin in [since_us, until_us); 0 without
-// a ledger. Waits for the disk.
+// What was drawn of a contract's commitment on the days that begin in [since_us, until_us); 0
+// without a ledger. Waits for the disk.
 MUST_USE enum err ledger_drawn(struct ledger *l, struct str contract, int32_t unit,
                                int64_t since_us, int64_t until_us, double *drawn,
                                struct diag *diag);
-// Somebody changed something (admin.h): a row that the fold thread writes soon. Any thread may call.
-// At most 1,024 wait for a store that takes none.
+// Somebody changed something (admin.h): a row that the fold thread writes soon. Any thread may
+// call. At most 1,024 wait for a store that takes none.
 void ledger_audit(struct ledger *l, int64_t at_us, struct str who, struct str what,
                   struct str detail);
 

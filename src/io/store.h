@@ -120,7 +120,8 @@ struct store_change {  // what an operator changed
     int64_t at_us;
     struct str who, what, detail;
 };
-MUST_USE enum err store_audit(struct store *s, const struct store_change *change, struct diag *diag);
+MUST_USE enum err store_audit(struct store *s, const struct store_change *change,
+                              struct diag *diag);
 // In the order of their times; `row` returns false to stop.
 MUST_USE enum err store_changes(struct store *s, int64_t since_us, int64_t until_us,
                                 bool (*row)(void *ctx, const struct store_change *change),

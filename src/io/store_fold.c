@@ -47,19 +47,35 @@ static enum err made(struct store *s, enum store_statement which, sqlite3_stmt *
     return ERR_NONE;
 }
 
+// A statement keeps what is bound to it, and most columns of a row are those of the row before:
+// only what differs is bound again.
 struct binder {
     sqlite3_stmt *q;
+    struct store_bound *last;
     int n;
 };
 
+static enum err begin(struct store *s, enum store_statement which, struct binder *b,
+                      struct diag *diag)
+{
+    *b = (struct binder){.last = &s->bound[which]};
+    return made(s, which, &b->q, diag);
+}
+
 static void put(struct binder *b, int64_t v)
 {
-    sqlite3_bind_int64(b->q, ++b->n, v);
+    int at = b->n++;
+    uint64_t bit = (uint64_t)1 << at;
+    if ((b->last->known & bit) && b->last->value[at] == v)
+        return;
+    b->last->known |= bit;
+    b->last->value[at] = v;
+    sqlite3_bind_int64(b->q, at + 1, v);
 }
 
 static void put_id(struct binder *b, uint64_t v)
 {
-    sqlite3_bind_int64(b->q, ++b->n, (int64_t)v);
+    put(b, (int64_t)v);
 }
 
 static void put_real(struct binder *b, double v)
@@ -81,8 +97,8 @@ static enum err block_id(struct store *s, const struct record *r, uint64_t seque
     *id = known->id;
     if (known->id && known->epoch == r->epoch && known->loop == r->loop && known->block == block)
         return ERR_NONE;
-    struct binder b = {0};
-    enum err e = made(s, STORE_BLOCK, &b.q, diag);
+    struct binder b;
+    enum err e = begin(s, STORE_BLOCK, &b, diag);
     if (e)
         return e;
     put(&b, r->epoch);
@@ -94,8 +110,7 @@ static enum err block_id(struct store *s, const struct record *r, uint64_t seque
         e = store_failure(s, "cannot be read", status, diag);
     sqlite3_reset(b.q);
     if (!e && !*id) {
-        b = (struct binder){0};
-        e = made(s, STORE_BLOCK_NEW, &b.q, diag);
+        e = begin(s, STORE_BLOCK_NEW, &b, diag);
         if (e)
             return e;
         put(&b, r->epoch);
@@ -127,8 +142,8 @@ static enum err write_draws(struct store *s, struct diag *diag)
 {
     enum err e = ERR_NONE;
     for (int32_t i = 0; !e && i < s->n_draws; i++) {
-        struct binder b = {0};
-        e = made(s, STORE_DRAW, &b.q, diag);
+        struct binder b;
+        e = begin(s, STORE_DRAW, &b, diag);
         if (e)
             return e;
         put(&b, s->draws[i].day);
@@ -189,11 +204,11 @@ static enum err fold_reserve(struct store *s, const struct record *r, const stru
 {
     static const struct record_settle open = {.ttft_us = -1};
     const struct record_reserve *v = &r->reserve;
-    struct binder b = {0};
+    struct binder b;
     int64_t id;
     enum err e = row_id(s, r, r->sequence, &id, diag);
     if (!e)
-        e = made(s, STORE_RESERVE, &b.q, diag);
+        e = begin(s, STORE_RESERVE, &b, diag);
     if (e)
         return e;
     put(&b, id);
@@ -220,11 +235,11 @@ static enum err fold_reserve(struct store *s, const struct record *r, const stru
 
 static enum err fold_settle(struct store *s, const struct record *r, struct diag *diag)
 {
-    struct binder b = {0};
+    struct binder b;
     int64_t id;
     enum err e = row_id(s, r, r->settle.attempt, &id, diag);
     if (!e)
-        e = made(s, STORE_SETTLE, &b.q, diag);
+        e = begin(s, STORE_SETTLE, &b, diag);
     if (e)
         return e;
     put(&b, r->flags);
@@ -240,11 +255,11 @@ static enum err fold_settle(struct store *s, const struct record *r, struct diag
 static enum err fold_request(struct store *s, const struct record *r, struct diag *diag)
 {
     const struct record_request *v = &r->request;
-    struct binder b = {0};
+    struct binder b;
     int64_t id;
     enum err e = row_id(s, r, r->sequence, &id, diag);
     if (!e)
-        e = made(s, STORE_REQUEST, &b.q, diag);
+        e = begin(s, STORE_REQUEST, &b, diag);
     if (e)
         return e;
     put(&b, id);
@@ -276,8 +291,8 @@ static enum err fold_request(struct store *s, const struct record *r, struct dia
 
 static enum err fold_gap(struct store *s, const struct record *r, struct diag *diag)
 {
-    struct binder b = {0};
-    enum err e = made(s, STORE_GAP, &b.q, diag);
+    struct binder b;
+    enum err e = begin(s, STORE_GAP, &b, diag);
     if (e)
         return e;
     put(&b, r->epoch);
@@ -341,11 +356,11 @@ static enum err widen(struct store *s, const struct record *r, int32_t n, struct
         most = max_i64(most, began(&r[i]));
     }
     for (int32_t i = 0; !e && i<n; i += n> 1 ? n - 1 : 1) {
-        struct binder b = {0};
+        struct binder b;
         int64_t id;
         e = block_id(s, &r[i], r[i].sequence, &id, diag);
         if (!e)
-            e = made(s, STORE_BLOCK_SPAN, &b.q, diag);
+            e = begin(s, STORE_BLOCK_SPAN, &b, diag);
         if (e)
             return e;
         put(&b, least);
@@ -358,8 +373,8 @@ static enum err widen(struct store *s, const struct record *r, int32_t n, struct
 
 static enum err mark(struct store *s, const char *segment, int64_t offset, struct diag *diag)
 {
-    struct binder b = {0};
-    enum err e = made(s, STORE_MARK, &b.q, diag);
+    struct binder b;
+    enum err e = begin(s, STORE_MARK, &b, diag);
     if (e)
         return e;
     put_text(&b, segment, SIZE_MAX / 2);

@@ -36,11 +36,18 @@ struct store_draw {  // of one day, commitment and unit, not written yet
     double drawn;
 };
 
+enum { STORE_BOUND_MAX = 40 };
+struct store_bound {  // whole numbers bound to a statement
+    uint64_t known;   // bit i: value[i]
+    int64_t value[STORE_BOUND_MAX];
+};
+
 struct store {
     sqlite3 *db;
     char *path;
     bool reads_only;
-    sqlite3_stmt *made[STORE_STATEMENTS];   // prepared when first needed
+    sqlite3_stmt *made[STORE_STATEMENTS];  // prepared when first needed
+    struct store_bound bound[STORE_STATEMENTS];
     struct store_block known[STORE_KNOWN];  // the last of each loop
     struct store_draw draws[STORE_DRAWS];   // of the transaction that is on
     int32_t n_draws;
