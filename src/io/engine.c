@@ -1,4 +1,5 @@
 #include "io/engine.h"
+#include "io/engine_log.h"
 
 #include "base/buf.h"
 #include "io/file.h"
@@ -179,6 +180,7 @@ static const struct conn_calls probe_calls = {.opened = on_probe_opened,
 
 static void look(struct engine *e)
 {
+    engine_log_bound(e->log, ENGINE_LOG_BYTES_MAX);
     struct probe *p = take(sizeof *p);
     p->engine = e;
     p->limit.fire = on_probe_limit;

@@ -4,7 +4,7 @@
 // (`caudal __engine`), which asks the kernel to be killed when its parent dies (PR_SET_PDEATHSIG, set
 // and checked after exec, from the main thread) and then execs the engine: never orphaned, also by
 // kill -9 of the gateway; what the engine itself has
-// started dies with its group, but not with the gateway. Output goes to a log file. The health path is asked until it says 200;
+// started dies with its group, but not with the gateway. Output goes to a log file, which is kept below 16 MiB (engine_log.h). The health path is asked until it says 200;
 // an engine that dies or does not become ready is restarted with back-off and jitter. It is ready only
 // when it is a process of its group that listens: another program may have taken the port first.
 
