@@ -44,6 +44,7 @@ unit: build
 test: deps build build-asan build-fuzz
 	@tools/fetch-engine || true
 	@tools/fetch-clients || true
+	@tools/fetch-highs || true
 	@tests/run --build $(BUILD)
 
 asan: deps build-asan

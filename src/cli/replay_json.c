@@ -209,6 +209,7 @@ static void bound(struct json *j)
     open(j, "bound", "{");
     real(j, "nusd", b->nusd);
     real(j, "program_nusd", b->program_nusd);
+    real(j, "program_scaled", b->program_scaled);
     text(j, "status", str_of(b->status));
     number(j, "bucket_us", b->bucket_us);
     number(j, "groups", b->groups);

@@ -33,11 +33,12 @@ struct bound_config {
     void *ctx;
 };
 
-enum { BOUND_BUCKETS = 192 };
+enum { BOUND_BUCKETS = 96 };
 
 struct bound {
-    double nusd;          // no routing costs less
-    double program_nusd;  // the program's value: near it when the groups are fine enough
+    double nusd;            // no routing costs less
+    double program_nusd;    // the program's value: near it when the groups are fine enough
+    double program_scaled;  // and as the program has it
     int64_t requests;
     int64_t bucket_us;
     int32_t groups, rows, columns, steps;

@@ -201,6 +201,7 @@ static void take_prices(struct program *g)
             b->series[i].price[k] = price(g, b->series[i].row[k], unit_of(b, &b->series[i]));
     for (int32_t i = 0; i < b->n_prepaid; i++)
         b->prepaid[i].price = price(g, b->prepaid[i].row, b->prepaid[i].wanted);
+    b->out->program_scaled = lp_objective(g->lp);
     b->out->program_nusd = lp_objective(g->lp) / g->scale;
 }
 

@@ -8,7 +8,7 @@
 
 #include "replay/arrivals.h"
 
-enum { GROUPS_MAX = 12000 };
+enum { GROUPS_MAX = 6000 };
 
 struct group_key {
     int32_t bucket, model, class, tenant;

@@ -1,0 +1,136 @@
+"""caudal replay --bound as it is typed: figures that add up, and the same optimum by another solver (HiGHS)."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+from harness import CAUDAL, ROOT, main
+
+GOLDEN = os.path.join(ROOT, "tests", "golden", "replay")
+DEMAND = "/work/shared/data/demand"
+POLICIES = "caudal,least-cost,priority-spill,round-robin,least-in-flight,two-choices,lmetric,static-split,list-cheapest"
+sys.path.insert(0, os.path.join(ROOT, ".cache", "highs", "python"))
+try:
+    import highspy
+except ImportError:
+    highspy = None
+
+PREPAID = """
+caudal: 1
+serve: {default_class: chat, attempts: {deadline: 4 s}}
+classes: {chat: {ttft: 2 s, unserved: 0.02 USD, time_value: {ttft: [[0 ms, 2 USD/h]], per_token: [[0 ms, 1 USD/h]]}}}
+suppliers: {a: {api: vllm, url: "http://127.0.0.1:8000/v1"}}
+chips: {gpu: {points: [{chips: 1, batch: 4, per_user: 45 tok/s, throughput: 160 tok/s, prefill: 4k tok/s, slots: 4}]}}
+contracts:
+  one: {supplier: a, status: signed, from: 2026-01-05, until: 2026-01-06, commitment: {amount: 3 USD, per: term}}
+  two: {supplier: a, status: signed, from: 2026-01-05, until: 2026-01-06, commitment: {amount: 20 Mtok, per: term, beyond: 0.2 USD/Mtok}}
+pools:
+  a: {supplier: a, contract: one, chip: gpu, chips: 4, serves: {m: {price: {input: 0.30 USD/Mtok, output: 1.20 USD/Mtok}}}}
+  b: {supplier: a, contract: two, chip: gpu, chips: 2, serves: {m: {price: {input: 0.20 USD/Mtok, output: 0.90 USD/Mtok}}}}
+  c: {supplier: a, chip: gpu, chips: 2, serves: {m: {price: {input: 0.25 USD/Mtok, output: 1.00 USD/Mtok}}}, limits: {in_flight: 6, requests: 60/min}}
+  d: {supplier: a, serves: {m: {price: {input: 1.5 USD/Mtok, output: 6 USD/Mtok}}}}
+demand:
+  day: {model: m, class: chat, rate: 2/s, prompt: 400 tok, output: 120 tok}
+"""
+
+
+def run(*args):
+    return subprocess.run([CAUDAL, "replay", *args], cwd=GOLDEN, capture_output=True, text=True, timeout=300)
+
+
+def bound(*args):
+    done = run(*args, "--bound", "--json")
+    if done.returncode:
+        raise AssertionError(done.stderr)
+    return json.loads(done.stdout)
+
+
+class Bound(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.prepaid = os.path.join(self.folder.name, "prepaid.yaml")
+        with open(self.prepaid, "w") as f:
+            f.write(PREPAID)
+
+    def tearDown(self):
+        self.folder.cleanup()
+
+    def cases(self):
+        yield ("fleet.yaml", "--trace", "mixed.csv")
+        yield ("fleet.yaml", "--trace", "mixed.csv", "--rate", "x30", "--events", "events.txt", "--prefix-cache", "200k tok")
+        for rate, hours in (("x1", "20 min"), ("x6", "3 min"), ("x20", "1 min")):
+            yield (self.prepaid, "--demand", "--to", hours, "--rate", rate)
+
+    def test_nobody_is_below_and_the_parts_add_up(self):
+        for case in self.cases():
+            whole = bound(*case, "--policy", POLICIES)
+            self.assertEqual(whole["bound"]["status"], "optimal")
+            self.assertLess(whole["bound"]["nusd"], whole["bound"]["program_nusd"] * 1.01 + 1)
+            for r in whole["runs"]:
+                parts = sum(v for k, v in r["cost"].items() if k not in ("all_nusd", "imputed_nusd"))
+                self.assertAlmostEqual(parts / r["cost"]["all_nusd"], 1, 9)
+                self.assertGreaterEqual(r["cost"]["all_nusd"], whole["bound"]["nusd"] * (1 - 1e-9), (case, r["policy"]))
+                g = r["regret"]
+                self.assertAlmostEqual(g["nusd"], g["forecast_nusd"] + g["online_nusd"] + g["queueing_nusd"], delta=1e-6 * g["nusd"] + 1)
+            naive = [r for r in whole["runs"] if r["policy"] == "list-cheapest"][0]
+            if "of_naive" in naive["regret"]:
+                self.assertAlmostEqual(naive["regret"]["of_naive"], 1, 9)
+
+    def test_commitments_are_used_stranded_or_exceeded(self):
+        r = bound(self.prepaid, "--demand", "--to", "6 h", "--policy", "caudal")["runs"][0]
+        for c in r["contracts"]:
+            self.assertAlmostEqual(c["used"] + c["stranded"], c["prepaid"], delta=1e-6 * c["prepaid"])
+            self.assertTrue(c["stranded"] == 0 or c["beyond"] == 0, c)
+        self.assertEqual([c["name"] for c in r["contracts"]], ["one", "two"])
+
+    def test_it_is_the_same_every_time(self):
+        args = ("fleet.yaml", "--trace", "mixed.csv", "--policy", "caudal,round-robin", "--bound")
+        one = run(*args)
+        self.assertEqual(one.returncode, 0, one.stderr)
+        self.assertIn("hindsight bound: no routing costs less than $", one.stdout)
+        self.assertEqual(one.stdout, run(*args, "--jobs", "4").stdout)
+
+    @unittest.skipUnless(highspy, "HiGHS is not there: tools/fetch-highs")
+    def test_another_solver_finds_the_same_optimum(self):
+        for i, case in enumerate(self.cases()):
+            path = os.path.join(self.folder.name, "%d.mps" % i)
+            ours = bound(*case, "--policy", "caudal", "--bound-write", path)["bound"]
+            h = highspy.Highs()
+            h.setOptionValue("output_flag", False)
+            self.assertEqual(h.readModel(path), highspy.HighsStatus.kOk)
+            h.run()
+            self.assertEqual(h.getModelStatus(), highspy.HighsModelStatus.kOptimal)
+            self.assertEqual((h.getNumRow(), h.getNumCol()), (ours["rows"], ours["columns"]))
+            # Money is scaled in the program, so that groups cost about 1 each: the file knows how.
+            value = h.getInfo().objective_function_value
+            self.assertGreater(ours["program_scaled"], 0)
+            self.assertAlmostEqual(value / ours["program_scaled"], 1, 6, case)
+
+    def test_wrong_usage_and_what_cannot_be(self):
+        done = run("fleet.yaml", "--trace", "mixed.csv", "--bound-write", "/tmp/x")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("--bound-write needs --bound", done.stderr)
+        done = run("fleet.yaml", "--trace", "-", "--bound")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("cannot read standard input twice", done.stderr)
+        done = run("fleet.yaml", "--trace", "mixed.csv", "--bound", "--bound-write", "/nowhere/x.mps")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("/nowhere/x.mps", done.stderr)
+
+    @unittest.skipUnless(os.path.isdir(DEMAND), "the shared demand is not here")
+    def test_servegen_tables_are_replayed(self):
+        tables = ["--trace", DEMAND + "/servegen_m-large_rates_first_half.csv.gz",
+                  "--lengths", DEMAND + "/servegen_m-large_tokens_first_half.csv.gz"]
+        week = os.path.join(ROOT, "tests", "bench", "week.yaml")
+        whole = bound(week, *tables, "--from", "3 d", "--to", "4 d", "--rate", "x0.002", "--policy", "caudal,list-cheapest")
+        # Day 3 has 15.1 million requests in the table; gaps come in bursts.
+        self.assertGreater(whole["runs"][0]["requests"], 15.1e6 * 0.002 * 0.8)
+        self.assertLess(whole["runs"][0]["requests"], 15.1e6 * 0.002 * 1.2)
+        self.assertEqual(whole["begins_us"], 1767830400000000)
+
+
+if __name__ == "__main__":
+    main()
