@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import signal
 import sys
 import threading
@@ -201,6 +202,85 @@ class ReloadTest(unittest.TestCase):
                 self.assertEqual(200, Admin(gw).post("/admin/reload").status)
                 self.assertEqual("data: [DONE]", s.events()[-1])
             until(lambda: gw.metric("caudal_requests_total", tenant="b", code="200") == 1, "its count")
+
+
+class EnginesTest(unittest.TestCase):
+    """Engines over reloads; a simulated supplier stands for one."""
+
+    def text(self, *engines):
+        lines = ["caudal: 1", f"serve: {{{ADMIN}}}", "pools:"]
+        for name, words in engines:
+            lines.append(f"  {name}: {{api: openai, run: [\"${{CAUDAL}}\", sim, --listen, \"127.0.0.1:${{PORT}}\""
+                         f"{words}], serves: [{name}]}}")
+        return "\n".join(lines) + "\n"
+
+    def pids(self, gw, name):
+        """Of the engines of this name that became ready, in their order."""
+        return re.findall(rf"engine +supplier={name} state=ready .*?pid=(\d+)", gw.stderr())
+
+    def running(self, pid):
+        try:
+            with open(f"/proc/{pid}/stat") as f:
+                return f.read().rsplit(")", 1)[1].split()[0] != "Z"
+        except FileNotFoundError:
+            return False
+
+    def ready(self, gw, name):
+        until(lambda: gw.metric("caudal_pool_ready", pool=name) == 1, f"{name} to be ready")
+
+    def test_an_unchanged_engine_goes_on_and_a_removed_one_ends_with_its_last_request(self):
+        slow = ", --pace, 20ms, --output, \"=25\""
+        with Gateway(self.text(("a", ", --instant"), ("b", slow))) as gw:
+            self.ready(gw, "a")
+            self.ready(gw, "b")
+            b, = self.pids(gw, "b")
+            with Stream(gw, chat("x", model="b", stream=True)) as s:
+                s.content(2)
+                rewrite(gw, self.text(("a", ", --instant")))
+                self.assertEqual(200, Admin(gw).post("/admin/reload").status)
+                self.assertTrue(self.running(b), "a request is at it")
+                self.assertEqual("data: [DONE]", s.events()[-1])
+            until(lambda: not self.running(b), "the engine that nobody needs to end")
+            self.assertEqual(1, len(self.pids(gw, "a")), "it was not started again")
+            self.assertEqual(200, gw.post("/v1/chat/completions", chat("x", model="a")).status)
+
+    def test_a_changed_engine_is_replaced_when_the_new_one_is_ready(self):
+        with Gateway(self.text(("a", ", --instant"))) as gw:
+            self.ready(gw, "a")
+            failures, stop = [], threading.Event()
+
+            def ask():
+                while not stop.is_set():
+                    answer = gw.post("/v1/chat/completions", chat("x", model="a"))
+                    if answer.status != 200:
+                        failures.append(answer)
+
+            threads = [threading.Thread(target=ask) for _ in range(3)]
+            for t in threads:
+                t.start()
+            rewrite(gw, self.text(("a", ", --instant, --seed, \"7\"")))
+            said = Admin(gw).post("/admin/reload")
+            stop.set()
+            for t in threads:
+                t.join()
+            self.assertEqual(200, said.status, said)
+            self.assertEqual([], failures[:3])
+            old, new = self.pids(gw, "a")
+            until(lambda: not self.running(old), "the old engine to end")
+            self.assertTrue(self.running(new))
+            self.assertEqual(200, gw.post("/v1/chat/completions", chat("x", model="a")).status)
+
+    def test_a_changed_engine_that_does_not_start_refuses_the_reload(self):
+        with Gateway(self.text(("a", ", --instant"))) as gw:
+            self.ready(gw, "a")
+            rewrite(gw, self.text(("a", ", --no-such-option")))
+            said = Admin(gw).post("/admin/reload")
+            self.assertEqual(422, said.status, said)
+            self.assertIn("engine", said.json()["error"]["message"])
+            self.assertEqual(200, gw.post("/v1/chat/completions", chat("x", model="a")).status)
+            rewrite(gw, self.text(("a", ", --instant")))
+            self.assertEqual(200, Admin(gw).post("/admin/reload").status)
+            self.assertEqual(1, len(self.pids(gw, "a")))
 
 
 if __name__ == "__main__":
