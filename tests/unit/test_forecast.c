@@ -82,6 +82,28 @@ static void it_learns_bytes_per_token_of_answers(void)
     EXPECT(forecast_answer_bytes_per_tok(grown, 0) == now, "moved");
 }
 
+// More tenants and models have come: what was learnt of those before stays theirs.
+static void what_was_learnt_moves_into_a_larger_one(void)
+{
+    struct forecast *f = make(3, 2), *grown;
+    for (int32_t t = -1; t < 3; t++)
+        for (int32_t m = 0; m < 2; m++)
+            for (int32_t i = 0; i < 20; i++)
+                forecast_learn(f, t, m, 300 * (m + 1), 100, 40 + 10 * t + 100 * m);
+    EXPECT(forecast_holds(f, 3, 2) && !forecast_holds(f, 4, 2) && !forecast_holds(f, 3, 3), "room");
+    NEED(!forecast_new(&grown, &arena, 7, 5));
+    forecast_move(grown, f);
+    for (int32_t m = 0; m < 2; m++) {
+        EXPECT(forecast_bytes_per_tok(grown, m) == forecast_bytes_per_tok(f, m), "model %d", m);
+        for (int32_t t = -1; t < 3; t++)
+            EXPECT(forecast_output_tok(grown, t, m, 0) == forecast_output_tok(f, t, m, 0),
+                   "tenant %d, model %d", t, m);
+    }
+    EXPECT(forecast_output_tok(grown, 5, 1, 0) == forecast_output_tok(f, 5, 1, 0),
+           "a new tenant has the model's mean");
+    EXPECT(forecast_output_tok(grown, 0, 4, 0) == 256, "of a new model nothing is known");
+}
+
 // A million (tenant, model): memory stays bounded, and who lost a shared cell gets the model's
 // mean.
 static void many_tenants_share_bounded_memory(void)
@@ -121,6 +143,7 @@ int main(void)
     TEST(it_learns_lengths_for_each_tenant_and_model);
     TEST(it_learns_bytes_per_token);
     TEST(it_learns_bytes_per_token_of_answers);
+    TEST(what_was_learnt_moves_into_a_larger_one);
     TEST(many_tenants_share_bounded_memory);
     TEST(without_memory_it_says_so);
     arena_release(&arena);
