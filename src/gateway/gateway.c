@@ -45,9 +45,9 @@ static void on_worker_idle(void *arg)
 static void worker_idle(struct worker *w)
 {
     struct gateway *g = w->owner;
+    w->idle = NULL;  // once, also when the last spans take their time
     if (otlp_last_words(w->otlp, worker_idle))
         return;
-    w->idle = NULL;
     loop_post(first_worker(g)->loop, on_worker_idle, w);
 }
 

@@ -249,6 +249,17 @@ class Receivers(unittest.TestCase):
                         break
                 self.assertGreater(gw.metric("caudal_spans_total", outcome="dropped"), 0)
 
+    def test_a_silent_receiver_does_not_hold_the_end_up(self):
+        with Recorder(lambda _: None) as silent, Sim("--output", "=1") as sim:
+            silent.url += "/traces"
+            for signals in (1, 2):
+                gw = served(silent, sim)
+                self.addCleanup(gw.__exit__)
+                gw.post(CHAT, chat("x"))
+                for _ in range(signals):
+                    gw.process.send_signal(signal.SIGTERM)
+                self.assertEqual(gw.process.wait(10), 0)
+
     def test_the_last_spans_leave_before_the_end(self):
         with Receiver() as there, Sim("--output", "=1") as sim:
             gw = served(there, sim)
