@@ -9,8 +9,8 @@
 
 struct operator
 {
-    struct str url;    // "http://127.0.0.1:8081"
-    struct str key;    // bearer; empty: none
+    struct str url;  // "http://127.0.0.1:8081"
+    struct str key;  // bearer; empty: none
     struct web_trust trust;
 };
 // Where there is nothing else to go by: CAUDAL_ADMIN_URL, CAUDAL_ADMIN_KEY, else the documented

@@ -7,7 +7,7 @@
 #include "gateway/worker.h"
 #include "wire/http1.h"
 
-struct auth_slot {  // open addressing by the digest's first bytes
+struct auth_slot {          // open addressing by the digest's first bytes
     const struct key *key;  // NULL: empty
     int32_t tenant;
 };
@@ -21,8 +21,8 @@ bool auth_open(const struct worker *w);
 enum auth_verdict { AUTH_OK, AUTH_NO_KEY, AUTH_WRONG_KEY, AUTH_BAD_HOST, AUTH_BAD_ORIGIN };
 struct auth {
     enum auth_verdict verdict;
-    int32_t tenant;          // AUTH_OK; -1: no tenant is described
-    const struct key *key;   // NULL: it came without one; as long as the worker's generation
+    int32_t tenant;         // AUTH_OK; -1: no tenant is described
+    const struct key *key;  // NULL: it came without one; as long as the worker's generation
 };
 // Reads Authorization: Bearer or x-api-key. A missing and a wrong key cost the same time. Without
 // keys checks Host and Origin instead, since a web page can post to a loopback server.

@@ -29,6 +29,7 @@ struct quota {
     int32_t n_spenders, n_spenders_max, n_slots;
     struct spender *spenders;  // [n_spenders_max]
     int32_t *slots;            // [n_slots], by hash of the id: a place and 1; 0: empty
+    int32_t day, month;        // that were asked for last: the calendar is slow
 };
 
 static const double minute_s = 60;
@@ -128,6 +129,16 @@ static int32_t month_of(int64_t wall_us, int64_t zone_us)
     return (c.year - 1970) * 12 + c.month;
 }
 
+// The same, of one day after another.
+static int32_t month_of_day(struct quota *q, int32_t day)
+{
+    if (q->day != day) {
+        q->day = day;
+        q->month = month_of((day - 1) * day_us, 0);
+    }
+    return q->month;
+}
+
 static int64_t day_ends_us(int64_t wall_us, int64_t zone_us)
 {
     return day_us - (wall_us + zone_us) % day_us;
@@ -176,6 +187,7 @@ static int64_t month_limit(const struct allowance *a)
 // --- letting in -------------------------------------------------------------------------------
 
 struct door {  // one level while it is asked
+    struct quota *q;
     const struct allowance *a;
     const struct spender *s;
     const struct quota_ask *ask;
@@ -224,13 +236,14 @@ static void ask_rates(struct door *d)
     }
 }
 
-static void ask_budget(struct door *d, enum quota_what what, const struct tally *t, int64_t limit,
-                       int64_t ends_us)
+static void ask_budget(struct door *d, enum quota_what what, const struct tally *t, int64_t limit)
 {
+    int64_t wall = d->ask->wall_us, zone = d->a->zone_us;
     int64_t wanted = d->a->budget_hard ? d->ask->most_nusd : d->ask->expected_nusd;
     int64_t taken = add_money(t->spent, t->reserved);
     if (add_money(taken, wanted) <= limit)
         return;
+    int64_t ends_us = what == QUOTA_DAY ? day_ends_us(wall, zone) : month_ends_us(wall, zone);
     int64_t again_us = wanted > limit                         ? NEVER
                        : add_money(t->spent, wanted) <= limit ? min_i64(soon_us, ends_us)
                                                               : ends_us;
@@ -240,13 +253,12 @@ static void ask_budget(struct door *d, enum quota_what what, const struct tally 
 static void ask_budgets(struct door *d)
 {
     const struct allowance *a = d->a;
-    int64_t wall = d->ask->wall_us;
+    int32_t day = day_of(d->ask->wall_us, a->zone_us);
     if (a->budget_day_nusd >= 0)
-        ask_budget(d, QUOTA_DAY, find_tally(d->s->days, DAYS, day_of(wall, a->zone_us)),
-                   a->budget_day_nusd, day_ends_us(wall, a->zone_us));
+        ask_budget(d, QUOTA_DAY, find_tally(d->s->days, DAYS, day), a->budget_day_nusd);
     if (a->budget_month_uusd >= 0)
-        ask_budget(d, QUOTA_MONTH, find_tally(d->s->months, MONTHS, month_of(wall, a->zone_us)),
-                   month_limit(a), month_ends_us(wall, a->zone_us));
+        ask_budget(d, QUOTA_MONTH, find_tally(d->s->months, MONTHS, month_of_day(d->q, day)),
+                   month_limit(a));
 }
 
 static void reserve(struct tally *t, int64_t nusd)
@@ -254,9 +266,10 @@ static void reserve(struct tally *t, int64_t nusd)
     t->reserved = add_money(t->reserved, nusd);
 }
 
-static void take_level(struct spender *s, const struct allowance *a, const struct quota_ask *ask,
+static void take_level(struct quota *q, const struct allowance *a, const struct quota_ask *ask,
                        struct quota_hold *h)
 {
+    struct spender *s = &q->spenders[h->place];
     s->in_flight++;
     flow(&s->requests, a->requests_per_s, ask->now_us);
     flow(&s->tokens, a->tokens_per_s, ask->now_us);
@@ -269,7 +282,7 @@ static void take_level(struct spender *s, const struct allowance *a, const struc
     // Money is counted where no budget is said, too: a reload may say one.
     h->nusd = a->budget_hard ? ask->most_nusd : ask->expected_nusd;
     h->day = day_of(ask->wall_us, a->zone_us);
-    h->month = month_of(ask->wall_us, a->zone_us);
+    h->month = month_of_day(q, h->day);
     reserve(open_tally(s->days, DAYS, h->day), h->nusd);
     reserve(open_tally(s->months, MONTHS, h->month), h->nusd);
 }
@@ -283,7 +296,7 @@ bool quota_take(struct quota *q, const struct quota_level *levels, int32_t n,
                 const struct quota_ask *ask, struct quota_ticket *t, struct quota_refusal *why)
 {
     CHECK(n <= QUOTA_LEVELS_MAX && t->n == 0);
-    struct door d = {.ask = ask, .why = why};
+    struct door d = {.q = q, .ask = ask, .why = why};
     for (int32_t i = 0; i < n; i++) {
         d.level = i;
         d.a = levels[i].allowance;
@@ -296,7 +309,7 @@ bool quota_take(struct quota *q, const struct quota_level *levels, int32_t n,
     *t = (struct quota_ticket){.n = n, .most_nusd = INT64_MAX, .taken_us = ask->now_us};
     for (int32_t i = 0; i < n; i++) {
         t->hold[i] = (struct quota_hold){.place = levels[i].place};
-        take_level(&q->spenders[levels[i].place], levels[i].allowance, ask, &t->hold[i]);
+        take_level(q, levels[i].allowance, ask, &t->hold[i]);
         if (is_hard(levels[i].allowance))
             t->most_nusd = ask->most_nusd;
     }
