@@ -231,7 +231,8 @@ static void other_call(struct worker *w, struct client *c, const struct asked *q
 
 void dispatch(struct worker *w, struct client *c, const struct http1_head *head)
 {
-    struct asked q = {.head = head, .path = head->path, .tenant = -1};
+    struct asked q = {
+        .head = head, .path = head->path, .tenant = -1, .generation = w->generation};
     const struct serve_config *s = &w->generation->portfolio->serve;
     const struct str *origin = http1_get(head, STR("origin"));
     if (origin && auth_origin_allowed(s, *origin) && http1_value_ok(*origin))

@@ -361,6 +361,7 @@ static void recognise(struct exchange *x)
                           .path = x->path,
                           .tenant = x->ask.tenant,
                           .key = x->key,
+                          .generation = x->generation,
                           .origin = x->origin};
         x->client = NULL;
         passthrough_whole(x->worker, c, &q, t->passthrough, x->all_headers, buf_str(&x->body));
@@ -450,7 +451,7 @@ void exchange_begin(struct worker *w, struct client *c, const struct asked *q)
     struct exchange *x = take(sizeof *x);
     x->worker = w;
     x->client = c;
-    x->generation = w->generation;
+    x->generation = q->generation;
     generation_hold(x->generation);
     exchange_list_add(x);
     arena_init(&x->arena, ARENA_SLACK);

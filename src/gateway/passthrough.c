@@ -445,7 +445,7 @@ static struct pass *begin(struct worker *w, struct client *c, const struct asked
     struct pass *p = take(sizeof *p);
     p->worker = w;
     p->client = c;
-    p->generation = w->generation;
+    p->generation = q->generation;  // a reload may have come while the body did
     generation_hold(p->generation);
     p->tenant = q->tenant;
     p->key = q->key;

@@ -111,13 +111,15 @@ static void check_tenant(const struct check *c, int32_t index)
 void check_tenants(const struct check *c)
 {
     const struct portfolio *p = c->p;
+    bool makes_keys = p->serve.state.n && p->serve.admin.on;
     int32_t keys = 0;
     for (int32_t i = 0; i < p->n_tenants; i++)
         keys += p->tenants[i].n_keys;
     for (int32_t i = 0; i < p->n_tenants; i++) {
         const struct tenant *t = &p->tenants[i];
-        // Without any key the first tenant is everybody; the others are nobody.
-        if (!t->n_keys && (keys || i) && !stands_above_another(p, i))
+        // Without any key the first tenant is everybody; the others are nobody, unless keys can be
+        // made while it runs.
+        if (!t->n_keys && (keys || i) && !stands_above_another(p, i) && !makes_keys)
             check_say(c, SEVERITY_WARNING, t->place, "tenants", t->name, "keys",
                       "has no key, so nobody can ask as this tenant");
         check_tenant(c, i);
