@@ -127,7 +127,9 @@ static bool print_report(const struct replay_options *o, const struct replay_vie
     struct buf raw, clean;
     buf_init(&raw, OUTPUT_MAX);
     buf_init(&clean, OUTPUT_MAX);
-    if (o->json)
+    if (o->html)
+        replay_html(&raw, v);
+    else if (o->json)
         replay_json(&raw, v);
     else
         replay_text(&raw, v);
@@ -241,7 +243,7 @@ static int replay(struct arena *a, const struct replay_options *o, const struct 
     struct diag diag = {0};
     struct replay_config config;
     struct run *runs = arena_new(a, struct run, 2 * REPLAY_POLICIES + 1);
-    struct work w = {.runs = runs, .show = isatty(STDERR_FILENO) && !o->json};
+    struct work w = {.runs = runs, .show = isatty(STDERR_FILENO) && !o->json && !o->html};
     if (!runs)
         return fail(err_text(ERR_LIMIT));
     enum err e = replay_options_apply(o, p, &config, &diag);

@@ -118,6 +118,7 @@ int replay_options_read(struct replay_options *o, int argc, char **argv)
                     "that bound's linear program, as MPS"),
         option_count("--jobs", "N", &o->jobs, 1, 64, "policies at once; 1"),
         option_flag("--json", &o->json, "the same for programs, one JSON object"),
+        option_flag("--html", &o->html, "the same as one page with charts"),
         option_flag("--stats", &o->stats, "on standard error: how fast it went"),
     };
     const struct command command = {
@@ -148,6 +149,8 @@ int replay_options_read(struct replay_options *o, int argc, char **argv)
                              "--lengths goes with --trace, and neither --sort nor --repeat");
     if (o->demand && o->until_us == NEVER)
         return options_wrong("replay", "--demand needs an end: say --to TIME");
+    if (o->json && o->html)
+        return options_wrong("replay", "say either --json or --html");
     if (o->bound_write.n && !o->bound)
         return options_wrong("replay", "--bound-write needs --bound");
     if (o->until_us <= o->from_us)

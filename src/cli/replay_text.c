@@ -333,7 +333,12 @@ static void remarks(struct buf *out, const struct replay_view *v)
                    t->first_fault);
     if (t->outside)
         buf_printf(out, "%lld requests before --from left out\n", (long long)t->outside);
-    int32_t guessed = 0;
+    int32_t guessed = 0, absent = 0;
+    for (int32_t i = 0; i < v->p->n_pools; i++)
+        absent += !pool_active(v->p, &v->p->pools[i], t->wall_us);
+    if (absent)
+        buf_printf(out, "%d of %d pools are not there at its beginning: --at says another date\n",
+                   (int)absent, (int)v->p->n_pools);
     for (int32_t i = 0; i < v->p->n_pools; i++)
         guessed += t->pool[i].guessed && t->pool[i].slots > 0;
     if (guessed)

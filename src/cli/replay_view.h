@@ -33,6 +33,8 @@ struct replay_regret replay_regret(const struct replay_view *v, int32_t run);
 
 void replay_text(struct buf *out, const struct replay_view *v);
 void replay_bound_text(struct buf *out, const struct replay_view *v);
+// One page that needs no other file.
+void replay_html(struct buf *out, const struct replay_view *v);
 void replay_json(struct buf *out, const struct replay_view *v);
 
 #endif

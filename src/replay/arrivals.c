@@ -26,7 +26,7 @@ struct arrivals {
     int64_t offset_us;  // of this pass
     int64_t at_us;      // of the last arrival
     int64_t skipped;    // in this pass
-    int64_t wall_us;
+    int64_t wall_us, undated_us;
     int32_t only_model;  // the one that the portfolio serves; -1: there are several
     int32_t name[TRACE_KINDS][TRACE_NAMES_MAX];
     int64_t unknown[TRACE_NAMES_MAX];
@@ -87,6 +87,24 @@ static void look_at_models(struct arrivals *a)
         a->only_model = -1;
 }
 
+// When a trace without a date begins.
+static int64_t begin_wall(const struct portfolio *p)
+{
+    int64_t first = NEVER;
+    for (int32_t i = 0; i < p->n_pools; i++) {
+        const struct pool *pool = &p->pools[i];
+        if (pool_active(p, pool, ARRIVALS_WALL_US))
+            return ARRIVALS_WALL_US;
+        const struct contract *c = &p->contracts[pool->contract];  // without one it is active
+        for (int32_t k = 0; k < c->n_phases; k++) {
+            int64_t from_us = c->phases[k].from_us;
+            if (from_us > ARRIVALS_WALL_US && from_us < first && pool_active(p, pool, from_us))
+                first = from_us;
+        }
+    }
+    return first < NEVER ? first : ARRIVALS_WALL_US;
+}
+
 static enum err hold_all(struct arrivals *a, struct diag *diag);
 
 enum err arrivals_new(struct arrivals **out, const struct arrivals_config *c, struct diag *diag)
@@ -96,12 +114,13 @@ enum err arrivals_new(struct arrivals **out, const struct arrivals_config *c, st
     a->in.fd = -1;
     a->wall_us = c->wall_us;
     look_at_models(a);
+    a->undated_us = begin_wall(c->p);
     enum err e = ERR_NONE;
     if (!c->path) {
         if (c->p->n_demands == 0)
             e = diag_set(diag, ERR_MISSING, "the portfolio has no demand: section to replay");
         if (a->wall_us < 0)
-            a->wall_us = ARRIVALS_WALL_US;
+            a->wall_us = a->undated_us;
         const struct demand_config d = {c->p,   a->wall_us + c->from_us, c->seed, c->cv, c->spread,
                                         c->rate};
         demand_init(&a->demand, &d);
@@ -143,7 +162,7 @@ int64_t arrivals_wall_us(const struct arrivals *a)
     if (a->wall_us >= 0)
         return a->wall_us;
     int64_t said = a->trace ? trace_wall_us(a->trace) : -1;
-    return (said >= 0 ? said : ARRIVALS_WALL_US) + a->c.from_us;
+    return (said >= 0 ? said : a->undated_us) + a->c.from_us;
 }
 
 const struct arrivals_seen *arrivals_seen(const struct arrivals *a)

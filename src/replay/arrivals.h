@@ -37,7 +37,8 @@ struct arrivals_config {
     double spread;  // sigma of the logarithm of lengths
 };
 
-// 2026-01-05T00:00:00Z, a Monday: for traces without a date.
+// 2026-01-05T00:00:00Z, a Monday: for traces without a date; where no pool is there yet, when the
+// first one is.
 #define ARRIVALS_WALL_US INT64_C(1767571200000000)
 
 struct arrival {

@@ -124,6 +124,7 @@ void settle(struct replay *rp, struct flight *x, enum flight_end end)
         struct seen s = look(rp, x, b);
         count_answer(tally_cell(rp->t, x->d.pool, x->ask.class), x, &s);
         account(rp, x, b, &s);
+        tally_held(rp->t, x->d.pool, rp->now_us, s.hold_us);
         // Without tenants their only row would say what is said already.
         if (rp->p->n_tenants)
             count_answer(&rp->t->tenants[x->ask.tenant >= 0 ? x->ask.tenant : rp->p->n_tenants], x,

@@ -11,9 +11,30 @@ enum err tally_init(struct tally *t, struct arena *a, const struct portfolio *p,
     t->pool = arena_new(a, struct tally_pool, pools);
     t->sites = arena_new(a, struct tally_site, (size_t)p->n_sites + 1);
     t->drawn = arena_new(a, struct account_drawn, (size_t)p->n_contracts + 1);
-    return t->cells && t->pools && t->classes && t->tenants && t->pool && t->sites && t->drawn
+    t->load = arena_new(a, double, pools *TALLY_SPANS + 1);
+    t->load_span_us = S(1);
+    return t->cells && t->pools && t->classes && t->tenants && t->pool && t->sites && t->drawn &&
+                   t->load
                ? ERR_NONE
                : ERR_LIMIT;
+}
+
+// Two spans become one.
+static void widen(struct tally *t)
+{
+    t->load_span_us *= 2;
+    for (int32_t i = 0; i < t->p->n_pools; i++) {
+        double *load = &t->load[i * TALLY_SPANS];
+        for (int32_t k = 0; k < TALLY_SPANS; k++)
+            load[k] = k < TALLY_SPANS / 2 ? load[2 * k] + load[2 * k + 1] : 0;
+    }
+}
+
+void tally_held(struct tally *t, int32_t pool, int64_t at_us, int64_t hold_us)
+{
+    while (at_us / t->load_span_us >= TALLY_SPANS)
+        widen(t);
+    t->load[pool * TALLY_SPANS + at_us / t->load_span_us] += (double)hold_us;
 }
 
 static void add(struct tally_cell *to, const struct tally_cell *from)

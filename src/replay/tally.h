@@ -45,6 +45,8 @@ struct tally_site {
     double carbon_g, energy_nusd;  // of both
 };
 
+enum { TALLY_SPANS = 256 };
+
 struct tally {
     const struct portfolio *p;
     const char *policy;
@@ -53,9 +55,11 @@ struct tally {
     struct tally_cell *classes;  // [n_classes + 1]; the last: no class
     struct tally_cell *tenants;  // [n_tenants + 1]; the last: no tenant
     struct tally_cell all;
-    struct tally_pool *pool;            // [n_pools]
-    struct tally_site *sites;           // [n_sites + 1]; the last: pools that name no site
-    struct account_drawn *drawn;        // [n_contracts]
+    struct tally_pool *pool;      // [n_pools]
+    struct tally_site *sites;     // [n_sites + 1]; the last: pools that name no site
+    struct account_drawn *drawn;  // [n_contracts]
+    double *load;          // [n_pools][TALLY_SPANS]: us that slots were held by what ended then
+    int64_t load_span_us;  // length of each; doubles as the trace grows
     struct least least;
     struct account account;
     int64_t bars[ROUTE_BAR_MODEL + 1];  // why requests were refused
@@ -89,6 +93,8 @@ static inline struct tally_cell *tally_cell(struct tally *t, int32_t pool, int32
     int32_t row = class >= 0 ? class : t->p->n_classes;
     return &t->cells[(size_t)pool * ((size_t)t->p->n_classes + 1) + (size_t)row];
 }
+// A slot of `pool` was held for so long by an answer that ended at `at_us`.
+void tally_held(struct tally *t, int32_t pool, int64_t at_us, int64_t hold_us);
 // Adds the cells up to pools, classes and all.
 void tally_sum(struct tally *t);
 

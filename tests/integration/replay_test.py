@@ -88,8 +88,40 @@ class Reports(unittest.TestCase):
                 seen.add(re.sub(r'"trace":"[^"]*"', "", done.stdout))
             self.assertEqual(len(seen), 1)
 
+    def test_the_page_needs_nothing_else_and_no_name_ends_its_script(self):
+        with tempfile.TemporaryDirectory() as d:
+            trace = os.path.join(d, "<x></script>.csv")
+            with open(os.path.join(GOLDEN, "mixed.csv")) as f, open(trace.replace("/script", "-script"), "w") as out:
+                out.write(f.read())
+            done = run("fleet.yaml", "--trace", trace.replace("/script", "-script"), "--policy", "round-robin,caudal", "--bound", "--html")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        page = done.stdout
+        self.assertTrue(page.startswith("<!DOCTYPE html>") and page.rstrip().endswith("</html>"), page[:50])
+        self.assertNotRegex(page, r"<(script|link|img)[^>]*(src|href)=")
+        self.assertNotIn("<x>", page)
+        self.assertEqual(page.count("<script>"), page.count("</script>"))
+        report = json.loads(re.search(r"const R=(\{.*?\})\n?;const X=", page, re.S).group(1))
+        self.assertEqual([r["policy"] for r in report["runs"]], ["round-robin", "caudal"])
+        self.assertIn("hindsight bound", page)
+
+    def test_an_undated_trace_begins_when_the_first_pool_does(self):
+        with tempfile.TemporaryDirectory() as d:
+            path = os.path.join(d, "p.yaml")
+            with open(path, "w") as f:
+                f.write("caudal: 1\nsuppliers: {s: {api: openai, url: 'https://x.example/v1', key: k}}\n"
+                        "contracts: {c: {supplier: s, status: signed, phases: [{from: 2026-12-31, adds: 1 MW}]},\n"
+                        "  later: {supplier: s, status: signed, phases: [{from: 2027-12-31, adds: 1 MW}]}}\n"
+                        "pools: {a: {contract: c, supplier: s, serves: {large: {}, small: {}}},\n"
+                        "  b: {contract: later, supplier: s, serves: {large: {}, small: {}}}}\n")
+            args = (path, "--trace", "mixed.csv", "--map", "unheard-of=small", "--json")
+            one = json.loads(run(*args).stdout)
+            self.assertEqual(one["begins_us"], 1798675200000000)
+            self.assertGreater(one["runs"][0]["answered"], 0)
+            self.assertIn("1 of 2 pools are not there at its beginning: --at", run(*args[:-1]).stdout)
+            self.assertEqual(json.loads(run(*args, "--at", "2026-06-01").stdout)["runs"][0]["answered"], 0)
+
     def test_no_secret_is_printed(self):
-        for flags in ([], ["--json"]):
+        for flags in ([], ["--json"], ["--html"]):
             done = run("fleet.yaml", "--trace", "mixed.csv", *flags)
             self.assertNotIn("sk-golden-secret", done.stdout + done.stderr)
 
