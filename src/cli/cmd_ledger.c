@@ -20,6 +20,7 @@ enum verb {
     VERB_SUMS,
     VERB_EXPORT,
     VERB_COMMITMENTS,
+    VERB_CHANGES,
     VERB_RECONCILE,
     VERB_BACKUP,
     VERB_RETAIN,
@@ -33,6 +34,7 @@ static const struct {
 } verbs[] = {
     {"export", VERB_EXPORT, 1, NULL},
     {"commitments", VERB_COMMITMENTS, 1, NULL},
+    {"audit", VERB_CHANGES, 1, NULL},
     {"reconcile", VERB_RECONCILE, 2, "an invoice"},
     {"backup", VERB_BACKUP, 2, "the file to write"},
     {"retain", VERB_RETAIN, 2, "an age such as 90d"},
@@ -152,14 +154,15 @@ static int read_options(struct ledger_options *o, int argc, char **argv)
     };
     const struct command command = {
         .name = "ledger",
-        .usage = "[export | commitments | reconcile INVOICE | backup FILE | retain AGE | check] "
-                 "[OPTIONS] "
+        .usage = "[export | commitments | audit | reconcile INVOICE | backup FILE | retain AGE |\n"
+                 "       check] [OPTIONS] "
                  "PORTFOLIO | FOLDER",
         .about =
             "What was called, what it cost and what is still open: sums of the ledger that\n"
             "`caudal serve` keeps in serve.state. Give its portfolio file, or the folder.\n"
             "  export       every row, as CSV, JSON lines or a trace\n"
             "  commitments  what contracts commit to: used, left, pace, what would be stranded\n"
+            "  audit        what operators changed: who, when, what\n"
             "  reconcile    compares with a supplier's invoice, by day and model\n"
             "  backup       a whole copy, while the gateway runs\n"
             "  retain       turns rows older than AGE (90d) into sums by day; not while it runs\n"
@@ -310,6 +313,7 @@ static enum err act(struct store *s, const struct ledger_options *o, bool locked
     case VERB_SUMS: return ledger_sums(s, &o->view, out, diag);
     case VERB_EXPORT: return ledger_export(s, &o->view, out, diag);
     case VERB_COMMITMENTS: return commitments(s, o, out, diag);
+    case VERB_CHANGES: return ledger_changes(s, &o->view, out, diag);
     case VERB_RECONCILE: return reconcile(s, o, out, diag);
     case VERB_BACKUP: return store_backup(s, str_of(o->value), diag);
     case VERB_RETAIN: return retain(s, o, locked, out, diag);

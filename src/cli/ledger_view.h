@@ -32,6 +32,9 @@ MUST_USE enum err ledger_export(struct store *s, const struct ledger_view *v, st
 // leads. v->portfolio must be there.
 MUST_USE enum err ledger_commitments(struct store *s, const struct ledger_view *v, int64_t at_us,
                                      struct buf *out, struct diag *diag);
+// What operators changed in the time asked for.
+MUST_USE enum err ledger_changes(struct store *s, const struct ledger_view *v, struct buf *out,
+                                 struct diag *diag);
 // Compares an invoice (CSV) by day and model. ERR_INVALID: it cannot be read; `diag` has the line.
 MUST_USE enum err ledger_reconcile(struct store *s, const struct ledger_view *v, struct str invoice,
                                    struct buf *out, struct diag *diag);

@@ -1,7 +1,7 @@
 """What an operator says while the gateway serves: it holds, it is shown, it is remembered."""
 
+import json
 import os
-import sqlite3
 import subprocess
 import tempfile
 import threading
@@ -152,11 +152,12 @@ class LeversTest(unittest.TestCase):
                 for _ in range(4):
                     self.assertEqual(200, gw.post("/v1/chat/completions", chat("x")).status)
                 self.assertEqual(0, gw.metric("caudal_attempts_total", pool="a"))
-            db = sqlite3.connect(os.path.join(self.state, "ledger", "ledger.db"))
-            rows = db.execute("SELECT who, what, detail FROM audit ORDER BY at_us").fetchall()
-            db.close()
+            done = subprocess.run([CAUDAL, "ledger", "audit", "--json", self.state], capture_output=True, text=True)
             self.assertEqual([("loopback", "drain", "a"), ("loopback", "derate", "b 0.25"),
-                              ("loopback", "reload", "generation 2")], rows)
+                              ("loopback", "reload", "generation 2")],
+                             [(r["who"], r["what"], r["detail"]) for r in json.loads(done.stdout)], done)
+            table = subprocess.run([CAUDAL, "ledger", "audit", self.state], capture_output=True, text=True)
+            self.assertRegex(table.stdout, r"\n\S+Z +loopback +drain +a\n")
 
 
 if __name__ == "__main__":
