@@ -11,6 +11,8 @@
 #include <openssl/ssl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -47,6 +49,7 @@ static struct tls_server *tls;
 static struct listener *listener;
 static int accepted, closed;
 static size_t pending_max;
+static atomic_bool full;  // the server waits for the reader
 static char subject[100];
 static char much[64 * 1024];
 
@@ -63,6 +66,8 @@ static void send_on(struct guest *g)
         g->left -= n;
         pending_max = conn_pending(g->c) > pending_max ? conn_pending(g->c) : pending_max;
     }
+    if (g->left)
+        atomic_store(&full, true);
 }
 
 static void on_data(void *ctx, struct str bytes)
@@ -179,6 +184,8 @@ static void talk(SSL *ssl, struct visit *v)
     char piece[10000];
     size_t n, want = v->say[0] == 's' ? LOTS : strlen(v->say) + 5;
     SSL_write(ssl, v->say, (int)strlen(v->say));
+    while (v->say[0] == 's' && !atomic_load(&full))
+        sched_yield();
     while (v->got < want && SSL_read_ex(ssl, piece, sizeof piece, &n)) {
         if (v->got + n < sizeof v->heard)
             memcpy(v->heard + v->got, piece, n);
