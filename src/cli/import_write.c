@@ -312,7 +312,7 @@ static void write_variables(struct buf *out, struct str body)
 {
     struct str rest = body;
     size_t at, seen, shown = 0;
-    while (str_find(rest, STR("${"), &at)) {
+    while (rest.p && str_find(rest, STR("${"), &at)) {
         bool escaped = at > 0 && rest.p[at - 1] == '$';
         struct str all = str_skip(rest, at), name;
         rest = str_skip(rest, at + 2);

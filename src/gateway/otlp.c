@@ -104,6 +104,7 @@ static bool build(struct otlp *o)
 {
     const struct traces_config *c = config_of(o);
     struct buf *b = &o->body, *h = &o->head;
+    CHECK(o->going.spans.p);
     buf_clear(b);
     buf_clear(h);
     buf_lit(b, "{\"resourceSpans\":[{\"resource\":{\"attributes\":["
@@ -294,7 +295,7 @@ void otlp_add(struct worker *w, struct str spans, int32_t n)
 {
     struct otlp *o = w->otlp;
     struct buf *b = &o->waiting.spans;
-    if (buf_len(b) + spans.n + 1 > b->limit) {
+    if (!spans.n || buf_len(b) + spans.n + 1 > b->limit) {
         atomic_fetch_add_explicit(&o->dropped, (uint64_t)n, memory_order_relaxed);
         return;
     }

@@ -38,7 +38,7 @@ uint64_t span_of_send(const struct span_context *s, int32_t send);
 void span_write_parent(const struct span_context *s, int32_t send, struct buf *head);
 
 // Takes finished spans: JSON objects of OTLP with a comma between them. Copied, or dropped and
-// counted.
+// counted; an empty text is `n` spans that did not fit where they were written.
 void otlp_add(struct worker *w, struct str spans, int32_t n);
 
 // The worker is about to end. True: spans wait, and `then` is called when they are sent, or a
