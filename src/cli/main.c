@@ -2,6 +2,7 @@
 // them.
 
 #include "cli/cmd_ask.h"
+#include "cli/cmd_bench.h"
 #include "cli/cmd_check.h"
 #include "cli/cmd_import.h"
 #include "cli/cmd_ctl.h"
@@ -25,6 +26,7 @@ static const struct {
 } commands[] = {
     {"serve", cmd_serve, "one OpenAI-compatible endpoint over a portfolio"},
     {"replay", cmd_replay, "a trace through the same routing, in virtual time"},
+    {"bench", cmd_bench, "a supplier, or two, measured from outside"},
     {"check", cmd_check, "is a portfolio file right, and what does it say?"},
     {"ledger", cmd_ledger, "what was called, what it cost, what is still open"},
     {"sim", cmd_sim, "a supplier that is not there, as fast as its chip"},

@@ -1,0 +1,36 @@
+// bench_options.h - the command line of `caudal bench`.
+
+#ifndef CAUDAL_BENCH_OPTIONS_H
+#define CAUDAL_BENCH_OPTIONS_H
+
+#include "bench/sweep.h"
+#include "cli/web.h"
+#include "gateway/generation.h"
+
+struct bench_price {
+    bool said;
+    double input_nusd_per_tok, output_nusd_per_tok;
+};
+
+struct bench_side {  // a supplier
+    struct str url_text, model, key;
+    struct url url;
+    struct bench_price price;
+};
+
+struct bench_options {  // texts are those of the command line
+    struct bench_side sides[2];
+    int32_t n_sides;
+    struct sweep_config sweep;
+    struct web_trust trust;
+    struct str points;            // file; empty: none
+    double tok_max, budget_nusd;  // INFINITY: no bound
+    int64_t timeout_us;
+    int64_t seed;
+    bool json, plain;
+};
+
+// The exit status, or OPTIONS_GO.
+int bench_options_read(struct bench_options *o, int argc, char **argv);
+
+#endif

@@ -1,0 +1,37 @@
+// bench_view.h - what was measured, as it is shown.
+
+#ifndef CAUDAL_BENCH_VIEW_H
+#define CAUDAL_BENCH_VIEW_H
+
+#include "bench/points.h"
+#include "cli/bench_options.h"
+
+struct bench_side_view {
+    struct sweep sweep;
+    struct purse purse;
+    struct point *points;  // [n_points]
+    int32_t n_points;
+    struct service service;  // of the points; nothing where there are none
+};
+
+struct bench_view {
+    struct arena *arena;
+    const struct bench_options *options;
+    struct bench_side_view sides[2];
+    int64_t wall_us;  // when it was measured
+};
+
+// Two rows of the same level, of both suppliers: how much faster the second is. Above 1 it is.
+struct bench_ratio {
+    const struct row *a, *b;
+    struct figure ttft, speed;  // a's time over b's
+};
+// False: the second has no row of that level.
+bool bench_ratio_of(struct bench_ratio *out, const struct bench_view *v, const struct row *a);
+
+void bench_text(struct buf *out, const struct bench_view *v);
+void bench_json(struct buf *out, const struct bench_view *v);
+// A portfolio with a chip and a pool for each supplier.
+void bench_yaml(struct buf *out, const struct bench_view *v);
+
+#endif

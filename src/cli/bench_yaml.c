@@ -1,0 +1,73 @@
+#include "cli/bench_view.h"
+
+#include "base/units.h"
+
+static void models(struct buf *out, const struct bench_view *v)
+{
+    buf_lit(out, "models:\n");
+    for (int32_t i = 0; i < v->options->n_sides; i++) {
+        struct str model = v->options->sides[i].model;
+        if (i && str_eq(model, v->options->sides[0].model))
+            continue;
+        buf_lit(out, "  ");
+        buf_add_json(out, model);
+        buf_lit(out, ": {}\n");
+    }
+}
+
+static void point(struct buf *out, const struct bench_side *side, const struct point *pt)
+{
+    buf_lit(out, "      - {model: ");
+    buf_add_json(out, side->model);
+    buf_printf(out, ", batch: %.4g, per_user: %.6g tok/s", pt->batch, pt->per_user_tok_s);
+    if (pt->ttft_us > 0)
+        buf_printf(out, ", prompt: %.0f tok, ttft: %lld us", pt->prompt_tok,
+                   (long long)pt->ttft_us);
+    buf_printf(out, ", basis: %s}\n", basis_name(pt->basis));
+}
+
+static void chip(struct buf *out, const struct bench_view *v, int32_t i)
+{
+    char date[UNIT_TEXT];
+    const struct bench_side *side = &v->options->sides[i];
+    const struct bench_side_view *s = &v->sides[i];
+    buf_printf(out, "  measured-%d:\n    source: ", i + 1);
+    struct str source = arena_printf(v->arena, "caudal bench " STR_FMT ", %s",
+                                     STR_ARG(side->url_text), unit_text_date(date, v->wall_us));
+    buf_add_json(out, source);
+    buf_lit(out, "\n    points:\n");
+    for (int32_t k = 0; k < s->n_points; k++)
+        point(out, side, &s->points[k]);
+}
+
+static void pool(struct buf *out, const struct bench_side *side, int32_t i)
+{
+    buf_printf(out, "  pool-%d:\n    api: openai\n    url: ", i + 1);
+    buf_add_json(out, side->url_text);
+    if (side->key.n)
+        buf_lit(out, "\n    key: \"${CAUDAL_KEY}\"");
+    buf_printf(out, "\n    chip: measured-%d\n    serves:\n      ", i + 1);
+    buf_add_json(out, side->model);
+    if (side->price.said)
+        buf_printf(out, ": {price: {input: %.10g USD/Mtok, output: %.10g USD/Mtok}}\n",
+                   side->price.input_nusd_per_tok / 1e3, side->price.output_nusd_per_tok / 1e3);
+    else
+        buf_lit(out, ": {}\n");
+}
+
+void bench_yaml(struct buf *out, const struct bench_view *v)
+{
+    buf_lit(
+        out,
+        "# Operating points measured by caudal bench. Saturated levels and warm prefixes are left "
+        "out;\n# a ttft is told where one user was alone.\ncaudal: 1\n");
+    models(out, v);
+    buf_lit(out, "chips:\n");
+    for (int32_t i = 0; i < v->options->n_sides; i++)
+        if (v->sides[i].n_points)
+            chip(out, v, i);
+    buf_lit(out, "pools:\n");
+    for (int32_t i = 0; i < v->options->n_sides; i++)
+        if (v->sides[i].n_points)
+            pool(out, &v->options->sides[i], i);
+}

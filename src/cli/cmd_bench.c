@@ -1,0 +1,170 @@
+// caudal bench - a supplier, or two, measured from outside.
+//
+//   sweep.c: level after level -> load.c: users, arrivals -> caller.c: one answer and its times
+//      \-> row.c: figures -> points.c: operating points -> table, JSON, YAML
+
+#include "cli/cmd_bench.h"
+
+#include "cli/bench_view.h"
+#include "cli/options.h"
+#include "io/tls.h"
+
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { VIEW_BYTES_MAX = 64 << 20, OUTPUT_MAX = 64 << 20 };
+
+static int fail(const char *why)
+{
+    fprintf(stderr, "caudal bench: %s\n", why);
+    return EXIT_FAILED;
+}
+
+// A line for each level on a terminal, since a level may take minutes.
+static void on_row(void *ctx, const struct row *r)
+{
+    (void)ctx;
+    fprintf(stderr,
+            "  %d users, prompt %d, answer %d: ttft %.1f ms, %.1f tok/s a user, %.1f in all%s\n",
+            r->users, r->prompt_asked, r->output_asked, r->ttft_us.value / 1e3,
+            r->per_token_us.value > 0 ? 1e6 / r->per_token_us.value : 0, r->throughput_tok_s.value,
+            r->saturated ? ", saturated" : "");
+}
+
+bool bench_ratio_of(struct bench_ratio *out, const struct bench_view *v, const struct row *a)
+{
+    struct rng rng;
+    const struct sweep *other = &v->sides[1].sweep;
+    rng_seed(&rng, (uint64_t)v->options->seed);
+    for (int32_t i = 0; i < other->n; i++) {
+        const struct row *b = &other->rows[i];
+        if (b->users != a->users || b->rate_per_s != a->rate_per_s || b->warm != a->warm ||
+            b->prompt_asked != a->prompt_asked || b->output_asked != a->output_asked)
+            continue;
+        if (a->n == 0 || b->n == 0)
+            return false;
+        *out = (struct bench_ratio){.a = a, .b = b};
+        out->ttft = ratio_of(a->ttft, a->n, b->ttft, b->n, &rng);
+        out->speed = ratio_of(a->per_token, a->n, b->per_token, b->n, &rng);
+        return true;
+    }
+    return false;
+}
+
+static struct bench_target target_of(const struct bench_options *o, const struct bench_side *s,
+                                     struct tls_client *tls)
+{
+    return (struct bench_target){.host = s->url.host,
+                                 .port = s->url.port,
+                                 .bracketed = s->url.bracketed,
+                                 .tls = tls,
+                                 .path = s->url.path,
+                                 .model = s->model,
+                                 .key = s->key,
+                                 .plain = o->plain,
+                                 .timeout_us = o->timeout_us};
+}
+
+// The second supplier gets the prompts of the first to the byte.
+static enum err measure(struct bench_view *v, int32_t i, struct diag *diag)
+{
+    const struct bench_options *o = v->options;
+    const struct bench_side *side = &o->sides[i];
+    struct bench_side_view *s = &v->sides[i];
+    struct tls_client *tls = NULL;
+    const struct web_trust *t = &o->trust;
+    enum err e = ERR_NONE;
+    if (side->url.tls)
+        e = tls_client_new(&tls,
+                           &(struct tls_config){.server_name = side->url.host,
+                                                .ca_file = t->ca,
+                                                .certificate = t->certificate,
+                                                .key = t->key.n ? t->key : t->certificate},
+                           diag);
+    if (e)
+        return e;
+    struct sweep_config c = o->sweep;
+    c.target = target_of(o, side, tls);
+    c.scale = i ? &v->sides[0].sweep.scale : NULL;
+    if (isatty(STDERR_FILENO) && !o->json)
+        c.told = on_row;
+    s->purse = (struct purse){.tok_left = o->tok_max,
+                              .nusd_left = o->budget_nusd,
+                              .input_nusd_per_tok = side->price.input_nusd_per_tok,
+                              .output_nusd_per_tok = side->price.output_nusd_per_tok};
+    e = sweep_run(&s->sweep, &c, &s->purse, diag);
+    tls_client_free(tls);
+    if (!e)
+        e = points_of_rows(&s->points, &s->n_points, v->arena, s->sweep.rows, s->sweep.n);
+    if (!e && s->n_points)
+        points_service(&s->service, s->points, s->n_points);
+    return e;
+}
+
+static bool write_points(const struct bench_view *v)
+{
+    struct buf out;
+    struct str path = arena_str(v->arena, v->options->points);
+    bool to_stdout = str_eq(path, STR("-"));
+    FILE *f = to_stdout ? stdout : fopen(path.p, "w");
+    if (!f)
+        return false;
+    buf_init(&out, OUTPUT_MAX);
+    bench_yaml(&out, v);
+    size_t n = buf_len(&out);
+    bool written = fwrite(buf_str(&out).p, 1, n, f) == n && fflush(f) == 0;
+    buf_release(&out);
+    return (to_stdout || fclose(f) == 0) && written;
+}
+
+static int show(const struct bench_view *v)
+{
+    const struct bench_options *o = v->options;
+    bool points = false;
+    for (int32_t i = 0; i < o->n_sides; i++)
+        points = points || v->sides[i].n_points > 0;
+    if (o->points.n && !points)
+        return fail("no level makes an operating point: nothing is written to --points");
+    if (o->points.n && !write_points(v))
+        return fail("the file of --points cannot be written");
+    if (str_eq(o->points, STR("-")))
+        return EXIT_DONE;
+    struct buf out;
+    buf_init(&out, OUTPUT_MAX);
+    if (o->json)
+        bench_json(&out, v);
+    else
+        bench_text(&out, v);
+    size_t n = buf_len(&out);
+    bool written = fwrite(buf_str(&out).p, 1, n, stdout) == n && fflush(stdout) == 0;
+    buf_release(&out);
+    return written ? EXIT_DONE : fail("the output could not be written");
+}
+
+static int64_t wall_now_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return S(now.tv_sec) + now.tv_nsec / 1000;
+}
+
+int cmd_bench(int argc, char **argv)
+{
+    struct bench_options o;
+    int status = bench_options_read(&o, argc, argv);
+    if (status != OPTIONS_GO)
+        return status;
+    struct arena a;
+    struct diag diag = {0};
+    enum err e = ERR_NONE;
+    arena_init(&a, VIEW_BYTES_MAX);
+    struct bench_view v = {.arena = &a, .options = &o, .wall_us = wall_now_us()};
+    for (int32_t i = 0; i < o.n_sides && !e; i++)
+        e = measure(&v, i, &diag);
+    status = e ? fail(diag.text[0] ? diag.text : err_text(e)) : show(&v);
+    for (int32_t i = 0; i < o.n_sides; i++)
+        sweep_release(&v.sides[i].sweep);
+    arena_release(&a);
+    return status;
+}

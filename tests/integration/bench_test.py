@@ -1,0 +1,137 @@
+"""caudal bench: a simulated supplier of known speed is measured, and found to be what it is."""
+
+import json
+import os
+import subprocess
+import tempfile
+import unittest
+
+from harness import CAUDAL, Recorder, Sim, json_answer, main
+
+STEP_MS, PER_SEQUENCE_MS, PREFILL_MS, TOK_S = 30, 10, 100, 4000
+SPEED = ("--ttft", f"{PREFILL_MS}ms", "--prefill", f"{TOK_S}tok/s", "--per-token", f"{STEP_MS}ms",
+         "--step-per-sequence", f"{PER_SEQUENCE_MS}ms", "--slots", "8")
+
+
+def bench(*args, key=None):
+    """The exit status, standard output and standard error."""
+    env = {k: v for k, v in os.environ.items() if k != "CAUDAL_KEY"}
+    if key:
+        env["CAUDAL_KEY"] = key
+    done = subprocess.run([CAUDAL, "bench", *args], capture_output=True, text=True, timeout=300, env=env)
+    return done.returncode, done.stdout, done.stderr
+
+
+def measured(*args, **more):
+    status, out, err = bench(*args, "--json", **more)
+    assert status == 0, err
+    return json.loads(out)["suppliers"][0]
+
+
+class Bench(unittest.TestCase):
+    def test_it_recovers_the_parameters_of_a_supplier_within_3_percent(self):
+        # A busy machine only ever makes it slower: one quiet try of five is enough.
+        for _ in range(5):
+            with Sim(*SPEED) as sim:
+                got = measured(sim.url, "--model", "m", "--users", "1,2,4", "--prompt", "40,800", "--output", "16",
+                               "--requests", "6")["service"]
+            off = {"step": got["step_us"] / (STEP_MS * 1e3), "sequence": got["step_us_per_seq"] / (PER_SEQUENCE_MS * 1e3),
+                   "prefill": got["prefill_us"] / (PREFILL_MS * 1e3), "token": got["prefill_us_per_tok"] * TOK_S / 1e6}
+            if all(abs(x - 1) <= 0.03 for x in off.values()):
+                return
+        self.fail(off)
+
+    def test_a_supplier_with_one_place_is_saturated_by_two_users(self):
+        with Sim("--ttft", "5ms", "--per-token", "5ms", "--slots", "1") as sim:
+            rows = measured(sim.url, "--model", "m", "--users", "1,4,16", "--prompt", "40", "--output", "16")["rows"]
+        self.assertEqual([r["users"] for r in rows], [1, 4])
+        self.assertTrue(rows[1]["saturated"])
+
+    def test_points_make_a_portfolio(self):
+        with Sim("--ttft", "5ms", "--per-token", "2ms") as sim, tempfile.TemporaryDirectory() as folder:
+            file = os.path.join(folder, "points.yaml")
+            status, out, err = bench(sim.url, "--model", "m", "--users", "1,2", "--prompt", "40", "--output", "8",
+                                     "--price", "1 USD/Mtok,2 USD/Mtok", "--points", file)
+            self.assertEqual(status, 0, err)
+            self.assertIn("decode step", out)
+            check = subprocess.run([CAUDAL, "check", "--json", file], capture_output=True, text=True)
+            self.assertEqual(check.returncode, 0, check.stderr)
+            with open(file) as f:
+                self.assertIn("basis: measured", f.read())
+
+    def test_no_more_is_spent_than_may_be(self):
+        with Sim("--instant") as sim:
+            some = measured(sim.url, "--model", "m", "--users", "1,2,4,8", "--prompt", "200", "--output", "20",
+                            "--tokens", "5k tok", "--whole")
+            self.assertTrue(some["stopped_by_bound"])
+            self.assertLessEqual(some["spent_tok"], 5000)
+            money = measured(sim.url, "--model", "m", "--users", "1,2,4,8", "--prompt", "200", "--output", "20",
+                             "--price", "1 USD/Mtok,10 USD/Mtok", "--budget", "0.01 USD", "--whole")
+            self.assertTrue(money["stopped_by_bound"])
+            self.assertLessEqual(money["spent_nusd"], 0.01e9)
+            status, _, err = bench(sim.url, "--model", "m", "--tokens", "10 tok")
+            self.assertEqual(status, 1)
+            self.assertIn("too little", err)
+
+    def test_an_open_loop_counts_from_when_it_meant_to_ask(self):
+        # Prefills of 100 ms one after the other, asked for 40 times a second: the line grows, and with it
+        # the times, though no more than one request is answered at once.
+        with Sim("--ttft", "100ms", "--per-token", "1ms") as sim:
+            row = measured(sim.url, "--model", "m", "--users", "0", "--rates", "40/s", "--prompt", "40", "--output", "2",
+                           "--requests", "20")["rows"][0]
+        self.assertTrue(row["saturated"])
+        self.assertGreater(row["ttft_p99_us"], 1e6)
+
+    def test_a_warm_prefix_is_in_the_suppliers_cache(self):
+        with Sim("--instant") as sim:
+            rows = measured(sim.url, "--model", "m", "--users", "1", "--prompt", "2000", "--output", "4", "--prefix",
+                            "both")["rows"]
+        self.assertEqual([r["prefix"] for r in rows], ["cold", "warm"])
+        self.assertEqual(rows[0]["cached_tok"], 0)
+        self.assertGreater(rows[1]["cached_tok"], 1000)
+
+    def test_prompts_have_the_length_that_was_asked_for(self):
+        with Sim("--instant") as sim:
+            rows = measured(sim.url, "--model", "m", "--users", "1", "--prompt", "100,3000", "--output", "7")["rows"]
+        for row, asked in zip(rows, (100, 3000)):
+            self.assertAlmostEqual(row["prompt_tok"], asked, delta=2)
+            self.assertEqual(row["output_tok"], 7)
+
+    def test_two_suppliers_are_compared(self):
+        with Sim("--ttft", "60ms", "--per-token", "20ms") as slow, Sim("--ttft", "5ms", "--per-token", "2ms") as fast:
+            status, out, err = bench(slow.url, fast.url, "--model", "m", "--users", "1", "--prompt", "40", "--output",
+                                     "16", "--requests", "4", "--json")
+        self.assertEqual(status, 0, err)
+        ratio = json.loads(out)["second_is_faster"][0]
+        self.assertGreater(ratio["speed"]["value"], 2)
+        self.assertLessEqual(ratio["speed"]["low"], ratio["speed"]["value"])
+
+    def test_errors_are_counted_and_told(self):
+        with Sim("--instant", "--fault", "503,p=0.3") as sim:
+            row = measured(sim.url, "--model", "m", "--users", "4", "--prompt", "40", "--output", "4", "--requests",
+                           "40")["rows"][0]
+        self.assertGreater(row["errors"], 0)
+        self.assertTrue(row["saturated"])
+        self.assertIn("503", row["first_error"])
+
+    def test_a_supplier_that_answers_nothing_is_an_error(self):
+        refused = json_answer({"error": {"message": "the words of the supplier"}}, 401)
+        with Recorder(lambda r: refused) as there:
+            status, _, err = bench(f"http://127.0.0.1:{there.port}/v1", "--model", "m", key="secret")
+            self.assertEqual(status, 1)
+            self.assertIn("the words of the supplier", err)
+            self.assertEqual(there.requests[0]["headers"]["authorization"], "Bearer secret")
+
+    def test_wrong_usage(self):
+        for args, words in ((["http://x/v1"], "--model is missing"), (["--model", "m"], "URL"),
+                            (["http://x/v1", "--model", "m", "--users", "4,2"], "rising"),
+                            (["http://x/v1", "--model", "m", "--budget", "2 USD"], "--price"),
+                            (["http://x/v1", "--model", "m", "--users", "0"], "--rates"),
+                            (["x", "--model", "m"], "http://")):
+            status, _, err = bench(*args)
+            self.assertEqual(status, 2, (args, err))
+            self.assertIn(words, err)
+
+
+if __name__ == "__main__":
+    main()
