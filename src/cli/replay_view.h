@@ -21,7 +21,7 @@ struct replay_view {
     bool naive_is_named;        // and it is among the runs
 };
 
-struct replay_regret {  // nano-dollars
+struct replay_regret {          // nano-dollars
     double cost, regret;        // regret: cost above the bound
     double of_bound, of_naive;  // regret over the bound; over what list-cheapest pays above it
     bool has_naive;             // list-cheapest pays more than the bound

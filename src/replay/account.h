@@ -27,8 +27,8 @@ struct account_period {
 struct account_cost {  // nano-dollars
     double list, beyond, power, waiting, unserved;
     double stand_in;  // of answers by stand-ins, what the model asked for would have cost more
-    double imputed;  // of `unserved`, what no class states
-    double least;    // waiting and power had each answer found its pool empty
+    double imputed;   // of `unserved`, what no class states
+    double least;     // waiting and power had each answer found its pool empty
 };
 
 struct account {

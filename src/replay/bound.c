@@ -67,8 +67,8 @@ static double unit_nusd(const struct bounding *b, int32_t unit, const struct arr
     const struct unit_series *us = &b->units[unit];
     struct least_cost c;
     least_of(&b->least, u, r, &c);
-    double nusd = c.power_nusd + c.waiting_nusd + drawing_nusd(b, u, r, &c) +
-                  least_stand_in(&b->least, u, r);
+    double nusd =
+        c.power_nusd + c.waiting_nusd + drawing_nusd(b, u, r, &c) + least_stand_in(&b->least, u, r);
     int32_t from = (int32_t)(r->at_us / b->bucket_us);
     int32_t last = last_bucket(b, us, r, bound_patience_us(b->c->p, r->class));
     for (int k = 0; k < SERIES_KINDS; k++) {

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 enum { FLIGHTS_FIRST = 1024 };
-static const int64_t RETRY_US_MIN = 5000;         // as gateway/exchange_try.c
+static const int64_t RETRY_US_MIN = 5000;       // as gateway/exchange_try.c
 static const int64_t LEAVE_AGAIN_US = 1000000;  // as gateway/exchange.c
 
 // --- places -----------------------------------------------------------------------------------
@@ -263,8 +263,8 @@ void flight_begin(struct replay *rp, const struct arrival *a)
         .tenant = a->tenant,
         .surface = SURFACE_CHAT,
         .prompt_tok = a->prompt_tok,
-        .output_tok = rp->c->told ? a->output_tok
-                                  : forecast_output_tok(rp->forecast, a->tenant, a->model, 0),
+        .output_tok =
+            rp->c->told ? a->output_tok : forecast_output_tok(rp->forecast, a->tenant, a->model, 0),
         .arrived_us = rp->now_us,
         .deadline_us = patience_us < NEVER - rp->now_us ? rp->now_us + patience_us : NEVER,
         .wall_us = rp->wall_us + rp->now_us,

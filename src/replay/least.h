@@ -57,9 +57,9 @@ struct least_cost {
 bool least_may(const struct least *l, const struct least_unit *u, const struct arrival *r);
 void least_of(const struct least *l, const struct least_unit *u, const struct arrival *r,
               struct least_cost *out);
-// What is added to the cost of an answer by a stand-in: as much as the cheapest pool of the model that
-// was asked for would cost more, so that another model's answer never looks like saving. 0 where
-// nobody of that model may have it, and for the model itself.
+// What is added to the cost of an answer by a stand-in: as much as the cheapest pool of the model
+// that was asked for would cost more, so that another model's answer never looks like saving. 0
+// where nobody of that model may have it, and for the model itself.
 double least_stand_in(const struct least *l, const struct least_unit *u, const struct arrival *r);
 // What not answering costs: as the class states it, else what the dearest pool that may have it
 // would cost when empty (`*imputed`), so that leaving work undone never looks like saving.

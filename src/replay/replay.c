@@ -35,7 +35,8 @@ static bool make_watches(struct replay *rp)
     }
     for (int32_t i = 0; i < p->n_pools; i++) {
         int64_t us = p->suppliers[p->pools[i].supplier].first_byte_us;
-        // Nobody's patience is shorter; few attempts come to it, and only those are looked at closer.
+        // Nobody's patience is shorter; few attempts come to it, and only those are looked at
+        // closer.
         us = min_i64(us > 0 ? us : NEVER, p->serve.patience_us);
         rp->silence_of[i] = watch_of(rp->silences, &rp->n_silences, us);
     }

@@ -61,9 +61,9 @@ const struct policy policy_list_cheapest = {.name = "list-cheapest", .score = li
 const struct policy *policy_find(const char *name)
 {
     static const struct policy *const all[] = {
-        &policy_least_cost,      &policy_caudal,      &policy_priority_spill, &policy_round_robin,
-        &policy_least_in_flight, &policy_two_choices, &policy_lmetric,        &policy_static_split,
-        &policy_list_cheapest};
+        &policy_least_cost,  &policy_caudal,          &policy_priority_spill,
+        &policy_round_robin, &policy_least_in_flight, &policy_two_choices,
+        &policy_lmetric,     &policy_static_split,    &policy_list_cheapest};
     for (size_t i = 0; i < COUNTOF(all); i++) {
         if (strcmp(all[i]->name, name) == 0)
             return all[i];
