@@ -2,11 +2,12 @@
 
 import json
 import os
+import re
 import subprocess
 import tempfile
 import unittest
 
-from harness import CAUDAL, Recorder, Sim, json_answer, main
+from harness import CAUDAL, ROOT, Recorder, Sim, json_answer, main
 
 STEP_MS, PER_SEQUENCE_MS, PREFILL_MS, TOK_S = 30, 10, 100, 4000
 SPEED = ("--ttft", f"{PREFILL_MS}ms", "--prefill", f"{TOK_S}tok/s", "--per-token", f"{STEP_MS}ms",
@@ -131,6 +132,27 @@ class Bench(unittest.TestCase):
             status, _, err = bench(*args)
             self.assertEqual(status, 2, (args, err))
             self.assertIn(words, err)
+
+
+class Chips(unittest.TestCase):
+    def test_the_example_is_read_alone_and_beside_a_portfolio(self):
+        file = os.path.join(ROOT, "examples", "chips.yaml")
+        with open(file) as f:
+            text = f.read()
+        chips = re.findall(r"^  ([a-z0-9-]+):$", text.split("\nchips:\n")[1], re.M)
+        points = text.count("- {model:")
+        self.assertGreaterEqual(len(chips), 15)
+        self.assertEqual(points, text.count("basis: "), "each point says how it is known")
+        self.assertEqual(points + len(chips), text.count("source: "), "and where from")
+        with tempfile.TemporaryDirectory() as folder:
+            mine = os.path.join(folder, "mine.yaml")
+            with open(mine, "w") as f:
+                f.write("caudal: 1\npools:\n")
+                for chip in chips:
+                    f.write(f"  {chip}: {{api: vllm, url: 'http://127.0.0.1:9/v1', chip: {chip}, serves: [gpt-oss-120b]}}\n")
+            for files in ([file], [mine, file]):
+                done = subprocess.run([CAUDAL, "check", *files], capture_output=True, text=True)
+                self.assertEqual(done.returncode, 0, done.stderr)
 
 
 if __name__ == "__main__":
