@@ -247,10 +247,13 @@ void generation_hold(struct generation *g)
 
 void generation_drop(struct generation *g)
 {
+    // Read before: once nobody holds it, its owner may free it at any time.
+    void (*unused)(void *owner) = g->unused;
+    void *owner = g->owner;
     if (atomic_fetch_sub(&g->users, 1) != 1)
         return;
-    if (g->unused)
-        g->unused(g->owner, g);
+    if (unused)
+        unused(owner);
     else
         generation_free(g);
 }

@@ -55,9 +55,9 @@ struct generation {
     struct generation_limits *limits;  // made by limits_adopt()
     struct str *tenant_regions;
     _Atomic int32_t users;  // requests and workers that hold it
-    // Called by whoever drops it last, on any thread; the owner then calls generation_free(). NULL:
-    // it is freed at once.
-    void (*unused)(void *owner, struct generation *g);
+    // Called by whoever drops it last, on any thread: the owner looks at `users`, and calls
+    // generation_free() where that is 0. NULL: it is freed at once.
+    void (*unused)(void *owner);
     void *owner;
 };
 

@@ -69,10 +69,9 @@ static void sweep(void *arg)
         engines_forget(g->engines, g->generations[0]->serial);
 }
 
-static void on_unused(void *owner, struct generation *generation)
+static void on_unused(void *owner)
 {
     struct gateway *g = owner;
-    (void)generation;
     if (!g->ending)
         loop_post(first_worker(g)->loop, sweep, g);
 }
