@@ -309,7 +309,7 @@ static enum err start(struct gateway *g, struct diag *diag)
         return e;
     e = limits_new(&g->limits, diag);
     if (!e)
-        e = limits_adopt(g->limits, g->generation, g->ledger, diag);
+        e = limits_adopt(g->limits, g->generation, NULL, g->ledger, diag);
     if (!e)
         e = keys_new(&g->keys, g->limits, g->ledger, diag);
     if (e)

@@ -154,6 +154,25 @@ static bool on_stored(void *ctx, const struct store_key *stored)
     return r->e == ERR_NONE;
 }
 
+// Those that hold go on where the process before was.
+static enum err count_on(struct keys *ks, struct diag *diag)
+{
+    struct key **all = take_n(sizeof *all, (size_t)atomic_load(&ks->n) + 1);
+    int32_t n = 0;
+    enum err e = ERR_NONE;
+    for (int32_t i = 0; !e && i < atomic_load(&ks->n); i++) {
+        struct key *k = atomic_load(&ks->all[i]);
+        if (atomic_load(&k->revoked_us))
+            continue;
+        e = limits_key(ks->limits, k, diag);
+        all[n++] = k;
+    }
+    if (!e)
+        e = limits_know_keys(ks->limits, all, n, ks->ledger, diag);
+    free(all);
+    return e;
+}
+
 enum err keys_new(struct keys **out, struct limits *limits, struct ledger *ledger,
                   struct diag *diag)
 {
@@ -172,9 +191,8 @@ enum err keys_new(struct keys **out, struct limits *limits, struct ledger *ledge
     struct reading r = {.keys = ks, .diag = diag};
     enum err e = ledger_keys(ledger, on_stored, &r, diag);
     e = e ? e : r.e;
-    for (int32_t i = 0; !e && i < atomic_load(&ks->n); i++)
-        if (!atomic_load(&ks->all[i]->revoked_us))
-            e = limits_key(limits, ks->all[i], ledger, diag);
+    if (!e)
+        e = count_on(ks, diag);
     if (e)
         keys_free(ks);
     else
@@ -221,7 +239,7 @@ static enum err add(struct keys *ks, struct keys_job *job)
     if (!k)
         return diag_set(diag, ERR_LIMIT, "the keys do not fit their memory");
     k->made_us = job->wall_us;
-    enum err e = limits_key(ks->limits, k, NULL, diag);
+    enum err e = limits_key(ks->limits, k, diag);
     struct store_key stored = {.tenant = job->tenant, .said = job->said, .made_us = job->wall_us};
     memcpy(stored.sha256, k->said.sha256, sizeof stored.sha256);
     if (!e)

@@ -41,11 +41,10 @@ void limits_free(struct limits *l)
 
 // --- who is counted -----------------------------------------------------------------------------
 
-static enum err find_place(struct limits *l, uint64_t id, int32_t *place, bool *made,
-                           struct diag *diag)
+static enum err find_place(struct limits *l, uint64_t id, int32_t *place, struct diag *diag)
 {
     pthread_mutex_lock(&l->lock);
-    *place = quota_place(l->quota, id, made);
+    *place = quota_place(l->quota, id);
     pthread_mutex_unlock(&l->lock);
     if (*place < 0)
         return diag_set(diag, ERR_LIMIT, "more than %d tenants and keys with limits",
@@ -53,35 +52,23 @@ static enum err find_place(struct limits *l, uint64_t id, int32_t *place, bool *
     return ERR_NONE;
 }
 
-// Whose counts are new, with the id by which the ledger knows them.
+// Whose counts begin with what the ledger knows.
 struct fresh {
     struct quota_level level;
-    uint64_t tenant, key;  // of rows that count; key 0: any
+    int32_t tenant;  // of the portfolio; -1: it is a key
+    uint64_t key;    // of rows
+    struct quota_past past;
 };
 
 struct recall {
-    struct limits *limits;
-    struct generation *g;
-    struct fresh *fresh;
+    const struct portfolio *p;  // NULL: a key alone
+    struct fresh *fresh;        // [n]
     int32_t n;
+    uint64_t *ids;     // [p->n_tenants], as rows say them
+    int32_t *of;       // [p->n_tenants], index into `fresh`; -1: not among them
+    bool *is_counted;  // [QUOTA_PLACES_MAX], by the portfolio in use or among `fresh`
     int64_t now_us, wall_us;
 };
-
-// Is this row's tenant `id`, or below the tenant of that id?
-static bool stands_below(const struct portfolio *p, uint64_t row, uint64_t id)
-{
-    if (row == id)
-        return true;
-    for (int32_t i = 0; i < p->n_tenants; i++) {
-        if (record_id(RECORD_TENANT, p->tenants[i].name) != row)
-            continue;
-        for (int32_t up = p->tenants[i].of; up >= 0; up = p->tenants[up].of)
-            if (record_id(RECORD_TENANT, p->tenants[up].name) == id)
-                return true;
-        return false;
-    }
-    return false;
-}
 
 static int64_t wall_now_us(void)
 {
@@ -90,39 +77,94 @@ static int64_t wall_now_us(void)
     return S(t.tv_sec) + t.tv_nsec / 1000;
 }
 
+static void add_past(struct fresh *f, const struct store_spent *s)
+{
+    if (f->level.allowance->zone_us != s->zone_us)
+        return;
+    f->past.day_nusd += s->day_nusd;
+    f->past.month_nusd += s->month_nusd;
+    f->past.requests += (double)s->requests;
+    f->past.tokens += (double)s->tokens;
+}
+
 static bool on_spent(void *ctx, const struct store_spent *s)
 {
     struct recall *r = ctx;
-    for (int32_t i = 0; i < r->n; i++) {
-        const struct fresh *f = &r->fresh[i];
-        bool counts =
-            f->key ? s->key == f->key : r->g && stands_below(r->g->portfolio, s->tenant, f->tenant);
-        if (!counts || f->level.allowance->zone_us != s->zone_us)
-            continue;
-        struct quota_past past = {.day_nusd = s->day_nusd,
-                                  .month_nusd = s->month_nusd,
-                                  .requests = (double)s->requests,
-                                  .tokens = (double)s->tokens};
-        pthread_mutex_lock(&r->limits->lock);
-        quota_remember(r->limits->quota, &f->level, &past, r->now_us, r->wall_us);
-        pthread_mutex_unlock(&r->limits->lock);
-    }
+    for (int32_t i = 0; i < r->n; i++)
+        if (r->fresh[i].tenant < 0 && r->fresh[i].key == s->key)
+            add_past(&r->fresh[i], s);
+    int32_t tenant = 0, n = r->p ? r->p->n_tenants : 0;
+    while (tenant < n && r->ids[tenant] != s->tenant)
+        tenant++;
+    for (int32_t up = tenant < n ? tenant : -1; up >= 0; up = r->p->tenants[up].of)
+        if (r->of[up] >= 0)
+            add_past(&r->fresh[r->of[up]], s);
     return true;
 }
 
 // One reading of the ledger for each time zone that is said.
-static enum err recall(struct recall *r, struct ledger *ledger, struct diag *diag)
+static enum err recall(struct recall *r, struct limits *l, struct ledger *ledger, struct diag *diag)
 {
     enum err e = ERR_NONE;
     for (int32_t i = 0; ledger && !e && i < r->n; i++) {
         int64_t zone = r->fresh[i].level.allowance->zone_us;
         bool first = true;
-        for (int32_t k = 0; k < i; k++)
-            first = first && r->fresh[k].level.allowance->zone_us != zone;
+        for (int32_t k = 0; first && k < i; k++)
+            first = r->fresh[k].level.allowance->zone_us != zone;
         if (first)
             e = ledger_spent(ledger, zone, r->wall_us, on_spent, r, diag);
     }
+    for (int32_t i = 0; ledger && !e && i < r->n; i++) {
+        struct fresh *f = &r->fresh[i];
+        pthread_mutex_lock(&l->lock);
+        quota_remember(l->quota, &f->level, &f->past, r->now_us, r->wall_us);
+        pthread_mutex_unlock(&l->lock);
+    }
     return e;
+}
+
+static void recall_init(struct recall *r, const struct generation *g,
+                        const struct generation *before)
+{
+    const struct portfolio *p = g->portfolio;
+    *r = (struct recall){.p = p,
+                         .fresh = take_n(sizeof *r->fresh, (size_t)(p->n_tenants + g->n_keys) + 1),
+                         .ids = take_n(sizeof *r->ids, (size_t)p->n_tenants + 1),
+                         .of = take_n(sizeof *r->of, (size_t)p->n_tenants + 1),
+                         .is_counted = take_n(sizeof *r->is_counted, QUOTA_PLACES_MAX),
+                         .now_us = clock_now_us(),
+                         .wall_us = wall_now_us()};
+    for (int32_t i = 0; i < p->n_tenants; i++) {
+        r->ids[i] = record_id(RECORD_TENANT, p->tenants[i].name);
+        r->of[i] = -1;
+    }
+    for (int32_t i = 0; before && i < before->portfolio->n_tenants; i++)
+        for (int32_t k = 0; k < before->limits->of[i].n; k++)
+            r->is_counted[before->limits->of[i].level[k].place] = true;
+    for (int32_t i = 0; before && i < before->n_keys; i++)
+        if (before->keys[i].place >= 0)
+            r->is_counted[before->keys[i].place] = true;
+}
+
+static void recall_release(struct recall *r)
+{
+    free(r->fresh);
+    free(r->ids);
+    free(r->of);
+    free(r->is_counted);
+}
+
+// One that the portfolio in use does not count, new or not: what it used meanwhile is in the
+// ledger.
+static void see(struct recall *r, struct fresh f)
+{
+    bool *is_counted = &r->is_counted[f.level.place];
+    if (*is_counted)
+        return;
+    *is_counted = true;
+    if (f.tenant >= 0)
+        r->of[f.tenant] = r->n;
+    r->fresh[r->n++] = f;
 }
 
 static enum err adopt_tenant(struct limits *l, struct generation *g, int32_t tenant,
@@ -131,25 +173,40 @@ static enum err adopt_tenant(struct limits *l, struct generation *g, int32_t ten
     const struct portfolio *p = g->portfolio;
     struct limits_of *of = &g->limits->of[tenant];
     for (int32_t up = tenant; up >= 0; up = p->tenants[up].of) {
-        const struct tenant *t = &p->tenants[up];
-        if (!allowance_counts(&t->allowance))
-            continue;
-        uint64_t id = record_id(RECORD_TENANT, t->name);
-        bool made;
+        const struct allowance *a = &p->tenants[up].allowance;
         int32_t place;
-        enum err e = find_place(l, id, &place, &made, diag);
+        if (!allowance_counts(a))
+            continue;
+        enum err e = find_place(l, r->ids[up], &place, diag);
         if (e)
             return e;
-        of->level[of->n] = (struct quota_level){place, &t->allowance};
+        of->level[of->n] = (struct quota_level){place, a};
         of->who[of->n++] = up;
-        if (made)
-            r->fresh[r->n++] = (struct fresh){{place, &t->allowance}, id, 0};
+        see(r, (struct fresh){.level = {place, a}, .tenant = up});
     }
     return ERR_NONE;
 }
 
-enum err limits_adopt(struct limits *l, struct generation *g, struct ledger *ledger,
-                      struct diag *diag)
+static enum err adopt_all(struct limits *l, struct generation *g, struct recall *r,
+                          struct diag *diag)
+{
+    enum err e = ERR_NONE;
+    for (int32_t i = 0; i < g->portfolio->n_tenants && !e; i++)
+        e = adopt_tenant(l, g, i, r, diag);
+    for (int32_t i = 0; i < g->n_keys && !e; i++) {
+        struct key *k = &g->keys[i];
+        const struct allowance *a = &k->said.allowance;
+        if (!allowance_counts(a))
+            continue;
+        e = find_place(l, k->number, &k->place, diag);
+        if (!e)
+            see(r, (struct fresh){.level = {k->place, a}, .tenant = -1, .key = k->number});
+    }
+    return e;
+}
+
+enum err limits_adopt(struct limits *l, struct generation *g, const struct generation *before,
+                      struct ledger *ledger, struct diag *diag)
 {
     const struct portfolio *p = g->portfolio;
     g->limits = arena_new(&g->arena, struct generation_limits, 1);
@@ -157,44 +214,38 @@ enum err limits_adopt(struct limits *l, struct generation *g, struct ledger *led
         g->limits->of = arena_new(&g->arena, struct limits_of, p->n_tenants + 1);
     if (!g->limits || !g->limits->of || limits_price_build(g->limits, g))
         return diag_set(diag, ERR_LIMIT, "the portfolio is too large");
-    struct recall r = {.limits = l,
-                       .g = g,
-                       .fresh = take_n(sizeof *r.fresh, (size_t)(p->n_tenants + g->n_keys) + 1),
-                       .now_us = clock_now_us(),
-                       .wall_us = wall_now_us()};
-    enum err e = ERR_NONE;
-    for (int32_t i = 0; i < p->n_tenants && !e; i++)
-        e = adopt_tenant(l, g, i, &r, diag);
-    for (int32_t i = 0; i < g->n_keys && !e; i++) {
-        struct key *k = &g->keys[i];
-        bool made;
-        if (!allowance_counts(&k->said.allowance))
-            continue;
-        e = find_place(l, k->number, &k->place, &made, diag);
-        if (!e && made)
-            r.fresh[r.n++] = (struct fresh){{k->place, &k->said.allowance}, 0, k->number};
-    }
+    struct recall r;
+    recall_init(&r, g, before);
+    enum err e = adopt_all(l, g, &r, diag);
     if (!e && ledger)
         e = ledger_key_names(ledger, g->keys, g->n_keys, diag);
     if (!e)
-        e = recall(&r, ledger, diag);
-    free(r.fresh);
+        e = recall(&r, l, ledger, diag);
+    recall_release(&r);
     return e;
 }
 
-enum err limits_key(struct limits *l, struct key *k, struct ledger *ledger, struct diag *diag)
+enum err limits_key(struct limits *l, struct key *k, struct diag *diag)
 {
-    bool made;
     k->place = -1;
-    if (!allowance_counts(&k->said.allowance))
-        return ERR_NONE;
-    enum err e = find_place(l, k->number, &k->place, &made, diag);
-    if (e || !made)
-        return e;
-    struct fresh fresh = {{k->place, &k->said.allowance}, 0, k->number};
-    struct recall r = {
-        .limits = l, .fresh = &fresh, .n = 1, .now_us = clock_now_us(), .wall_us = wall_now_us()};
-    return recall(&r, ledger, diag);
+    return allowance_counts(&k->said.allowance) ? find_place(l, k->number, &k->place, diag)
+                                                : ERR_NONE;
+}
+
+enum err limits_know_keys(struct limits *l, struct key *const *keys, int32_t n,
+                          struct ledger *ledger, struct diag *diag)
+{
+    struct recall r = {.fresh = take_n(sizeof *r.fresh, (size_t)n + 1),
+                       .now_us = clock_now_us(),
+                       .wall_us = wall_now_us()};
+    for (int32_t i = 0; i < n; i++)
+        if (keys[i]->place >= 0)
+            r.fresh[r.n++] = (struct fresh){.level = {keys[i]->place, &keys[i]->said.allowance},
+                                            .tenant = -1,
+                                            .key = keys[i]->number};
+    enum err e = recall(&r, l, ledger, diag);
+    free(r.fresh);
+    return e;
 }
 
 int32_t limits_levels(const struct generation *g, int32_t tenant, const struct key *key,

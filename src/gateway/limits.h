@@ -1,7 +1,7 @@
 // limits.h - who may ask, and how much: the quotas of all loops behind one lock.
 //
-//   dispatch --limits_bar--> exchange, passthrough --limits_take--> ... --limits_settle /
-//   _give_back-->
+//   dispatch: limits_bar() -> exchange, passthrough: limits_take()
+//      -> limits_settle() or limits_give_back()
 //
 // A request is let in once, before a pool is looked for, by its key, its tenant and those above it
 // together; one that none of them limits costs a comparison. The limits are those of the generation
@@ -21,16 +21,20 @@ MUST_USE enum err limits_new(struct limits **out, struct diag *diag);
 void limits_free(struct limits *l);
 
 // Fills g->limits, and the places of its keys; for each generation before it is used, on any
-// thread. The counts of who was not limited before begin with what the ledger knows (NULL: with
-// nothing), which takes as long as reading this month's rows.
+// thread. `before` is the generation in use; NULL: none is yet. The counts of those whom that one
+// does not limit become at least what the ledger knows (NULL: nothing), which takes as long as
+// reading this month's rows.
 //   Errors  ERR_LIMIT  more than QUOTA_PLACES_MAX, or the generation's arena is full
 //           and those of the store
-MUST_USE enum err limits_adopt(struct limits *l, struct generation *g, struct ledger *ledger,
+MUST_USE enum err limits_adopt(struct limits *l, struct generation *g,
+                               const struct generation *before, struct ledger *ledger,
                                struct diag *diag);
-// A place for a key made at run time, if something of it must be counted; of one that is read at
-// the start, with what the ledger knows.
-MUST_USE enum err limits_key(struct limits *l, struct key *k, struct ledger *ledger,
-                             struct diag *diag);
+// A place for a key made at run time, if something of it must be counted. ERR_LIMIT as above.
+MUST_USE enum err limits_key(struct limits *l, struct key *k, struct diag *diag);
+// The counts of such keys, when they are read at the start, become at least what the ledger knows.
+//   Errors  those of the store
+MUST_USE enum err limits_know_keys(struct limits *l, struct key *const *keys, int32_t n,
+                                   struct ledger *ledger, struct diag *diag);
 
 // Those that must let somebody in; NULL `key`: none. At most QUOTA_LEVELS_MAX.
 int32_t limits_levels(const struct generation *g, int32_t tenant, const struct key *key,
@@ -82,8 +86,8 @@ struct answer;
 // The error that a refused client gets; its message is in `text`.
 struct answer limits_answer(const struct generation *g, int32_t tenant, const struct key *key,
                             const struct quota_refusal *why, struct buf *text);
-void limits_headers(const struct admission *a,
-                    struct buf *out);  // x-ratelimit-*, each with its CRLF
+// x-ratelimit-*, each with its CRLF.
+void limits_headers(const struct admission *a, struct buf *out);
 void limits_metrics(struct limits *l, const struct generation *g, int64_t now_us, int64_t wall_us,
                     struct buf *out);
 

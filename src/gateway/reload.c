@@ -340,7 +340,7 @@ static enum err read_next(struct reload *r)
         e = core_adopt(g->core, r->next, g->names, &r->diag);
     r->adopted = !e;
     if (!e)
-        e = limits_adopt(g->limits, r->next, g->ledger, &r->diag);
+        e = limits_adopt(g->limits, r->next, g->generation, g->ledger, &r->diag);
     if (!e)
         e = commitments_rebuild(g->ledger, g->core, r->next, r->began_us, r->began_wall_us,
                                 &r->diag);

@@ -63,11 +63,10 @@ static int32_t slot_of(const struct quota *q, uint64_t id)
     return at;
 }
 
-int32_t quota_place(struct quota *q, uint64_t id, bool *made)
+int32_t quota_place(struct quota *q, uint64_t id)
 {
     CHECK(id != 0);
     int32_t at = slot_of(q, id);
-    *made = false;
     if (q->slots[at])
         return q->slots[at] - 1;
     if (q->n_spenders == q->n_spenders_max)
@@ -75,7 +74,6 @@ int32_t quota_place(struct quota *q, uint64_t id, bool *made)
     int32_t place = q->n_spenders++;
     q->spenders[place] = (struct spender){.id = id};
     q->slots[at] = place + 1;
-    *made = true;
     return place;
 }
 
@@ -379,9 +377,11 @@ void quota_give_back(struct quota *q, struct quota_ticket *t, int64_t now_us)
 
 // --- looking ----------------------------------------------------------------------------------
 
-static double least(double a, double b)
+// Used of a bucket: at least what is known, at most all of it.
+static double used_at_least(double used, double known, double size)
 {
-    return a < b ? a : b;
+    double n = known < size ? known : size;
+    return used > n ? used : n;
 }
 
 void quota_remember(struct quota *q, const struct quota_level *level, const struct quota_past *past,
@@ -389,14 +389,16 @@ void quota_remember(struct quota *q, const struct quota_level *level, const stru
 {
     struct spender *s = &q->spenders[level->place];
     const struct allowance *a = level->allowance;
-    spend(open_tally(s->days, DAYS, day_of(wall_us, a->zone_us)), 0, past->day_nusd);
-    spend(open_tally(s->months, MONTHS, month_of(wall_us, a->zone_us)), 0, past->month_nusd);
+    struct tally *day = open_tally(s->days, DAYS, day_of(wall_us, a->zone_us));
+    struct tally *month = open_tally(s->months, MONTHS, month_of(wall_us, a->zone_us));
+    day->spent = max_i64(day->spent, past->day_nusd);
+    month->spent = max_i64(month->spent, past->month_nusd);
     flow(&s->requests, a->requests_per_s, now_us);
     flow(&s->tokens, a->tokens_per_s, now_us);
     if (a->requests_per_s > 0)
-        s->requests.n = least(s->requests.n + past->requests, size_of(a->requests_per_s));
+        s->requests.n = used_at_least(s->requests.n, past->requests, size_of(a->requests_per_s));
     if (a->tokens_per_s > 0)
-        s->tokens.n = least(s->tokens.n + past->tokens, size_of(a->tokens_per_s));
+        s->tokens.n = used_at_least(s->tokens.n, past->tokens, size_of(a->tokens_per_s));
 }
 
 static int64_t empty_in_us(double used, double per_s)

@@ -25,8 +25,8 @@ enum { QUOTA_LEVELS_MAX = 2 + TENANT_ABOVE_MAX, QUOTA_PLACES_MAX = 32768 };
 //   Errors  ERR_LIMIT  `a` is full
 MUST_USE enum err quota_new(struct quota **out, struct arena *a, int32_t max_places);
 
-// The place of an id (never 0), which is made when it is new; `*made` then says so. -1: no room.
-int32_t quota_place(struct quota *q, uint64_t id, bool *made);
+// The place of an id (never 0), which is made when it is new. -1: no room.
+int32_t quota_place(struct quota *q, uint64_t id);
 
 struct quota_level {
     int32_t place;
@@ -51,11 +51,10 @@ enum quota_what {
 
 struct quota_refusal {
     enum quota_what what;
-    int32_t level;  // index into the levels
-    double limit,
-        used;          // requests, tokens (both of a minute); nano-dollars, reserved ones included
-    double wanted;     // what the request would have added
-    int64_t again_us;  // from now; NEVER: a request of this size never fits
+    int32_t level;       // index into the levels
+    double limit, used;  // requests, tokens (both of a minute); nano-dollars, reserved ones too
+    double wanted;       // what the request would have added
+    int64_t again_us;    // from now; NEVER: a request of this size never fits
 };
 
 // What a request holds; plain data of the caller, zeroed: nothing.
@@ -80,8 +79,9 @@ int64_t quota_settle(struct quota *q, struct quota_ticket *t, int32_t tokens, in
 void quota_give_back(struct quota *q, struct quota_ticket *t, int64_t now_us);
 int64_t quota_charge(const struct quota_ticket *t, int64_t charged_nusd);  // as settling would say
 
-// What the ledger knows of a place after a start: what was charged in the day and the month of
-// `wall_us`, and the requests and tokens of the last minute. Added to what is counted already.
+// What the ledger knows of a place that nobody counted for a time: what was charged in the day and
+// the month of `wall_us`, and the requests and tokens of the last minute. What is counted becomes
+// at least that; what is reserved stays.
 struct quota_past {
     int64_t day_nusd, month_nusd;
     double requests, tokens;

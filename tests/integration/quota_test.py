@@ -260,8 +260,17 @@ class Money(unittest.TestCase):
             reload(4, lines[1] + lines[0].replace("6/h", "600/min").replace("hard", "forecast"))
             self.assertEqual(ask(gw, max_tokens=50).status, 200)
             # A budget for who had none: what was charged before counts.
-            until(lambda: sums(self.state, "--by", "tenant")["total"]["open"] == 0)
-            reload(5, lines[1].replace("6/h", "6/h, budget: 0.0001 USD/day").replace("requests: 6/h, ", ""))
+            def charged():
+                return sum(r["charged_usd"] for r in sums(self.state, "--by", "tenant")["rows"] if r["tenant"] == "other")
+            until(lambda: charged() == 0.00011)
+            reload(5, lines[1].replace("requests: 6/h", "budget: 0.0001 USD/day"))
+            self.assertEqual(ask(gw, "other").json()["error"]["code"], "insufficient_quota")
+            # Also what was charged while there was none.
+            reload(6, lines[1].replace(", requests: 6/h", ""))
+            self.assertEqual(ask(gw, "other").status, 200)
+            until(lambda: charged() == 0.00022)
+            reload(7, lines[1].replace("requests: 6/h", "budget: 0.0002 USD/day"))
+            self.assertEqual(gw.metric("caudal_tenant_used", tenant="other", limit="budget_day"), 0.00022)
             self.assertEqual(ask(gw, "other").json()["error"]["code"], "insufficient_quota")
 
     def test_what_was_used_outlives_a_restart(self):

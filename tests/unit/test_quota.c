@@ -29,13 +29,12 @@ struct single {
 
 static void single_init(struct single *s)
 {
-    bool made;
     *s = (struct single){.ask = {.now_us = S(1000), .wall_us = noon(2026, 11, 22)}};
     arena_init(&s->a, 1 << 20);
     NEED(!quota_new(&s->q, &s->a, 16));
     allowance_defaults(&s->allowance);
-    s->level = (struct quota_level){quota_place(s->q, 7, &made), &s->allowance};
-    NEED(made && s->level.place >= 0);
+    s->level = (struct quota_level){quota_place(s->q, 7), &s->allowance};
+    NEED(s->level.place >= 0);
 }
 
 static bool take_one(struct single *s, struct quota_ticket *t)
@@ -168,22 +167,27 @@ static void what_the_ledger_knows_is_counted(void)
     EXPECT(v.requests == 4 && v.day_nusd == 5 * USD && v.month_nusd == 9 * USD, "%g", v.requests);
     s.ask.expected_nusd = 1;
     EXPECT(!take_one(&s, &t) && s.why.what == QUOTA_DAY, "spent before the start");
+    // Said once more, or when less is known than was counted, it changes nothing.
+    quota_remember(s.q, &s.level, &past, s.ask.now_us, s.ask.wall_us);
+    past = (struct quota_past){.day_nusd = USD, .month_nusd = 10 * USD, .requests = 1};
+    quota_remember(s.q, &s.level, &past, s.ask.now_us, s.ask.wall_us);
+    v = look(&s);
+    EXPECT(v.requests == 4 && v.day_nusd == 5 * USD && v.month_nusd == 10 * USD, "%g", v.requests);
     arena_release(&s.a);
 }
 
 static void a_place_is_found_again_and_their_number_is_bounded(void)
 {
     struct single s;
-    bool made;
     int32_t place[15];
     single_init(&s);
     for (uint64_t id = 100; id < 115; id++) {
-        place[id - 100] = quota_place(s.q, id, &made);
-        EXPECT(place[id - 100] > 0 && made, "%" PRIu64, id);
+        place[id - 100] = quota_place(s.q, id);
+        EXPECT(place[id - 100] == (int32_t)(id - 99), "%" PRIu64, id);
     }
-    EXPECT(quota_place(s.q, 200, &made) == -1, "sixteen are all");
+    EXPECT(quota_place(s.q, 200) == -1, "sixteen are all");
     for (uint64_t id = 114; id >= 100; id--)
-        EXPECT(quota_place(s.q, id, &made) == place[id - 100] && !made, "%" PRIu64, id);
+        EXPECT(quota_place(s.q, id) == place[id - 100], "%" PRIu64, id);
     arena_release(&s.a);
 }
 
@@ -257,22 +261,20 @@ static void world_init(struct world *w, uint64_t seed)
     rng_seed(&w->rng, seed);
     NEED(!quota_new(&w->q, &w->a, 2 * WHO));
     for (int32_t i = 0; i < WHO; i++) {
-        bool made;
         struct who *x = &w->who[i];
         *x = (struct who){.id = rng_u64(&w->rng) | 1, .up = i < 4 ? i - 1 : (int32_t)below(w, 4)};
         limits_at_random(w, &x->a);
-        x->place = quota_place(w->q, x->id, &made);
-        NEED(x->place >= 0 && made);
+        x->place = quota_place(w->q, x->id);
+        NEED(x->place == i);
     }
 }
 
 // Another portfolio: everybody is looked up again, in another order, and finds his own place.
 static void reload(struct world *w)
 {
-    bool made;
     for (int32_t k = 0, i = (int32_t)below(w, WHO); k < WHO; k++, i = (i + 3) % WHO) {
-        int32_t place = quota_place(w->q, w->who[i].id, &made);
-        EXPECT(place == w->who[i].place && !made, "seed %" PRIu64, w->seed);
+        int32_t place = quota_place(w->q, w->who[i].id);
+        EXPECT(place == w->who[i].place, "seed %" PRIu64, w->seed);
     }
 }
 
