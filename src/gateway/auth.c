@@ -59,7 +59,7 @@ static struct auth made_key(const struct worker *w, const unsigned char *digest)
     const struct key *k = keys_find(w->keys, digest);
     int32_t tenant;
     if (!k || !table_get(w->generation->portfolio->tenant_names, k->tenant, &tenant))
-        return (struct auth){AUTH_WRONG_KEY, -1, NULL};
+        return (struct auth){AUTH_NO_KEY, -1, NULL};
     return (struct auth){AUTH_OK, tenant, k};
 }
 
@@ -133,11 +133,7 @@ struct auth auth_check(const struct worker *w, const struct http1_head *head)
 {
     if (auth_open(w))
         return check_open(w->generation, head);
-    struct str key = auth_key(head);
-    struct auth owner = key_owner(w, key);  // hashed even when empty: the same time for both
-    if (owner.verdict != AUTH_OK && !key.n)
-        owner.verdict = AUTH_NO_KEY;
-    return owner;
+    return key_owner(w, auth_key(head));  // hashed even when empty: the same time for both
 }
 
 const struct admin_key *auth_operator(const struct admin_key *keys, int32_t n_keys,

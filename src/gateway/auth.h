@@ -18,7 +18,8 @@ MUST_USE enum err auth_build(struct generation *g, struct diag *diag);
 // No tenant has a key, and none was ever made at run time: loopback only, everybody may.
 bool auth_open(const struct worker *w);
 
-enum auth_verdict { AUTH_OK, AUTH_NO_KEY, AUTH_WRONG_KEY, AUTH_BAD_HOST, AUTH_BAD_ORIGIN };
+// AUTH_NO_KEY: none that holds; whether it is missing or wrong makes no difference to anybody.
+enum auth_verdict { AUTH_OK, AUTH_NO_KEY, AUTH_BAD_HOST, AUTH_BAD_ORIGIN };
 struct auth {
     enum auth_verdict verdict;
     int32_t tenant;         // AUTH_OK; -1: no tenant is described

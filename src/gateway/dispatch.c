@@ -86,18 +86,12 @@ static void refuse_auth(struct worker *w, struct client *c, const struct asked *
     switch (v) {
     case AUTH_OK: break;
     case AUTH_NO_KEY:
-    case AUTH_WRONG_KEY:
-        // Which of the two it was, its sender knows anyway; whether a key is nearly right, or was
-        // right once, nobody is told.
+        // The same words for both, and for a key that was right once: nobody learns which it was.
         refuse(w, c, q,
                (struct answer){.status = 401,
                                .code = "invalid_api_key",
-                               .message =
-                                   v == AUTH_NO_KEY
-                                       ? "You did not provide an API key. Send a key of this "
-                                         "gateway as 'Authorization: Bearer KEY'."
-                                       : "Incorrect API key provided. Send a key of this gateway "
-                                         "as 'Authorization: Bearer KEY'.",
+                               .message = "No API key that holds here was provided. Send a key of "
+                                          "this gateway as 'Authorization: Bearer KEY'.",
                                .extra = STR("WWW-Authenticate: Bearer\r\n")});
         break;
     case AUTH_BAD_HOST:
@@ -212,9 +206,7 @@ static enum auth_verdict verdict_for(const struct worker *w, enum page page,
         return AUTH_OK;
     if (page != PAGE_METRICS || m->access != METRICS_OWN_KEY)
         return v;
-    return auth_operator(m->keys, m->n_keys, head) ? AUTH_OK
-           : auth_key(head).n                      ? AUTH_WRONG_KEY
-                                                   : AUTH_NO_KEY;
+    return auth_operator(m->keys, m->n_keys, head) ? AUTH_OK : AUTH_NO_KEY;
 }
 
 // What no page and no model answers.

@@ -594,15 +594,14 @@ tenants:
         self.assertNotIn("key-of", json.dumps(self.sim.last()))
 
     def test_without_a_right_key_it_is_401(self):
-        bodies = {}
+        bodies = set()
         for a in (self.ask(), self.ask(""), self.ask("wrong"), self.ask("key-of-on"), self.ask("key-of-one "[:-1] + "x"),
                   self.ask(key_hash("key-of-one")[7:]), self.ask(headers={"Authorization": "Basic key-of-one"}),
                   self.ask(headers={"Authorization": "key-of-one"}), self.ask(headers={"x-api-key": "wrong"})):
             self.assert_error(a, 401, "invalid_api_key")
             self.assertIn("www-authenticate", a.headers)
-            bodies.setdefault(a.json()["error"]["message"][:28], set()).add(a.body)
-        self.assertEqual({said: len(b) for said, b in bodies.items()},
-                         {"You did not provide an API k": 1, "Incorrect API key provided. ": 1})
+            bodies.add(a.body)
+        self.assertEqual(len(bodies), 1, "no key and a wrong one are told apart")
         for path in ("/v1/models", "/v1/models/m", "/v1/nothing"):
             self.assert_error(self.gw.get(path), 401, "invalid_api_key")
         self.assertEqual(self.sim.calls()["total"], 0)
