@@ -18,7 +18,8 @@ struct store_spent_ask {
 };
 
 // One call of `row` for each (tenant, key) that asked since the earliest of the three. Days that
-// `retain` has made sums of count as days of UTC. Reads the rows since then: about 5 M a second.
+// `retain` has made sums of count as days of UTC. Reads all rows since then: 1.2 to
+// 1.4 us of CPU each (1.5 M requests of 50 tenants and 200 keys).
 MUST_USE enum err store_spent(struct store *s, const struct store_spent_ask *ask,
                               bool (*row)(void *ctx, const struct store_spent *spent), void *ctx,
                               struct diag *diag);
