@@ -151,6 +151,8 @@ static int64_t wall_now_us(void)
 
 int cmd_bench(int argc, char **argv)
 {
+    if (argc > 1 && str_eq(str_of(argv[1]), STR("fit")))
+        return bench_fit(argc - 1, argv + 1);
     struct bench_options o;
     int status = bench_options_read(&o, argc, argv);
     if (status != OPTIONS_GO)

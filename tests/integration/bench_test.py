@@ -1,5 +1,6 @@
 """caudal bench: a simulated supplier of known speed is measured, and found to be what it is."""
 
+import gzip
 import json
 import os
 import re
@@ -132,6 +133,41 @@ class Bench(unittest.TestCase):
             status, _, err = bench(*args)
             self.assertEqual(status, 2, (args, err))
             self.assertIn(words, err)
+
+
+class Fit(unittest.TestCase):
+    COLUMNS = "id,model_path,system,tp_size,isl,osl,batch_size,silicon_ttft_ms,silicon_tpot_ms\n"
+
+    def test_parameters_of_a_table_come_back_in_a_portfolio(self):
+        rows = [f"{tp}-{n}-{isl},m/x,h100,{tp},{isl},128,{n},{50 + 0.1 * isl + 0.001 * n * isl},{(8 + 0.5 * n + 1e-4 * n * (isl + 64)) / tp}"
+                for tp in (1, 2) for n in (1, 2, 4, 8, 16, 32) for isl in (128, 1024, 4096)]
+        with tempfile.TemporaryDirectory() as folder:
+            table, chips = os.path.join(folder, "t.csv.gz"), os.path.join(folder, "chips.yaml")
+            with gzip.open(table, "wt") as f:
+                f.write(self.COLUMNS + "\n".join(rows) + "\nlast,m/x,h100,1,1024,128,99,9000,5\n")
+            status, out, err = bench("fit", "--json", "--out", chips, table)
+            self.assertEqual(status, 0, err)
+            said = json.loads(out)
+            self.assertEqual((said["rows"], said["configurations"], said["saturated"]), (36, 2, 1))
+            for e in said["errors"]:
+                if e["seen"] and e["fit"] != "curve":
+                    self.assertLess(e["median"], 1e-6, e)
+            with open(chips) as f:
+                text = f.read()
+            self.assertIn("step: 8000 us, step_per_sequence: 500 us, step_per_context: 0.1 us", text)
+            self.assertIn("median error on rows not seen: per token 0.0 %", text)
+            self.assertEqual(subprocess.run([CAUDAL, "check", chips], capture_output=True).returncode, 0)
+
+    def test_a_wrong_table_is_named_with_its_line(self):
+        with tempfile.TemporaryDirectory() as folder:
+            table = os.path.join(folder, "t.csv")
+            with open(table, "w") as f:
+                f.write(self.COLUMNS + "1,m,h100,1,1024,128,-4,9,5\n")
+            status, _, err = bench("fit", table)
+            self.assertEqual(status, 1)
+            self.assertIn("t.csv:2: batch_size is \"-4\"", err)
+            self.assertEqual(bench("fit", table + "x")[0], 1)
+            self.assertEqual(bench("fit")[0], 2)
 
 
 class Chips(unittest.TestCase):

@@ -1,0 +1,31 @@
+// validate.h - how far off a curve is on measurements that it has not seen.
+
+#ifndef CAUDAL_BENCH_VALIDATE_H
+#define CAUDAL_BENCH_VALIDATE_H
+
+#include "bench/measured.h"
+#include "portfolio/fit.h"
+
+enum { FOLDS = 5, TRAIN_LEAST = 4 };  // rows of a configuration that a curve needs
+
+// |predicted / measured - 1| of each row of `t` into out[n]; -1: there was too little to learn
+// from.
+//   seen    by 5-fold cross-validation: rows are dealt to folds at random within each (model,
+//           system), and each is predicted from the rows of its configuration in the other four
+//   unseen  each configuration is predicted from all others of its model and system
+void validate_seen(double *out, const struct measured_table *t, enum fit_kind kind, bool corrected,
+                   uint64_t seed);
+void validate_unseen(double *out, const struct measured_table *t, enum fit_kind kind);
+
+// Rows from..to of the table as samples of `kind`. Returns how many.
+int32_t validate_samples(struct fit_sample *out, const struct measured_table *t, int32_t from,
+                         int32_t to, enum fit_kind kind);
+
+struct error_summary {
+    double median, p90;
+    int32_t n;
+};
+// Of out[0, n) without the -1.
+struct error_summary error_summary_of(const double *errors, int32_t n);
+
+#endif

@@ -1,0 +1,283 @@
+// caudal bench fit - parameters of service.h from tables of measurements, with their error.
+
+#include "cli/cmd_bench.h"
+
+#include "bench/validate.h"
+#include "cli/columns.h"
+#include "cli/options.h"
+#include "io/file.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ARENA_MAX = 1 << 30, TABLE_BYTES_MAX = 512 << 20, OUTPUT_MAX = 256 << 20 };
+
+struct fit_options {
+    struct str out;
+    int32_t seed;
+    bool json;
+};
+
+static int fail(const char *why)
+{
+    fprintf(stderr, "caudal bench fit: %s\n", why);
+    return EXIT_FAILED;
+}
+
+// --- how good it is -----------------------------------------------------------------------------
+
+struct trial {
+    const char *name, *what, *kind_of_row;
+    enum fit_kind kind;
+    bool corrected, unseen;
+};
+
+static const struct trial trials[] = {
+    {"curve", "per token", "configuration seen", FIT_STEP, true, false},
+    {"curve", "ttft", "configuration seen", FIT_TTFT, true, false},
+    {"terms", "per token", "configuration seen", FIT_STEP, false, false},
+    {"terms", "ttft", "configuration seen", FIT_TTFT, false, false},
+    {"service model", "per token", "configuration seen", FIT_STEP_SERVICE, false, false},
+    {"terms", "per token", "configuration not seen", FIT_STEP, false, true},
+    {"terms", "ttft", "configuration not seen", FIT_TTFT, false, true},
+};
+
+static struct error_summary run_trial(const struct trial *x, const struct measured_table *t,
+                                      uint64_t seed, double *errors)
+{
+    if (x->unseen)
+        validate_unseen(errors, t, x->kind);
+    else
+        validate_seen(errors, t, x->kind, x->corrected, seed);
+    return error_summary_of(errors, t->n);
+}
+
+static void report_text(struct buf *out, struct arena *a, const struct measured_table *t,
+                        uint64_t seed)
+{
+    struct columns c;
+    double *errors = take_n(sizeof *errors, (size_t)t->n + 1);
+    buf_printf(
+        out,
+        "%d rows of %d configurations; left out: %d saturated (ttft above 5 s), %d without a "
+        "batch, %d without a time\n\noff on rows not seen\n",
+        t->n, t->n_configs, t->saturated, t->no_batch, t->no_time);
+    columns_init(&c, a);
+    columns_row(&c, "fit", "of", "row's", "median", "p90", "rows", NULL);
+    for (size_t i = 0; i < COUNTOF(trials); i++) {
+        struct error_summary s = run_trial(&trials[i], t, seed, errors);
+        const struct str cells[] = {str_of(trials[i].name),
+                                    str_of(trials[i].what),
+                                    str_of(trials[i].kind_of_row),
+                                    arena_printf(a, "%.1f %%", 100 * s.median),
+                                    arena_printf(a, "%.1f %%", 100 * s.p90),
+                                    arena_printf(a, "%d", s.n)};
+        columns_row_str(&c, cells, COUNTOF(cells));
+    }
+    columns_print(&c, out, 2, 0x38);
+    free(errors);
+}
+
+static void report_json(struct buf *out, const struct measured_table *t, uint64_t seed)
+{
+    double *errors = take_n(sizeof *errors, (size_t)t->n + 1);
+    buf_printf(out,
+               "{\"rows\":%d,\"configurations\":%d,\"saturated\":%d,\"without_batch\":%d,"
+               "\"without_time\":%d,\"errors\":[",
+               t->n, t->n_configs, t->saturated, t->no_batch, t->no_time);
+    for (size_t i = 0; i < COUNTOF(trials); i++) {
+        const struct trial *x = &trials[i];
+        struct error_summary s = run_trial(x, t, seed, errors);
+        buf_printf(out,
+                   "%s{\"fit\":\"%s\",\"of\":\"%s\",\"seen\":%s,\"median\":%.10g,\"p90\":%.10g,"
+                   "\"rows\":%d}",
+                   i ? "," : "", x->name, x->what, x->unseen ? "false" : "true", s.median, s.p90,
+                   s.n);
+    }
+    buf_lit(out, "]}\n");
+    free(errors);
+}
+
+// --- the chips ----------------------------------------------------------------------------------
+
+static void models(struct buf *out, const struct measured_table *t)
+{
+    buf_lit(out, "models:\n");
+    for (int32_t i = 0; i < t->n; i++) {
+        if (i && str_eq(t->rows[i].model, t->rows[i - 1].model))
+            continue;
+        buf_lit(out, "  ");
+        buf_add_json(out, t->rows[i].model);
+        buf_lit(out, ": {}\n");
+    }
+}
+
+// The prefill of a user alone: what is left of the curve of ttft at a batch of one.
+static void prefill(struct buf *out, const struct fit *ttft, const struct measured *row)
+{
+    double per_tok = fit_weight(ttft, 1) + fit_weight(ttft, 3);
+    double p = row->prompt;
+    if (!(per_tok > 0) || !(p > 0))
+        return;
+    double us =
+        fit_weight(ttft, 0) + fit_weight(ttft, 4) + per_tok * p + fit_weight(ttft, 2) * p * p;
+    buf_printf(out, ", prefill: %.6g tok/s, prompt: %.0f tok, ttft: %.6g us", 1e6 / per_tok, p, us);
+}
+
+static void point(struct buf *out, const struct measured_table *t, int32_t from, int32_t to)
+{
+    struct fit_sample *s = take_n(sizeof *s, (size_t)(to - from));
+    struct fit *step =
+        fit_new(FIT_STEP_SERVICE, s, validate_samples(s, t, from, to, FIT_STEP_SERVICE), false);
+    struct fit *ttft = fit_new(FIT_TTFT, s, validate_samples(s, t, from, to, FIT_TTFT), false);
+    const struct measured *row = &t->rows[from];
+    double batch = 1;
+    for (int32_t i = from; i < to; i++)
+        batch = t->rows[i].batch > batch ? t->rows[i].batch : batch;
+    buf_lit(out, "      - {model: ");
+    buf_add_json(out, row->model);
+    if (row->chips > 0)
+        buf_printf(out, ", chips: %d", row->chips);
+    buf_printf(out, ", step: %.6g us, step_per_sequence: %.6g us, step_per_context: %.6g us",
+               fit_weight(step, 0), fit_weight(step, 1), fit_weight(step, 2));
+    prefill(out, ttft, row);
+    buf_printf(out, ", slots: %.0f, basis: measured}\n", batch);
+    fit_free(step);
+    fit_free(ttft);
+    free(s);
+}
+
+static void chip(struct buf *out, struct arena *a, const struct measured_table *t, int32_t from,
+                 int32_t to, const double *step_off, const double *ttft_off)
+{
+    const struct measured *row = &t->rows[from];
+    struct error_summary step = error_summary_of(step_off + from, to - from);
+    struct error_summary ttft = error_summary_of(ttft_off + from, to - from);
+    buf_lit(out, "  ");
+    buf_add_json(out, arena_printf(a, STR_FMT "-%d", STR_ARG(row->system), row->config + 1));
+    buf_lit(out, ":\n    source: ");
+    buf_add_json(out, arena_printf(a,
+                                   "caudal bench fit, %d rows; median error on rows not seen: per "
+                                   "token %.1f %%, ttft %.1f %%; " STR_FMT,
+                                   to - from, 100 * step.median, 100 * ttft.median,
+                                   STR_ARG(row->setup)));
+    buf_lit(out, "\n    points:\n");
+    point(out, t, from, to);
+}
+
+static void chips(struct buf *out, struct arena *a, const struct measured_table *t, uint64_t seed)
+{
+    double *step_off = take_n(sizeof *step_off, (size_t)t->n + 1);
+    double *ttft_off = take_n(sizeof *ttft_off, (size_t)t->n + 1);
+    validate_seen(step_off, t, FIT_STEP_SERVICE, false, seed);
+    validate_seen(ttft_off, t, FIT_TTFT, false, seed);
+    buf_lit(out, "# Fitted by caudal bench fit. Each chip is one configuration of one model, with "
+                 "the error of its\n"
+                 "# fit on rows that it had not seen. A batch beyond `slots` was not measured.\n"
+                 "caudal: 1\npools: {}  # yours, in another file\n");
+    models(out, t);
+    buf_lit(out, "chips:\n");
+    for (int32_t from = 0, to; from < t->n; from = to) {
+        for (to = from; to < t->n && t->rows[to].config == t->rows[from].config;)
+            to++;
+        if (to - from > TRAIN_LEAST)
+            chip(out, a, t, from, to, step_off, ttft_off);
+    }
+    free(step_off);
+    free(ttft_off);
+}
+
+// --- the command --------------------------------------------------------------------------------
+
+static bool write_file(struct arena *a, struct str path, struct str text)
+{
+    struct str name = arena_str(a, path);
+    FILE *f = name.p ? fopen(name.p, "w") : NULL;
+    if (!f)
+        return false;
+    bool written = fwrite(text.p, 1, text.n, f) == text.n;
+    return fclose(f) == 0 && written;
+}
+
+static enum err read_tables(struct measured_table *t, struct arena *a, char **paths, int n,
+                            struct diag *diag)
+{
+    enum err e = ERR_NONE;
+    for (int i = 0; i < n && !e; i++) {
+        struct str text;
+        e = file_read(&text, a, str_of(paths[i]), TABLE_BYTES_MAX, diag);
+        if (!e)
+            e = measured_read(t, a, paths[i], text, diag);
+    }
+    if (!e && t->n == 0)
+        e = diag_set(diag, ERR_INVALID,
+                     "no row is left to fit: %d saturated, %d without a batch, %d "
+                     "without a time",
+                     t->saturated, t->no_batch, t->no_time);
+    measured_sort(t);
+    return e;
+}
+
+static int show(struct arena *a, const struct fit_options *o, const struct measured_table *t)
+{
+    struct buf out;
+    uint64_t seed = (uint64_t)o->seed;
+    int status = EXIT_DONE;
+    buf_init(&out, OUTPUT_MAX);
+    if (o->out.n) {
+        chips(&out, a, t, seed);
+        if (out.overflow || !write_file(a, o->out, buf_str(&out)))
+            status = fail("the file of --out cannot be written");
+        buf_clear(&out);
+    }
+    if (o->json)
+        report_json(&out, t, seed);
+    else
+        report_text(&out, a, t, seed);
+    size_t n = buf_len(&out);
+    if (fwrite(buf_str(&out).p, 1, n, stdout) != n || fflush(stdout) != 0)
+        status = fail("the output could not be written");
+    buf_release(&out);
+    return status;
+}
+
+int bench_fit(int argc, char **argv)
+{
+    struct fit_options o = {.seed = 1};
+    const struct option_row rows[] = {
+        option_text("--out", "FILE", &o.out, "writes chips for the portfolio, as YAML"),
+        option_count("--seed", "N", &o.seed, 0, INT32_MAX, "of the folds; 1"),
+        option_flag("--json", &o.json, "the errors for programs, one JSON object"),
+    };
+    const struct command command = {
+        .name = "bench fit",
+        .usage = "[--out FILE] TABLE...",
+        .about =
+            "Fits the model of service time to tables of measurements, and says how far off it is\n"
+            "on rows that it has not seen.",
+        .more = "\nA table is CSV, also gzip, with the columns model_path, system, isl, osl, "
+                "batch_size,\n"
+                "silicon_ttft_ms and silicon_tpot_ms; all others say the configuration. Rows whose "
+                "time\n"
+                "to the first token is above 5 s are saturated and left out.\n",
+        .options = rows,
+        .n_options = COUNTOF(rows),
+        .operands_min = 1,
+        .operands_max = 64,
+        .operand = "a table of measurements",
+    };
+    int n_operands;
+    int status = options_begin(&command, argc, argv, &n_operands);
+    if (status != OPTIONS_GO)
+        return status;
+    struct arena a;
+    struct diag diag = {0};
+    struct measured_table t = {0};
+    arena_init(&a, ARENA_MAX);
+    enum err e = read_tables(&t, &a, argv + 1, n_operands, &diag);
+    status = e ? fail(diag.text[0] ? diag.text : err_text(e)) : show(&a, &o, &t);
+    free(t.rows);
+    arena_release(&a);
+    return status;
+}

@@ -1,0 +1,238 @@
+#include "portfolio/fit.h"
+
+#include "base/arena.h"
+#include "base/rng.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+// How far a sample is felt, in units of the logarithm of each coordinate, and how much of what it
+// says is taken for noise: of the values tried on perf/aic_silicon_sample those with the least
+// median error by cross-validation (0.7 to 2; 0.03 to 0.3).
+static const double REACH = 0.7, NOISE = 0.1;
+
+struct fit {
+    enum fit_kind kind;
+    double weight[FIT_TERMS];
+    int32_t n;           // of neighbours; 0: not corrected
+    double (*place)[3];  // [n] logarithms of batch, prompt, output
+    double *pull;        // [n]
+};
+
+static int32_t terms_of(enum fit_kind kind)
+{
+    return kind == FIT_STEP_SERVICE ? 3 : FIT_TERMS;
+}
+
+static void terms_at(double out[FIT_TERMS], enum fit_kind kind, double n, double p, double o)
+{
+    double context = p + o / 2;  // in the middle of its answer
+    out[0] = 1;
+    if (kind == FIT_TTFT) {
+        out[1] = p;
+        out[2] = p * p;
+        out[3] = n * p;
+        out[4] = n;
+        return;
+    }
+    out[1] = n;
+    out[2] = n * context;
+    out[3] = o > 0 ? n * p / o : 0;
+    out[4] = sqrt(n);
+}
+
+// --- the sum ----------------------------------------------------------------------------------
+
+struct normal {  // equations of least squares
+    double a[FIT_TERMS][FIT_TERMS], b[FIT_TERMS];
+    int32_t n;
+};
+
+// Solves for the terms in `set`, the others are 0. False: the samples do not determine them.
+static bool solve(double out[FIT_TERMS], const struct normal *q, unsigned set)
+{
+    double m[FIT_TERMS][FIT_TERMS + 1];
+    int32_t which[FIT_TERMS], n = 0;
+    for (int32_t i = 0; i < q->n; i++) {
+        out[i] = 0;
+        if (set & (1u << i))
+            which[n++] = i;
+    }
+    for (int32_t i = 0; i < n; i++) {
+        for (int32_t j = 0; j < n; j++)
+            m[i][j] = q->a[which[i]][which[j]];
+        m[i][n] = q->b[which[i]];
+    }
+    for (int32_t i = 0; i < n; i++) {
+        if (m[i][i] <= 1e-10 * q->a[which[i]][which[i]])
+            return false;
+        for (int32_t k = i + 1; k < n; k++) {
+            double f = m[k][i] / m[i][i];
+            for (int32_t j = i; j <= n; j++)
+                m[k][j] -= f * m[i][j];
+        }
+    }
+    for (int32_t i = n - 1; i >= 0; i--) {
+        double v = m[i][n];
+        for (int32_t j = i + 1; j < n; j++)
+            v -= m[i][j] * out[which[j]];
+        out[which[i]] = v / m[i][i];
+    }
+    return true;
+}
+
+static bool none_negative(const double *v, int32_t n)
+{
+    for (int32_t i = 0; i < n; i++)
+        if (v[i] < 0)
+            return false;
+    return true;
+}
+
+// All sets of terms are tried, as in service.c: there are 31.
+static void solve_best(double out[FIT_TERMS], const struct normal *q)
+{
+    double best = -1, w[FIT_TERMS];
+    for (unsigned set = 1; set < 1u << q->n; set++) {
+        if (!solve(w, q, set) || !none_negative(w, q->n))
+            continue;
+        double gain = 0;  // the samples less the residual
+        for (int32_t i = 0; i < q->n; i++)
+            gain += w[i] * q->b[i];
+        if (gain > best * (1 + 1e-12)) {
+            best = gain;
+            for (int32_t i = 0; i < q->n; i++)
+                out[i] = w[i];
+        }
+    }
+}
+
+static void fit_sum(struct fit *f, const struct fit_sample *s, int32_t n)
+{
+    struct normal q = {.n = terms_of(f->kind)};
+    double row[FIT_TERMS], most[FIT_TERMS] = {0};
+    for (int32_t k = 0; k < n; k++) {
+        terms_at(row, f->kind, s[k].batch, s[k].prompt, s[k].output);
+        for (int32_t i = 0; i < q.n; i++)
+            most[i] = row[i] > most[i] ? row[i] : most[i];
+    }
+    for (int32_t k = 0; k < n; k++) {
+        terms_at(row, f->kind, s[k].batch, s[k].prompt, s[k].output);
+        for (int32_t i = 0; i < q.n; i++)
+            row[i] = most[i] > 0 ? row[i] / most[i] / s[k].us : 0;
+        for (int32_t i = 0; i < q.n; i++) {
+            for (int32_t j = 0; j < q.n; j++)
+                q.a[i][j] += row[i] * row[j];
+            q.b[i] += row[i];
+        }
+    }
+    solve_best(f->weight, &q);
+    for (int32_t i = 0; i < q.n; i++)
+        f->weight[i] = most[i] > 0 ? f->weight[i] / most[i] : 0;
+}
+
+static double sum_at(const struct fit *f, double batch, double prompt, double output)
+{
+    double row[FIT_TERMS], us = 0;
+    terms_at(row, f->kind, batch, prompt, output);
+    for (int32_t i = 0; i < terms_of(f->kind); i++)
+        us += f->weight[i] * row[i];
+    return us;
+}
+
+// --- the neighbours ---------------------------------------------------------------------------
+
+static double log_of(double v)
+{
+    return det_log(v > 1 ? v : 1);
+}
+
+static void place_of(double out[3], double batch, double prompt, double output)
+{
+    out[0] = log_of(batch);
+    out[1] = log_of(prompt);
+    out[2] = log_of(output);
+}
+
+static double near(const double a[3], const double b[3])
+{
+    double d = 0;
+    for (int32_t i = 0; i < 3; i++)
+        d += (a[i] - b[i]) * (a[i] - b[i]);
+    return det_exp(-d / (2 * REACH * REACH));
+}
+
+// Solves (near + noise) pull = residual by Cholesky's decomposition; `m` is n x n.
+static void solve_pull(double *pull, double *m, int32_t n)
+{
+    for (int32_t i = 0; i < n; i++)
+        for (int32_t j = 0; j <= i; j++) {
+            double v = m[i * n + j];
+            for (int32_t k = 0; k < j; k++)
+                v -= m[i * n + k] * m[j * n + k];
+            m[i * n + j] = i == j ? sqrt(v) : v / m[j * n + j];
+        }
+    for (int32_t i = 0; i < n; i++) {
+        for (int32_t k = 0; k < i; k++)
+            pull[i] -= m[i * n + k] * pull[k];
+        pull[i] /= m[i * n + i];
+    }
+    for (int32_t i = n - 1; i >= 0; i--) {
+        for (int32_t k = i + 1; k < n; k++)
+            pull[i] -= m[k * n + i] * pull[k];
+        pull[i] /= m[i * n + i];
+    }
+}
+
+static void fit_neighbours(struct fit *f, const struct fit_sample *s, int32_t n)
+{
+    double *m = take_n(sizeof *m, (size_t)n * (size_t)n);
+    f->place = take_n(sizeof *f->place, (size_t)n);
+    f->pull = take_n(sizeof *f->pull, (size_t)n);
+    for (int32_t i = 0; i < n; i++) {
+        double sum = sum_at(f, s[i].batch, s[i].prompt, s[i].output);
+        place_of(f->place[i], s[i].batch, s[i].prompt, s[i].output);
+        f->pull[i] = sum > 0 ? det_log(s[i].us / sum) : 0;
+        for (int32_t j = 0; j <= i; j++)
+            m[i * n + j] = near(f->place[i], f->place[j]) + (i == j ? NOISE * NOISE : 0);
+    }
+    solve_pull(f->pull, m, n);
+    f->n = n;
+    free(m);
+}
+
+struct fit *fit_new(enum fit_kind kind, const struct fit_sample *samples, int32_t n, bool corrected)
+{
+    if (n <= 0)
+        return NULL;
+    struct fit *f = take(sizeof *f);
+    f->kind = kind;
+    fit_sum(f, samples, n);
+    if (corrected)
+        fit_neighbours(f, samples, n < FIT_SAMPLES_MAX ? n : FIT_SAMPLES_MAX);
+    return f;
+}
+
+void fit_free(struct fit *f)
+{
+    if (!f)
+        return;
+    free(f->place);
+    free(f->pull);
+    free(f);
+}
+
+double fit_us(const struct fit *f, double batch, double prompt, double output)
+{
+    double at[3], log_ratio = 0;
+    place_of(at, batch, prompt, output);
+    for (int32_t i = 0; i < f->n; i++)
+        log_ratio += f->pull[i] * near(at, f->place[i]);
+    return sum_at(f, batch, prompt, output) * det_exp(log_ratio);
+}
+
+double fit_weight(const struct fit *f, int32_t term)
+{
+    CHECK(term >= 0 && term < FIT_TERMS);
+    return term < terms_of(f->kind) ? f->weight[term] : 0;
+}

@@ -1,0 +1,39 @@
+// fit.h - curves through measurements of one machine: time per token, and time to the first token,
+// over how full it was and how long prompt and answer were. Pure.
+//
+// A curve is a sum of terms of physics with weights that are not negative, nearest to the samples
+// in relative error. Its corrected form also follows what the samples next to a place say over the
+// sum (a Gaussian process on the logarithm of their ratio; Rasmussen and Williams, 2006, chapter
+// 2), and falls back to the sum far from all of them.
+
+#ifndef CAUDAL_FIT_H
+#define CAUDAL_FIT_H
+
+#include "base/base.h"
+
+enum { FIT_TERMS = 5, FIT_SAMPLES_MAX = 512 };
+
+struct fit_sample {
+    double batch;           // sequences at once
+    double prompt, output;  // tokens
+    double us;              // the time that is fitted, above 0
+};
+
+enum fit_kind {
+    FIT_STEP,          // W + H n + K n c + a n prompt/output + b sqrt(n); the fourth is the prefill
+                       // of others between two of one's own tokens
+    FIT_TTFT,          // P0 + P1 p + P2 p^2 + a n p + b n; the last two are the queue for prefill
+    FIT_STEP_SERVICE,  // W + H n + K n c: what service.h computes with
+};
+
+struct fit;  // opaque
+
+// From samples[0, n), the first FIT_SAMPLES_MAX of which count for the correction. `corrected`:
+// with what the neighbours say; O(n^3), else O(n). NULL: there is no sample. The caller frees it.
+struct fit *fit_new(enum fit_kind kind, const struct fit_sample *samples, int32_t n,
+                    bool corrected);
+void fit_free(struct fit *f);
+double fit_us(const struct fit *f, double batch, double prompt, double output);
+double fit_weight(const struct fit *f, int32_t term);  // in us, in the order above
+
+#endif

@@ -1,0 +1,176 @@
+// Curves through measurements (portfolio/fit.h), and how they are judged (bench/measured.h,
+// validate.h).
+
+#include "base/rng.h"
+#include "bench/validate.h"
+#include "lib/test.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum { N = 60 };
+
+static double true_step_us(double n, double p, double o)
+{
+    return 5000 + 40 * n + 0.01 * n * (p + o / 2);
+}
+
+static int32_t machine(struct fit_sample *s, double noise)
+{
+    static const double batches[] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512},
+                        prompts[] = {128, 1024, 8192};
+    struct rng rng;
+    int32_t n = 0;
+    rng_seed(&rng, 5);
+    for (int32_t i = 0; i < 10; i++)
+        for (int32_t k = 0; k < 3; k++)
+            for (int32_t o = 0; o < 2; o++) {
+                double us = true_step_us(batches[i], prompts[k], o ? 1024 : 128);
+                s[n++] = (struct fit_sample){.batch = batches[i],
+                                             .prompt = prompts[k],
+                                             .output = o ? 1024 : 128,
+                                             .us = us * (1 + noise * rng_normal(&rng))};
+            }
+    return n;
+}
+
+static void weights_come_back(void)
+{
+    struct fit_sample s[N];
+    int32_t n = machine(s, 0);
+    struct fit *f = fit_new(FIT_STEP_SERVICE, s, n, false);
+    EXPECT(fabs(fit_weight(f, 0) / 5000 - 1) < 1e-6, "W %g", fit_weight(f, 0));
+    EXPECT(fabs(fit_weight(f, 1) / 40 - 1) < 1e-6, "H %g", fit_weight(f, 1));
+    EXPECT(fabs(fit_weight(f, 2) / 0.01 - 1) < 1e-6, "K %g", fit_weight(f, 2));
+    EXPECT(fit_weight(f, 3) == 0, "no fourth");
+    fit_free(f);
+    EXPECT(!fit_new(FIT_STEP, s, 0, true), "nothing is no curve");
+}
+
+static void no_weight_is_negative(void)
+{
+    struct rng rng;
+    rng_seed(&rng, 9);
+    for (int32_t round = 0; round < 300; round++) {
+        struct fit_sample s[12];
+        int32_t n = 1 + (int32_t)rng_below(&rng, 12);
+        for (int32_t i = 0; i < n; i++)
+            s[i] = (struct fit_sample){.batch = 1 + (double)rng_below(&rng, 500),
+                                       .prompt = (double)rng_below(&rng, 9000),
+                                       .output = (double)rng_below(&rng, 3) * 500,
+                                       .us = 1 + 1e6 * rng_unit(&rng)};
+        enum fit_kind kind = (enum fit_kind)(round % 3);
+        struct fit *f = fit_new(kind, s, n, true);
+        for (int32_t t = 0; t < FIT_TERMS; t++)
+            EXPECT(fit_weight(f, t) >= 0, "round %d: %g", round, fit_weight(f, t));
+        for (int32_t i = 0; i < n; i++) {
+            double us = fit_us(f, s[i].batch, s[i].prompt, s[i].output);
+            EXPECT(isfinite(us) && us > 0, "round %d: %g", round, us);
+        }
+        fit_free(f);
+    }
+}
+
+// A step of batches above 64 that no term knows: the neighbours know it, and far away they are
+// silent.
+static void the_correction_follows_its_neighbours_and_fades(void)
+{
+    struct fit_sample s[N];
+    int32_t n = machine(s, 0);
+    for (int32_t i = 0; i < n; i++)
+        s[i].us *= s[i].batch > 64 ? 1.5 : 1;
+    struct fit *plain = fit_new(FIT_STEP_SERVICE, s, n, false);
+    struct fit *f = fit_new(FIT_STEP_SERVICE, s, n, true);
+    double plain_off = 0, off = 0;
+    for (int32_t i = 0; i < n; i++) {
+        plain_off += fabs(fit_us(plain, s[i].batch, s[i].prompt, s[i].output) / s[i].us - 1) / n;
+        off += fabs(fit_us(f, s[i].batch, s[i].prompt, s[i].output) / s[i].us - 1) / n;
+    }
+    EXPECT(off < 0.3 * plain_off, "%g, without %g", off, plain_off);
+    double far = fit_us(f, 1, 1e12, 1e9), sum = fit_us(plain, 1, 1e12, 1e9);
+    EXPECT(fabs(far / sum - 1) < 1e-6, "%g, the sum says %g", far, sum);
+    fit_free(plain);
+    fit_free(f);
+}
+
+// --- tables -------------------------------------------------------------------------------------
+
+#define HEAD "id,model_path,system,tp_size,isl,osl,batch_size,silicon_ttft_ms,silicon_tpot_ms\n"
+
+static enum err read_text(struct measured_table *t, struct arena *a, const char *text,
+                          struct diag *d)
+{
+    *t = (struct measured_table){0};
+    enum err e = measured_read(t, a, "t.csv", str_of(text), d);
+    measured_sort(t);
+    return e;
+}
+
+static void tables_are_read_and_rows_left_out_by_rule(void)
+{
+    struct arena a;
+    struct diag d = {0};
+    struct measured_table t;
+    arena_init(&a, 1 << 20);
+    enum err e = read_text(&t, &a,
+                           HEAD "1,\"m\",h100,8,1024,128,4,100,10\r\n2,m,h100,4,1024,128,4,100,10\n"
+                                "3,m,h100,8,1024,128,8,5001,10\n4,m,h100,8,1024,128,,100,10\n"
+                                "5,m,h100,8,1024,128,8,,10\n6,m,h100,8,512,128,8,5000,11\n",
+                           &d);
+    EXPECT(!e, "%s", d.text);
+    EXPECT(t.n == 3 && t.n_configs == 2, "%d rows, %d configurations", t.n, t.n_configs);
+    EXPECT(t.saturated == 1 && t.no_batch == 1 && t.no_time == 1, "left out");
+    EXPECT(t.rows[0].chips == 4 && t.rows[1].chips == 8, "chips");
+    EXPECT(t.rows[1].per_token_us == 11000 && t.rows[1].prompt == 512, "in order");
+    free(t.rows);
+    EXPECT(read_text(&t, &a, HEAD "1,m,h100,8,x,128,4,100,10\n", &d) == ERR_INVALID,
+           "not a number");
+    EXPECT(strstr(d.text, "t.csv:2: isl is \"x\"") != NULL, "%s", d.text);
+    free(t.rows);
+    d = (struct diag){0};
+    EXPECT(read_text(&t, &a, "id,system\n", &d) == ERR_INVALID, "%s", d.text);
+    free(t.rows);
+    d = (struct diag){0};
+    EXPECT(read_text(&t, &a, "", &d) == ERR_INVALID, "%s", d.text);
+    free(t.rows);
+    arena_release(&a);
+}
+
+// Of a machine whose times scatter by 5 percent no honest figure is below that of the scatter
+// itself.
+static void what_is_judged_was_not_learnt(void)
+{
+    struct fit_sample s[N];
+    struct measured rows[N];
+    double off[N];
+    int32_t n = machine(s, 0.05);
+    for (int32_t i = 0; i < n; i++)
+        rows[i] = (struct measured){.model = STR("m"),
+                                    .system = STR("s"),
+                                    .setup = STR("x"),
+                                    .prompt = s[i].prompt,
+                                    .output = s[i].output,
+                                    .batch = s[i].batch,
+                                    .ttft_us = 1,
+                                    .per_token_us = s[i].us};
+    struct measured_table t = {.rows = rows, .n = n};
+    measured_sort(&t);
+    for (int32_t corrected = 0; corrected < 2; corrected++) {
+        validate_seen(off, &t, FIT_STEP_SERVICE, corrected, 1);
+        struct error_summary e = error_summary_of(off, n);
+        EXPECT(e.n == n, "%d of %d", e.n, n);
+        EXPECT(e.median > 0.02 && e.median < 0.07, "corrected %d: %g", corrected, e.median);
+    }
+    validate_unseen(off, &t, FIT_STEP);
+    EXPECT(error_summary_of(off, n).n == 0, "there is no other configuration");
+}
+
+int main(void)
+{
+    TEST(weights_come_back);
+    TEST(no_weight_is_negative);
+    TEST(the_correction_follows_its_neighbours_and_fades);
+    TEST(tables_are_read_and_rows_left_out_by_rule);
+    TEST(what_is_judged_was_not_learnt);
+    return test_end();
+}
