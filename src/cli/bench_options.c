@@ -240,6 +240,8 @@ int bench_options_read(struct bench_options *o, int argc, char **argv)
         WEB_TRUST_OPTIONS(&o->trust),
         option_text("--points", "FILE", &o->points,
                     "writes operating points for the portfolio, as YAML;\n- is standard output"),
+        option_text("--table", "FILE", &o->table,
+                    "writes a table that caudal bench fit reads, as CSV"),
         option_flag("--json", &o->json, "all figures, one JSON object"),
     };
     const struct command command = {

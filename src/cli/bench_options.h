@@ -23,6 +23,7 @@ struct bench_options {  // texts are those of the command line
     int32_t n_sides;
     struct sweep_config sweep;
     struct web_trust trust;
+    struct str table;             // file; empty: none
     struct str points;            // file; empty: none
     double tok_max, budget_nusd;  // INFINITY: no bound
     int64_t timeout_us;

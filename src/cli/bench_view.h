@@ -33,5 +33,8 @@ void bench_text(struct buf *out, const struct bench_view *v);
 void bench_json(struct buf *out, const struct bench_view *v);
 // A portfolio with a chip and a pool for each supplier.
 void bench_yaml(struct buf *out, const struct bench_view *v);
+// A table that `caudal bench fit` reads: a row for each level that is not saturated, without a warm
+// prefix. The supplier's URL stands for the system.
+void bench_csv(struct buf *out, const struct bench_view *v);
 
 #endif

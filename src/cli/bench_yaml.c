@@ -71,3 +71,29 @@ void bench_yaml(struct buf *out, const struct bench_view *v)
         if (v->sides[i].n_points)
             pool(out, &v->options->sides[i], i);
 }
+
+static void csv_cell(struct buf *out, struct str text)
+{
+    buf_lit(out, "\"");
+    for (size_t i = 0; i < text.n; i++)
+        if (text.p[i] != '"' && (unsigned char)text.p[i] >= ' ')
+            buf_add(out, text.p + i, 1);
+    buf_lit(out, "\",");
+}
+
+void bench_csv(struct buf *out, const struct bench_view *v)
+{
+    buf_lit(out, "model_path,system,isl,osl,batch_size,silicon_ttft_ms,silicon_tpot_ms\n");
+    for (int32_t i = 0; i < v->options->n_sides; i++)
+        for (int32_t k = 0; k < v->sides[i].sweep.n; k++) {
+            const struct row *r = &v->sides[i].sweep.rows[k];
+            if (r->saturated || r->warm || r->n == 0 || !(r->per_token_us.value > 0))
+                continue;
+            csv_cell(out, v->options->sides[i].model);
+            csv_cell(out, v->options->sides[i].url_text);
+            buf_printf(out, "%.6g,%.6g,%.6g,%.6g,%.6g\n",
+                       r->counted ? r->prompt_tok - r->cached_tok : r->prompt_asked, r->output_tok,
+                       r->batch > 1 ? r->batch : 1, r->ttft_us.value / 1e3,
+                       r->per_token_us.value / 1e3);
+        }
+}

@@ -102,16 +102,17 @@ static enum err measure(struct bench_view *v, int32_t i, struct diag *diag)
     return e;
 }
 
-static bool write_points(const struct bench_view *v)
+static bool write_as(const struct bench_view *v, struct str file,
+                     void (*write)(struct buf *out, const struct bench_view *v))
 {
     struct buf out;
-    struct str path = arena_str(v->arena, v->options->points);
+    struct str path = arena_str(v->arena, file);
     bool to_stdout = str_eq(path, STR("-"));
     FILE *f = to_stdout ? stdout : fopen(path.p, "w");
     if (!f)
         return false;
     buf_init(&out, OUTPUT_MAX);
-    bench_yaml(&out, v);
+    write(&out, v);
     size_t n = buf_len(&out);
     bool written = fwrite(buf_str(&out).p, 1, n, f) == n && fflush(f) == 0;
     buf_release(&out);
@@ -126,9 +127,11 @@ static int show(const struct bench_view *v)
         points = points || v->sides[i].n_points > 0;
     if (o->points.n && !points)
         return fail("no level makes an operating point: nothing is written to --points");
-    if (o->points.n && !write_points(v))
+    if (o->points.n && !write_as(v, o->points, bench_yaml))
         return fail("the file of --points cannot be written");
-    if (str_eq(o->points, STR("-")))
+    if (o->table.n && !write_as(v, o->table, bench_csv))
+        return fail("the file of --table cannot be written");
+    if (str_eq(o->points, STR("-")) || str_eq(o->table, STR("-")))
         return EXIT_DONE;
     struct buf out;
     buf_init(&out, OUTPUT_MAX);

@@ -158,6 +158,18 @@ class Fit(unittest.TestCase):
             self.assertIn("median error on rows not seen: per token 0.0 %", text)
             self.assertEqual(subprocess.run([CAUDAL, "check", chips], capture_output=True).returncode, 0)
 
+    def test_it_reads_what_bench_wrote(self):
+        with Sim("--ttft", "5ms", "--per-token", "4ms") as sim, tempfile.TemporaryDirectory() as folder:
+            table = os.path.join(folder, "t.csv")
+            status, _, err = bench(sim.url, "--model", "m", "--users", "1,2", "--prompt", "40,400", "--output", "8", "--whole",
+                                   "--table", table)
+            self.assertEqual(status, 0, err)
+            status, out, err = bench("fit", "--json", table)
+        self.assertEqual(status, 0, err)
+        said = json.loads(out)
+        self.assertEqual(said["configurations"], 1)
+        self.assertGreaterEqual(said["rows"], 2)
+
     def test_a_wrong_table_is_named_with_its_line(self):
         with tempfile.TemporaryDirectory() as folder:
             table = os.path.join(folder, "t.csv")
