@@ -214,6 +214,8 @@ static void send(struct otlp *o)
     struct diag diag = {0};
     if (!config_of(o)->to.n) {  // a reload has taken the receiver away
         drop_batch(o, &o->going);
+        o->tries = 0;
+        step(o);  // the worker may wait for this
         return;
     }
     enum err e = know_receiver(o, &diag);

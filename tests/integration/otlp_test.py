@@ -260,6 +260,19 @@ class Receivers(unittest.TestCase):
                     gw.process.send_signal(signal.SIGTERM)
                 self.assertEqual(gw.process.wait(10), 0)
 
+    def test_a_receiver_that_a_reload_took_away_does_not_hold_the_end_up(self):
+        with Receiver(status=503) as there, Sim("--output", "=1") as sim:
+            gw = served(there, sim)
+            self.addCleanup(gw.__exit__)
+            gw.post(CHAT, chat("x"))
+            until(lambda: len(there.posts) == 1)  # its spans wait for another try
+            with open(gw.file, "w") as f:
+                f.write(portfolio(sim, serve="metrics: open"))
+            gw.process.send_signal(signal.SIGHUP)
+            until(lambda: gw.metric("caudal_generation") == 2)
+            gw.process.send_signal(signal.SIGTERM)
+            self.assertEqual(gw.process.wait(10), 0)
+
     def test_the_last_spans_leave_before_the_end(self):
         with Receiver() as there, Sim("--output", "=1") as sim:
             gw = served(there, sim)
