@@ -135,7 +135,7 @@ enum err takeover_listener(struct takeover *t, struct listener **out,
     return e;
 }
 
-// An address that is not listened at any more.
+// What this portfolio does not listen at any more: who connects there is refused, not left waiting.
 static void close_rest(struct takeover *t)
 {
     for (int32_t i = 0; i < t->n_given; i++) {
@@ -331,6 +331,7 @@ static void on_look(struct timer *timer)
         log_line(g->config->log, LOG_WARN, "take-over", log_text("what", diag.text));
     heir_free(t->heir);
     t->heir = NULL;
+    close_rest(t);
     gateway_open(g);
     offer(t);
 }

@@ -1,9 +1,11 @@
 """A new process takes the place of one that serves: no request fails, no row is lost."""
 
+import http.client
 import json
 import os
 import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import tempfile
@@ -223,11 +225,22 @@ class TakeOver(unittest.TestCase):
             gw.process.wait(PATIENCE_S)
             with Wire(next) as w:
                 w.socket.close()
-            import http.client
             c = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
             c.request("GET", "/admin/status")
             self.assertEqual(json.loads(c.getresponse().read())["pid"], next.process.pid)
             c.close()
+
+    def test_an_address_that_the_next_does_not_listen_at_is_closed(self):
+        with Sim("--instant") as sim:
+            gw = self.serve(self.text(sim, more=", admin: {listen: 127.0.0.1:0}"))
+            port = int(until(lambda: re.search(r"admin +host=\S+ port=(\d+)", gw.stderr()), "its address").group(1))
+            file = os.path.join(self.folder, "next.yaml")
+            with open(file, "w") as f:
+                f.write(self.text(sim))
+            self.follow(file)
+            gw.process.wait(PATIENCE_S)
+            with self.assertRaises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", port), PATIENCE_S)
 
     def test_nobody_to_take_over_from_is_said(self):
         with Sim("--instant") as sim:
