@@ -80,22 +80,22 @@ static bool share_under(const struct portfolio *p, int32_t site, double cap_w, d
 
 static double site_share(const struct levers *s, const struct portfolio *p, int32_t site)
 {
-    double share = 1;
-    for (int32_t i = 0; i < s->n_sites && site >= 0; i++)
+    double share;
+    for (int32_t i = 0; i < s->n_sites; i++)
         if (s->sites[i].cap_w > 0 && str_eq(s->sites[i].name, p->sites[site].name) &&
-            !share_under(p, site, s->sites[i].cap_w, &share))
-            share = 1;
-    return share;
+            share_under(p, site, s->sites[i].cap_w, &share))
+            return share;
+    return 1;
 }
 
 // --- telling the core -------------------------------------------------------------------------
 
-static void tell(struct levers *s, int32_t pool)
+// `share`: of its site.
+static void tell(struct levers *s, int32_t pool, double share)
 {
     struct gateway *g = s->gateway;
     const struct portfolio *p = g->portfolio;
     const struct lever_pool *at = levers_pool(s, p->pools[pool].name, false);
-    double share = site_share(s, p, p->pools[pool].site);
     struct route_lever lever = {.weight = at ? at->weight : -1,
                                 .derate = (at ? at->derate : 1) * share,
                                 .stopped = (at && at->state != LEVER_ENABLED) || share <= 0};
@@ -111,8 +111,12 @@ static void tell(struct levers *s, int32_t pool)
 void levers_apply(struct levers *s)
 {
     const struct portfolio *p = s->gateway->portfolio;
+    double *shares = take_n(sizeof *shares, (size_t)p->n_sites + 1);
+    for (int32_t i = 0; i < p->n_sites; i++)
+        shares[i] = site_share(s, p, i);
     for (int32_t i = 0; i < p->n_pools; i++)
-        tell(s, i);
+        tell(s, i, p->pools[i].site < 0 ? 1 : shares[p->pools[i].site]);
+    free(shares);
 }
 
 static void changed(struct admin_call *call, const char *what, struct str detail)
