@@ -220,12 +220,15 @@ static bool check_key(struct admin_call *call, const struct tenant_key *key, str
 
 static bool read_hash(struct admin_call *call, struct change *c)
 {
-    struct str hash;
+    struct str hash = {0};
     struct tenant_key key;
     struct diag diag = {0};
-    if (!admin_text(call, "sha256", &hash)) {
+    struct json_span span;
+    if (!call->body.n || !json_get(call->body, STR("sha256"), &span)) {
         key_text_new(&c->text);
         hash = str_of(c->text.hash);
+    } else {
+        admin_text(call, "sha256", &hash);  // one that is no text is no hash either
     }
     struct str text = arena_printf(&call->arena, "{\"sha256\":\"" STR_FMT "\"}", STR_ARG(hash));
     if (hash.n != sizeof c->text.hash - 1 || config_key(&key, &call->arena, text, &diag)) {

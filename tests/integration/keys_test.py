@@ -101,6 +101,7 @@ class Keys(unittest.TestCase):
                                        ({"tenant": "app", "budget": "5 EUR/day"}, 400, "budget"),
                                        ({"tenant": "app", "requsts": "5/min"}, 400, "requests"),
                                        ({"tenant": "app", "sha256": "sha256:12"}, 400, "sha256"),
+                                       ({"tenant": "app", "sha256": 12}, 400, "sha256"),
                                        ({}, 400, "no tenant")):
                 answer = admin.post("/admin/keys", body)
                 self.assertEqual(answer.status, status, answer)
