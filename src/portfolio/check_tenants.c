@@ -77,7 +77,7 @@ static void check_models(const struct who *w, const struct tenant *t)
     if (class >= 0 && t->n_classes != 0 && !has_index(t->classes, t->n_classes, class))
         check_say(w->c, SEVERITY_WARNING, w->place, "tenants", w->name, "classes",
                   "is without the class of requests that name none (" STR_FMT
-                  "), so these are refused",
+                  "), which they get all the same; expected a default_class of its own",
                   STR_ARG(p->classes[class].name));
 }
 
