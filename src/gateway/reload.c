@@ -211,6 +211,9 @@ static void done(struct reload *r)
     buf_init(&restart, 1024);
     write_restart(g, &restart);
     int64_t took_us = loop_now_us(first_worker(g)->loop) - r->began_us;
+    char text[32];
+    snprintf(text, sizeof text, "generation %" PRId64, g->generation->serial);
+    struct str detail = str_of(text);
     log_said(r, LOG_WARN);
     log_line(g->config->log, buf_len(&restart) ? LOG_WARN : LOG_INFO, "reload",
              log_text("outcome", "used"), log_int("generation", g->generation->serial),
@@ -228,10 +231,11 @@ static void done(struct reload *r)
         write_list(out, "needs_restart", buf_str(&restart), ',');
         write_list(out, "warnings", buf_str(&r->said), '\n');
         buf_lit(out, "}");
-        char what[32];
-        int n = snprintf(what, sizeof what, "generation %" PRId64, g->generation->serial);
-        admin_audit(r->call, "reload", (struct str){what, (size_t)n});
+        admin_audit(r->call, "reload", detail);
         admin_answer(r->call, 200);
+    } else {
+        ledger_audit(g->ledger, loop_wall_us(first_worker(g)->loop), STR("SIGHUP"), STR("reload"),
+                     detail);
     }
     buf_release(&restart);
     over(r);

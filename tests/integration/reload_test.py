@@ -1,16 +1,19 @@
 """Another portfolio while requests go on: nothing is dropped, nothing overrun, nothing kept for ever."""
 
 import hashlib
+import json
 import os
 import re
 import signal
+import subprocess
 import sys
+import tempfile
 import threading
 import time
 import unittest
 
 from admin_test import Admin
-from harness import Gateway, Recorder, Sim, Stream, chat, json_answer, main, portfolio, until
+from harness import CAUDAL, Gateway, Recorder, Sim, Stream, chat, json_answer, main, portfolio, until
 
 ADMIN = "admin: {listen: 127.0.0.1:0}"
 
@@ -68,6 +71,15 @@ class ReloadTest(unittest.TestCase):
             gw.process.send_signal(signal.SIGHUP)
             until(lambda: gw.metric("caudal_reloads_total", outcome="used") == 1, "the reload")
             self.assertIn("needs_restart=serve.limits.connections", gw.stderr())
+
+    def test_a_hangup_stands_in_the_audit(self):
+        with tempfile.TemporaryDirectory() as state, Sim("--instant") as sim, \
+                Gateway(portfolio(sim, serve=f"state: {state}")) as gw:
+            def audit():
+                done = subprocess.run([CAUDAL, "ledger", "audit", "--json", state], capture_output=True, text=True)
+                return [(r["who"], r["what"], r["detail"]) for r in json.loads(done.stdout)]
+            gw.process.send_signal(signal.SIGHUP)
+            until(lambda: audit() == [("SIGHUP", "reload", "generation 2")])
 
     def test_secrets_of_the_environment_are_there_for_a_reload(self):
         with Recorder() as seen, Gateway(
