@@ -68,9 +68,18 @@ static void rebuild(struct groups *g, int32_t size)
     free(old);
 }
 
-static void coarsen(struct groups *g)
+// False: they are as coarse as they get, one for each tenant, model and class.
+static bool coarsen(struct groups *g)
 {
-    bool lengths = g->merged < LENGTH_MERGES;
+    bool one_span = true, one_length = true;
+    for (int32_t i = 0; i < g->n; i++) {
+        const struct group_key *k = &g->all[i].key;
+        one_span = one_span && !k->bucket;
+        one_length = one_length && !k->prompt && !k->output;
+    }
+    if (one_span && one_length)
+        return false;
+    bool lengths = one_span || (g->merged < LENGTH_MERGES && !one_length);
     g->merged += lengths;
     if (!lengths)
         g->bucket_us *= 2;
@@ -81,6 +90,7 @@ static void coarsen(struct groups *g)
         k->bucket >>= !lengths;
     }
     rebuild(g, g->size);
+    return true;
 }
 
 // Half powers of two: 0, 1, 2 (1.4 to 2), ...
@@ -96,8 +106,8 @@ void groups_add(struct groups *g, const struct arrival *r)
 {
     if (g->n == g->size)
         rebuild(g, 2 * g->size);
-    while (g->n >= GROUPS_MAX)
-        coarsen(g);
+    while (g->n >= GROUPS_MAX && !g->coarsest)
+        g->coarsest = !coarsen(g);
     struct group_of x = {.key = {(int32_t)(r->at_us / g->bucket_us), r->model, r->class, r->tenant,
                                  halvings(r->prompt_tok) >> g->merged,
                                  halvings(r->output_tok) >> g->merged},

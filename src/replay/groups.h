@@ -1,7 +1,8 @@
 // groups.h - many arrivals as a few: those of like length, of one tenant, model and class, in one
 // span of time.
 //
-// When there would be too many groups they become coarser: lengths first, then spans of time.
+// When there would be too many groups they become coarser: lengths first, then spans of time, then
+// all lengths are one. What is left then, one for each tenant, model and class, may be more.
 
 #ifndef CAUDAL_GROUPS_H
 #define CAUDAL_GROUPS_H
@@ -27,6 +28,7 @@ struct groups {
     int32_t n_slots;
     int32_t merged;     // how often lengths were merged
     int64_t bucket_us;  // doubled with every merge of spans
+    bool coarsest;
 };
 
 // Storage from the system, freed by groups_release().
