@@ -340,6 +340,7 @@ static struct answer bar_of(struct exchange *x)
     case ROUTE_BAR_REGION:
     case ROUTE_BAR_PRICE: a.no_retry = true; break;
     case ROUTE_MAY:
+    case ROUTE_BAR_SHARE:
     case ROUTE_BAR_BREAKER:
     case ROUTE_BAR_TRIED:
     case ROUTE_BAR_SPENT:

@@ -157,6 +157,11 @@ void pool_defaults(struct pool *p)
         .derate = 1,
         .enabled = true,
         .purpose = PURPOSE_INFERENCE,
+        .share = {.every_us = S(1800),
+                  .errors = 0.02,
+                  .ttft = 1.2,
+                  .per_token = 1.2,
+                  .at_least = 50},
     };
 }
 

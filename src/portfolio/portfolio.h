@@ -232,6 +232,18 @@ struct pool_limits {
     int32_t waiting;        // how many may wait for a slot here; 0: the default
 };
 
+// A pool that enters in steps (route/share.h); n_steps 0: it has all it may from the start.
+enum { POOL_STEPS_MAX = 16 };
+struct pool_share {
+    double steps[POOL_STEPS_MAX];  // of the requests that it may have, rising, above 0 up to 1
+    int32_t n_steps;
+    int64_t every_us;  // at least so long in a step
+    // While this holds: errors of the answers; means of TTFT and time per token over the target of
+    // the request's class.
+    double errors, ttft, per_token;
+    int32_t at_least;  // answers that say something
+};
+
 struct pool {
     struct str name;
     struct place place;
@@ -241,6 +253,7 @@ struct pool {
     struct serving *serves;  // [n_serves]
     int32_t n_serves;
     struct pool_limits limits;
+    struct pool_share share;
     double chips;            // accelerators behind it; 0: not said
     int32_t replicas;        // of the operating point; 0: 1
     int32_t priority;        // lower is first, for priority-spill

@@ -137,6 +137,14 @@ static struct verdict admit_limits(const struct route *r, const struct look *l,
     return barred(ROUTE_MAY, l->now_us, true);
 }
 
+bool admit_outside_share(const struct route *r, const struct look *l, const struct offer *o)
+{
+    if (l->unshared)
+        return false;
+    double share = route_share(r, o, l->now_us);
+    return share < 1 && !share_draws(share, l->ask->draw, r->live->pools[o->place].key.a);
+}
+
 struct verdict admit(const struct route *r, const struct look *l, const struct offer *o)
 {
     enum route_bar bar = lasting(r, l, o);
@@ -159,6 +167,8 @@ struct verdict admit(const struct route *r, const struct look *l, const struct o
         // Behind a probe nobody knows when: its first content is an event.
         bool timed = pair->breaker.open_until_us > l->now_us;
         v = barred(ROUTE_BAR_BREAKER, timed ? pair->breaker.open_until_us : NEVER, timed);
+    } else if (r->some_shared && admit_outside_share(r, l, o)) {
+        v = barred(ROUTE_BAR_SHARE, NEVER, false);
     } else if (pair->cool_until_us > l->now_us) {
         v = barred(ROUTE_BAR_COOLING, pair->cool_until_us, true);
     } else {

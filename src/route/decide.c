@@ -8,7 +8,7 @@
 //
 //   score_list()   every candidate's total; INFINITY where the state, the length or the time bars
 //   it strike_*()     INFINITY too where it is this request that may not: its rights, what it has
-//                  tried, who stands before it
+//                  tried, who stands before it, shares that it is outside of
 //   choose()       the least, within the band by the weights and the draw
 //
 // Only when nobody is left does survey() ask admit() why, one by one: that says whether to wait,
@@ -22,6 +22,7 @@ struct tally {
     int32_t usable;
     int32_t open, closed;    // breakers, of those that nothing lasting bars
     enum route_bar mildest;  // of those barred
+    bool shared;             // some are barred by their share only
     int64_t wait_us;         // when the first that is worth waiting for may have room; NEVER: none
     int64_t until_us, timed_us;
 };
@@ -30,6 +31,7 @@ static void tally_bar(struct tally *t, const struct look *l, const struct verdic
 {
     if (t->mildest == ROUTE_MAY || v->bar < t->mildest)
         t->mildest = v->bar;
+    t->shared = t->shared || v->bar == ROUTE_BAR_SHARE;
     t->until_us = min_i64(t->until_us, v->until_us);
     if (v->timed)
         t->timed_us = min_i64(t->timed_us, v->until_us);
@@ -99,6 +101,15 @@ static void strike_claimed(const struct route *r, const struct look *l, const st
     }
 }
 
+static void strike_shared(const struct route *r, const struct look *l, const struct list *list,
+                          int32_t n)
+{
+    for (int32_t i = 0; i < n; i++) {
+        if (admit_outside_share(r, l, &r->offers[list->entries[i].offer]))
+            r->memo->room.scores[i] = INFINITY;
+    }
+}
+
 static void see(const struct route *r, const struct look *l, struct list *list)
 {
     lanes_see_wall(r, l->wall_us);
@@ -116,7 +127,8 @@ static void score(const struct route *r, const struct look *l, struct list *list
                   const struct scoring *s, int32_t n, struct score_best *best)
 {
     struct memo *m = r->memo;
-    bool strikes = l->ask->n_tried > 0 || l->rights >= 0 || r->some_claimed;
+    bool strikes =
+        l->ask->n_tried > 0 || l->rights >= 0 || r->some_claimed || r->some_shared;
     m->n_kept = 0;
     best->usable = 0;
     if (l->now_us >= l->ask->deadline_us)
@@ -132,6 +144,8 @@ static void score(const struct route *r, const struct look *l, struct list *list
         strike_rights(r, l, list, n);
     if (r->some_claimed)
         strike_claimed(r, l, list, n);
+    if (r->some_shared)
+        strike_shared(r, l, list, n);
     score_best(&m->room, n, band_of(r), best);
 }
 
@@ -346,6 +360,8 @@ static struct route_decision send_to(const struct route *r, const struct look *l
         why = "a stand-in of the model's group";
     if (probe)
         why = "a probe: it was failing";
+    if (l->unshared && route_share(r, o, l->now_us) < 1)
+        why = "nobody else may have it, so shares do not count";
     if (l->panic)
         why = "every breaker of the model is open, so none counts";
     return (struct route_decision){
@@ -364,13 +380,19 @@ static struct route_decision send_to(const struct route *r, const struct look *l
         .why = why};
 }
 
-// Nobody may have it as things stand: why not, and must the breakers be passed over?
+// Nobody may have it as things stand: why not, and must breakers or shares be passed over?
 static struct tally look_closer(const struct route *r, struct look *l, struct list *list,
                                 const struct scoring *s, int32_t n, int64_t *timed_us)
 {
     struct tally t = survey(r, l, list, s, n);
     if (t.usable == 0 && is_panic(r, l, &t, list)) {
         l->panic = true;
+        t = survey(r, l, list, s, n);
+    }
+    // A share is for choosing: better a pool on trial than no answer, or a stand-in's. Where another
+    // pool has room soon, it is waited for.
+    if (t.usable == 0 && t.shared && t.wait_us == NEVER) {
+        l->unshared = true;
         t = survey(r, l, list, s, n);
     }
     *timed_us = t.timed_us;

@@ -1,6 +1,6 @@
 // live.h - what is known of the pools right now and outlives a portfolio: requests in flight, limit
-// buckets, breakers, learnt times, what of each commitment is used. Kept by name, so that a reload
-// may reorder, add and remove pools.
+// buckets, breakers, learnt times, shares of pools that enter in steps, what of each commitment is
+// used. Kept by name, so that a reload may reorder, add and remove pools.
 //
 // Pure like route.h, and under the same lock. All memory is taken when it is made.
 

@@ -8,6 +8,7 @@
 #include "route/live.h"
 #include "route/route.h"
 #include "route/pace.h"
+#include "route/share.h"
 
 // Two hashes instead of the text: names have no bound, the state does.
 struct live_key {
@@ -32,6 +33,7 @@ struct live_pool {
     bool absent;         // being started, or known to be gone: route_set_ready()
     int32_t first_pair;  // of its pairs, linked by `next`; -1: none
     struct route_lever lever;  // route_set_lever(); `said` false: nothing was
+    struct share share;
 };
 
 struct live_pair {

@@ -15,6 +15,7 @@ const char *route_bar_text(enum route_bar bar)
     switch (bar) {
     case ROUTE_MAY: return "may have it";
     case ROUTE_BAR_WAIT: return "its limits are spent for the moment";
+    case ROUTE_BAR_SHARE: return "it enters in steps, and this one is outside its share";
     case ROUTE_BAR_COOLING: return "it said that it is busy, until its retry-after";
     case ROUTE_BAR_BREAKER: return "it is failing";
     case ROUTE_BAR_PRICE: return "it costs more than not answering";
@@ -49,6 +50,7 @@ enum err route_new(struct route **out, struct arena *a, const struct portfolio *
     enum err e = route_build(r, a, diag);
     if (e)
         return diag_set(diag, e, "the router does not fit its memory");
+    route_see_shares(r);
     *out = r;
     return ERR_NONE;
 }
@@ -63,6 +65,38 @@ const struct offer *route_offer(const struct route *r, int32_t pool, int32_t mod
     return &r->offers[i];
 }
 
+void route_see_shares(struct route *r)
+{
+    r->some_shared = false;
+    for (int32_t i = 0; i < r->n_offers; i++) {
+        const struct offer *o = &r->offers[i];
+        bool by_hand = r->live->pools[o->place].lever.share > 0;
+        r->some_shared = r->some_shared || by_hand || r->p->pools[o->pool].share.n_steps > 0;
+    }
+}
+
+double route_share(const struct route *r, const struct offer *o, int64_t now_us)
+{
+    const struct live_pool *lp = &r->live->pools[o->place];
+    return lp->lever.share > 0 ? lp->lever.share
+                               : share_now(&lp->share, &r->p->pools[o->pool].share, now_us);
+}
+
+static void note_step(struct route *r, int32_t pool, const struct share_step *step)
+{
+    r->steps[r->stepped++ % ROUTE_STEPS_MAX] = (struct route_step){pool, *step};
+}
+
+bool route_stepped(struct route *r, struct route_step *out)
+{
+    if (r->stepped - r->steps_told > ROUTE_STEPS_MAX)
+        r->steps_told = r->stepped - ROUTE_STEPS_MAX;
+    if (r->steps_told == r->stepped)
+        return false;
+    *out = r->steps[r->steps_told++ % ROUTE_STEPS_MAX];
+    return true;
+}
+
 void route_took(struct route *r, const struct route_ask *ask, const struct route_decision *d,
                 int64_t now_us)
 {
@@ -70,7 +104,12 @@ void route_took(struct route *r, const struct route_ask *ask, const struct route
     const struct offer *o = route_offer(r, d->pool, d->model);
     struct live_pair *pair = &r->live->pairs[o->pair];
     admit_took(r, ask, o, now_us);
+    struct live_pool *lp = &r->live->pools[o->place];
+    struct share_step step;
     pair->last_turn = ++r->live->turns;
+    if (!(lp->lever.share > 0) &&
+        share_took(&lp->share, &r->p->pools[d->pool].share, now_us, &step))
+        note_step(r, d->pool, &step);
     if (d->probe_number)
         breaker_probe_sent(&pair->breaker);
     if (o->commit >= 0)
@@ -127,6 +166,29 @@ static void done_failed(struct route *r, const struct offer *o, const struct rou
         breaker_hold(&pair->breaker, seen->cool_us, now_us);
 }
 
+static double over_target(int64_t us, int64_t target_us)
+{
+    return us > 0 && target_us > 0 && target_us < NEVER ? (double)us / (double)target_us : 0;
+}
+
+// A pool that turns a request away with 429 has not answered it: for its share that is an error.
+static void count_share(struct route *r, const struct offer *o, const struct route_ask *ask,
+                        const struct route_seen *seen, int64_t now_us)
+{
+    struct live_pool *lp = &r->live->pools[o->place];
+    struct share_answer answer = {.error = seen->outcome != ROUTE_OK};
+    struct share_step step;
+    if (seen->outcome == ROUTE_NO_SAY || lp->lever.share > 0)
+        return;
+    if (ask->class >= 0 && seen->outcome == ROUTE_OK) {
+        const struct class *k = &r->p->classes[ask->class];
+        answer.ttft = over_target(seen->ttft_us, k->ttft_us);
+        answer.per_token = over_target(seen->per_token_us, k->per_token_us);
+    }
+    if (share_done(&lp->share, &r->p->pools[o->pool].share, &answer, now_us, &step))
+        note_step(r, o->pool, &step);
+}
+
 void route_done(struct route *r, const struct route_ask *ask, const struct route_decision *d,
                 const struct route_seen *seen, int64_t now_us)
 {
@@ -153,6 +215,7 @@ void route_done(struct route *r, const struct route_ask *ask, const struct route
         break;
     case ROUTE_NO_SAY: breaker_no_say(&pair->breaker, d->probe_number); break;
     }
+    count_share(r, o, ask, seen, now_us);
     if (!seen->drawn)
         route_draw(r, ask, d, seen, now_us);
     r->live->version++;
@@ -181,8 +244,11 @@ void route_set_lever(struct route *r, int32_t pool, const struct route_lever *le
     if (r->pool_offers[pool] == r->pool_offers[pool + 1])
         return;  // it serves nothing
     struct live_pool *lp = &r->live->pools[r->offers[r->pool_offers[pool]].place];
+    if (lp->lever.share > 0 && !(lever->share > 0))
+        share_set(&lp->share, lp->lever.share);
     lp->lever = *lever;
     lp->lever.said = true;
+    route_see_shares(r);
     lp->derate = lever->derate;
     route_limits_of(r, pool);
     lanes_weigh(r, pool);
@@ -218,7 +284,7 @@ void route_commitment_used(struct route *r, int32_t contract, double used, int64
 struct route_pool_view route_view(const struct route *r, int32_t pool, int64_t now_us)
 {
     CHECK(pool >= 0 && pool < r->p->n_pools);
-    struct route_pool_view v = {0};
+    struct route_pool_view v = {.share = 1};
     for (int32_t i = r->pool_offers[pool]; i < r->pool_offers[pool + 1]; i++) {
         const struct live_pair *pair = &r->live->pairs[r->offers[i].pair];
         const struct live_pool *lp = &r->live->pools[r->offers[i].place];
@@ -232,6 +298,10 @@ struct route_pool_view route_view(const struct route *r, int32_t pool, int64_t n
         v.ok = lp->ok;
         v.failed = lp->failed;
         v.busy = lp->busy;
+        v.share = route_share(r, &r->offers[i], now_us);
+        v.share_by_hand = lp->lever.share > 0;
+        v.share_forward = lp->share.forward;
+        v.share_back = lp->share.back;
     }
     return v;
 }

@@ -6,13 +6,14 @@
 // told to wait goes route_wait() -> route_next() or route_cancel().
 //
 // Choosing and counting are two calls: a pick that is never sent leaves nothing to undo. What a
-// reload must not lose (in flight, buckets, breakers, learnt rates) is in `struct live`, by name;
+// reload must not lose (in flight, buckets, breakers, learnt rates, shares) is in `struct live`, by name;
 // the router itself belongs to one portfolio and dies with it.
 
 #ifndef CAUDAL_ROUTE_H
 #define CAUDAL_ROUTE_H
 
 #include "portfolio/portfolio.h"
+#include "route/share.h"
 
 struct route;  // opaque; one thread at a time: its owner holds the lock
 struct live;   // live.h
@@ -46,6 +47,7 @@ enum route_bar {
     ROUTE_MAY,
     ROUTE_BAR_WAIT,       // in flight, requests or tokens are spent for the moment
     ROUTE_BAR_COOLING,    // it said 429: until its retry-after
+    ROUTE_BAR_SHARE,      // the request is outside the share of a pool that enters in steps
     ROUTE_BAR_BREAKER,    // failing
     ROUTE_BAR_PRICE,      // the least cost exceeds what not answering costs
     ROUTE_BAR_DEADLINE,   // it cannot answer in time
@@ -181,6 +183,7 @@ struct route_lever {
     bool said;
     bool stopped;   // nothing new goes there: bar ROUTE_BAR_INACTIVE
     double weight;  // instead of the portfolio's; below 0: the portfolio's
+    double share;   // of the requests it may have, instead of its steps; 0: as they say
     double derate;  // share (0 to 1] of its limits, slots and KV room, on top of the portfolio's: it
                     // has lost accelerators or power; 1: all of it
     struct route_window {
@@ -189,8 +192,18 @@ struct route_lever {
     int32_t n_windows;
 };
 void route_set_lever(struct route *r, int32_t pool, const struct route_lever *lever);
+// What the lever says of a share begins now; the steps go on from there when it says it no more.
 // The same with a derate alone.
 void route_set_derate(struct route *r, int32_t pool, double share);
+
+// A pool that enters in steps went one, forward or back; the oldest of the last ROUTE_STEPS_MAX that
+// nobody has asked for yet. False: there is none.
+enum { ROUTE_STEPS_MAX = 16 };
+struct route_step {
+    int32_t pool;
+    struct share_step step;
+};
+bool route_stepped(struct route *r, struct route_step *out);
 
 // What is used of a contract's commitment, in the commitment's unit, in the period that the last
 // request fell in; and the share of the price beyond that the policy `caudal` reckons with
@@ -210,6 +223,9 @@ struct route_pool_view {
     bool breaker_open, cooling, ready;
     int64_t ttft_us, per_token_us;  // learnt; 0: nothing seen yet
     uint64_t took, ok, failed, busy;
+    double share;       // of the requests it may have; 1: all
+    bool share_by_hand;
+    uint64_t share_forward, share_back;  // steps
 };
 struct route_pool_view route_view(const struct route *r, int32_t pool, int64_t now_us);
 

@@ -6,6 +6,7 @@
 //   score.c   candidates -> totals, many at once
 //   admit.c   may this offer have this request now, and why not?   limits, health, region, context
 //   learn.c   times and failures: what is learnt of them, and how it fades
+//   share.c   of a pool that enters in steps: which requests, when more
 //   decide.c  send, wait or refuse; explain
 //   route.c   took, done, first, view: what changes the state
 //   wait.c    the line of those that wait; line.c its heaps and groups
@@ -136,6 +137,9 @@ struct route {
     // one's class exceeds this strength. 0: nobody waits for it.
     double *claimed;  // [n_pools]
     bool some_claimed;
+    bool some_shared;      // pools have steps, or an operator set a share
+    struct route_step steps[ROUTE_STEPS_MAX];  // number i at steps[i % ROUTE_STEPS_MAX]
+    uint64_t stepped, steps_told;              // how many there were, and were asked for
     double *class_weight;  // [n_classes + 1]: 1 to 16 by the worth of waiting; the last: no class
     struct line *line;
 };
@@ -147,6 +151,7 @@ struct look {
     int64_t context_tok;  // needed
     bool larger;          // and the context must be larger than that
     bool panic;
+    bool unshared;    // nobody else may have it: shares do not count
     int32_t users;    // row of round trips
     int32_t rights;   // -1: may all
     double strength;  // against claims; 0: stands behind every one
@@ -222,6 +227,7 @@ static inline void look_at(struct look *l, const struct route *r, const struct r
     l->larger = ask->context_tok > 0;
     l->context_tok = l->larger ? ask->context_tok : (int64_t)ask->prompt_tok + ask->output_tok_max;
     l->panic = false;
+    l->unshared = false;
     l->strength = 0;
     l->rights = -1;
     l->tenant_region = NULL;
@@ -237,6 +243,8 @@ static inline void look_at(struct look *l, const struct route *r, const struct r
 // Neither its context nor its token bucket is too small for ever.
 bool admit_fits(const struct route *r, const struct look *l, const struct offer *o);
 struct verdict admit(const struct route *r, const struct look *l, const struct offer *o);
+// The request is outside the share of the offer's pool.
+bool admit_outside_share(const struct route *r, const struct look *l, const struct offer *o);
 void admit_took(struct route *r, const struct route_ask *ask, const struct offer *o,
                 int64_t now_us);
 void admit_done(struct route *r, const struct route_ask *ask, const struct offer *o,
@@ -281,6 +289,8 @@ static inline int32_t list_n(const struct list *l, const struct route_ask *ask)
 }
 
 // route.c
+double route_share(const struct route *r, const struct offer *o, int64_t now_us);  // of its pool
+void route_see_shares(struct route *r);  // some_shared
 const struct offer *route_offer(const struct route *r, int32_t pool, int32_t model);
 
 // wait.c
