@@ -131,6 +131,26 @@ static void suppliers(struct json *j)
     }
 }
 
+static void share(struct json *j, const struct pool_share *s)
+{
+    key(j, "share");
+    open(j, "{");
+    key(j, "steps");
+    open(j, "[");
+    for (int32_t i = 0; i < s->n_steps; i++) {
+        punctuate(j);
+        buf_printf(j->out, "%.9g", s->steps[i]);
+        j->comma = true;
+    }
+    close(j, "]");
+    number(j, "every_s", (double)s->every_us / 1e6);
+    number(j, "errors", s->errors);
+    number(j, "ttft", s->ttft);
+    number(j, "per_token", s->per_token);
+    number(j, "at_least", s->at_least);
+    close(j, "}");
+}
+
 static void pools(struct json *j)
 {
     const struct portfolio *p = j->v->p;
@@ -150,6 +170,8 @@ static void pools(struct json *j)
         amount(j, "in_flight", x->limits.in_flight, x->limits.in_flight > 0);
         amount(j, "requests_per_s", x->limits.requests_per_s, x->limits.requests_per_s > 0);
         amount(j, "tokens_per_s", x->limits.tokens_per_s, x->limits.tokens_per_s > 0);
+        if (x->share.n_steps)
+            share(j, &x->share);
         close(j, "}");
     }
 }

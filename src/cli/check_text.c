@@ -107,6 +107,42 @@ static void pools(struct buf *out, const struct check_view *v)
     columns_print(&c, out, 2, 0);
 }
 
+// "1 %, 10 %, 100 %"
+static const char *steps_text(const struct check_view *v, const struct pool_share *s)
+{
+    struct str out = STR("");
+    for (int32_t i = 0; i < s->n_steps; i++)
+        out = arena_printf(v->a, STR_FMT "%s%.4g %%", STR_ARG(out), i ? ", " : "",
+                           100 * s->steps[i]);
+    return check_z(out);
+}
+
+static void shares(struct buf *out, const struct check_view *v)
+{
+    struct columns c;
+    char every[UNIT_TEXT];
+    int32_t n = 0;
+    columns_init(&c, v->a);
+    columns_row(&c, "pool", "steps", "every", "while errors", "ttft", "per token", "of at least",
+                NULL);
+    for (int32_t i = 0; i < v->p->n_pools; i++) {
+        const struct pool_share *s = &v->p->pools[i].share;
+        if (!s->n_steps)
+            continue;
+        n++;
+        columns_row(&c, check_words(v, v->p->pools[i].name), steps_text(v, s),
+                    unit_text_us(every, s->every_us),
+                    check_z(arena_printf(v->a, "%.4g %%", 100 * s->errors)),
+                    check_z(arena_printf(v->a, "%.4g", s->ttft)),
+                    check_z(arena_printf(v->a, "%.4g", s->per_token)),
+                    check_z(arena_printf(v->a, "%d", (int)s->at_least)), NULL);
+    }
+    if (!n)
+        return;
+    check_heading(out, "pools that enter in steps");
+    columns_print(&c, out, 2, 0x78);
+}
+
 // Models
 
 static const char *price_text(const struct check_view *v, int64_t nusd_per_mtok)
@@ -270,6 +306,7 @@ void check_text(struct buf *out, const struct check_view *v)
                STR_ARG(s->host), ipv6 ? "]" : "", (int)s->port, STR_ARG(s->policy));
     suppliers(out, v);
     pools(out, v);
+    shares(out, v);
     check_contracts(out, v);
     check_sums(out, v);
     models(out, v);

@@ -7,6 +7,7 @@
 #include "cli/ctl_view.h"
 #include "cli/options.h"
 #include "cli/web.h"
+#include "base/units.h"
 #include "wire/json.h"
 
 #include <stdio.h>
@@ -14,7 +15,8 @@
 
 enum { ANSWER_BYTES_MAX = 16 << 20, BODY_BYTES_MAX = 16 << 10, ARENA_BYTES_MAX = 64 << 20 };
 
-enum word_kind { WORD_TEXT, WORD_NUMBER };  // a number may also be the word none
+// A number or a share may also be the word none; a share is a number or a percentage.
+enum word_kind { WORD_TEXT, WORD_NUMBER, WORD_SHARE };
 
 struct word {
     const char *member;  // of the body
@@ -46,7 +48,15 @@ static const struct verb {
      "POOL SHARE|none",
      "POST",
      "/admin/derate",
-     {{"pool", WORD_TEXT}, {"share", WORD_NUMBER}},
+     {{"pool", WORD_TEXT}, {"share", WORD_SHARE}},
+     2,
+     2,
+     ctl_view_levers},
+    {"share",
+     "POOL SHARE|none",
+     "POST",
+     "/admin/share",
+     {{"pool", WORD_TEXT}, {"share", WORD_SHARE}},
      2,
      2,
      ctl_view_levers},
@@ -96,16 +106,25 @@ static const struct verb *verb_of(const char *name)
     return NULL;
 }
 
+static bool is_number(const char *word, enum word_kind kind, double *out)
+{
+    struct diag diag;
+    char *end;
+    if (kind == WORD_SHARE)
+        return unit_parse(out, UNIT_SHARE, str_of(word), &diag) == ERR_NONE;
+    *out = strtod(word, &end);
+    return *word && !*end;
+}
+
 // False: a word is no number where one is due.
 static bool write_body(const struct verb *v, int n, char **words, struct buf *out)
 {
     for (int i = 0; i < n; i++) {
         buf_printf(out, "%s\"%s\":", i ? "," : "{", v->takes[i].member);
-        char *end;
-        double number = strtod(words[i], &end);
+        double number;
         if (v->takes[i].kind == WORD_TEXT || strcmp(words[i], "none") == 0)
             buf_add_json(out, str_of(words[i]));
-        else if (*words[i] && !*end)
+        else if (is_number(words[i], v->takes[i].kind, &number))
             buf_printf(out, "%.17g", number);
         else
             return false;
@@ -208,10 +227,11 @@ int cmd_ctl(int argc, char **argv)
             "  enable POOL                   undoes drain and disable\n"
             "  weigh POOL WEIGHT             in ties and splits, instead of the portfolio's\n"
             "  derate POOL SHARE             of its limits and slots, above 0 up to 1\n"
+            "  share POOL SHARE              of the requests that it may have, its steps held: 10%\n"
             "  cap SITE POWER                its pools are derated to fit: 50MW\n"
             "  maintenance POOL FROM UNTIL   nothing goes there then; now, 2h and times such as\n"
             "                                2026-12-31T08:30:00Z\n\n"
-            "'none' takes a weight, derate, cap or maintenance back.",
+            "'none' takes a weight, derate, share, cap or maintenance back.",
         .more = "Exit status: 0 done, 1 refused or failed, 2 wrong usage.",
         .options = rows,
         .n_options = COUNTOF(rows),

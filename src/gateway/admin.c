@@ -35,6 +35,7 @@ static const struct {
     {"POST", "/admin/enable", admin_enable},
     {"POST", "/admin/weigh", admin_weigh},
     {"POST", "/admin/derate", admin_derate},
+    {"POST", "/admin/share", admin_share},
     {"POST", "/admin/cap", admin_cap},
     {"POST", "/admin/maintenance", admin_maintenance},
 };

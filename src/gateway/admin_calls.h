@@ -18,6 +18,7 @@ void admin_disable(struct admin_call *call);
 void admin_enable(struct admin_call *call);
 void admin_weigh(struct admin_call *call);
 void admin_derate(struct admin_call *call);
+void admin_share(struct admin_call *call);
 void admin_cap(struct admin_call *call);
 void admin_maintenance(struct admin_call *call);
 void admin_requests(struct admin_call *call);  // exchange_list.c

@@ -27,6 +27,8 @@ static void write_pool(struct admin_call *call, int32_t i)
         buf_printf(out, ",\"ttft_ms\":%.3f", (double)v.ttft_us / 1000);
     if (v.per_token_us > 0)
         buf_printf(out, ",\"per_token_ms\":%.3f", (double)v.per_token_us / 1000);
+    buf_printf(out, ",\"share\":%.9g,\"share_by_hand\":%s", v.share,
+               v.share_by_hand ? "true" : "false");
     buf_lit(out, "}");
 }
 

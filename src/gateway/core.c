@@ -22,6 +22,8 @@ struct core {
     struct loop *loop;  // of `look`; NULL: nobody looks yet
     struct timer look;
     int64_t look_us;  // when it is to come, or is on its way to be set for; NEVER
+    core_step_call stepped;
+    void *stepped_ctx;
 };
 
 enum waiter_state { WAITER_WAITING, WAITER_WOKEN, WAITER_ABANDONED };
@@ -134,6 +136,35 @@ void core_estimate(struct core *c, const struct generation *g, struct route_ask 
     pthread_mutex_unlock(&c->lock);
 }
 
+struct told_step {
+    struct core *core;
+    struct share_step step;
+    size_t n;
+    char pool[];  // the generation that it belongs to may be gone when it is told
+};
+
+static void tell_step(void *arg)
+{
+    struct told_step *t = arg;
+    t->core->stepped(t->core->stepped_ctx, (struct str){t->pool, t->n}, &t->step);
+    free(t);
+}
+
+// After whatever may have been a step.
+static void tell_steps_locked(struct core *c, struct generation *g)
+{
+    struct route_step s;
+    while (route_stepped(g->route, &s)) {
+        struct str name = g->portfolio->pools[s.pool].name;
+        if (!c->stepped)
+            continue;
+        struct told_step *t = take(sizeof *t + name.n);
+        *t = (struct told_step){.core = c, .step = s.step, .n = name.n};
+        memcpy(t->pool, name.p, name.n);
+        loop_post(c->loop, tell_step, t);
+    }
+}
+
 struct route_decision core_pick(struct core *c, struct generation *g, const struct route_ask *ask,
                                 int64_t now_us)
 {
@@ -141,6 +172,7 @@ struct route_decision core_pick(struct core *c, struct generation *g, const stru
     struct route_decision d = route_pick(g->route, ask, now_us);
     if (d.verdict == ROUTE_SEND)
         route_took(g->route, ask, &d, now_us);
+    tell_steps_locked(c, g);
     pthread_mutex_unlock(&c->lock);
     return d;
 }
@@ -225,6 +257,13 @@ void core_look_on(struct core *c, struct loop *loop)
     pthread_mutex_unlock(&c->lock);
 }
 
+void core_tell_steps(struct core *c, core_step_call call, void *ctx)
+{
+    CHECK(c->loop);
+    c->stepped_ctx = ctx;
+    c->stepped = call;
+}
+
 void core_first(struct core *c, struct generation *g, const struct route_decision *d,
                 int64_t ttft_us, int64_t now_us)
 {
@@ -240,6 +279,7 @@ void core_done(struct core *c, struct generation *g, const struct route_ask *ask
     pthread_mutex_lock(&c->lock);
     route_done(g->route, ask, d, seen, now_us);
     wake_locked(c, now_us);
+    tell_steps_locked(c, g);
     pthread_mutex_unlock(&c->lock);
 }
 

@@ -52,6 +52,9 @@ bool core_may_leave(struct core *c, struct generation *g, const struct failover 
 // Whose timer looks at those that wait when time may let one go. Once, before any waits; as long as the
 // core is used.
 void core_look_on(struct core *c, struct loop *loop);
+// Who is told, on that loop, of each step of a pool that enters in steps. Once, before the first.
+typedef void (*core_step_call)(void *ctx, struct str pool, const struct share_step *step);
+void core_tell_steps(struct core *c, core_step_call call, void *ctx);
 // One that waits for a slot. `woken` is called on `loop` with the decision (already taken when it
 // says send), at most once, and never after core_wait_cancel().
 struct waiter;

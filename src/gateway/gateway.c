@@ -288,6 +288,15 @@ static void on_hangup(void *arg)
     reload_begin(g, NULL);
 }
 
+static void on_step(void *ctx, struct str pool, const struct share_step *s)
+{
+    struct gateway *g = ctx;
+    log_line(g->config->log, s->to > s->from ? LOG_INFO : LOG_WARN, "share", log_str("pool", pool),
+             log_num("from", s->from), log_num("to", s->to), log_text("why", s->why),
+             log_int("answers", s->answers), log_int("errors", s->errors),
+             log_num("ttft", s->ttft), log_num("per_token", s->per_token));
+}
+
 static enum err start(struct gateway *g, struct diag *diag)
 {
     const struct gateway_config *c = g->config;
@@ -321,6 +330,7 @@ static enum err start(struct gateway *g, struct diag *diag)
             return e;
     }
     core_look_on(g->core, first_worker(g)->loop);
+    core_tell_steps(g->core, on_step, g);
     struct loop *loop = first_worker(g)->loop;
     e = commitments_rebuild(g->ledger, g->core, g->generation, loop_now_us(loop),
                             loop_wall_us(loop), diag);

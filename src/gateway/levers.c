@@ -98,6 +98,7 @@ static void tell(struct levers *s, int32_t pool, double share)
     const struct lever_pool *at = levers_pool(s, p->pools[pool].name, false);
     struct route_lever lever = {.weight = at ? at->weight : -1,
                                 .derate = (at ? at->derate : 1) * share,
+                                .share = at ? at->share : 0,
                                 .stopped = (at && at->state != LEVER_ENABLED) || share <= 0};
     if (lever.derate <= 0)
         lever.derate = 1;  // stopped; a share of nothing is none
@@ -185,8 +186,14 @@ void admin_enable(struct admin_call *call)
     set_state(call, LEVER_ENABLED);
 }
 
-static void set_number(struct admin_call *call, const char *name, double most, bool zero_may,
-                       size_t member)
+struct number_lever {
+    const char *verb, *member;  // for the audit; of the body
+    double most, none;          // what the word none stands for
+    bool zero_may;
+    size_t at;  // in struct lever_pool
+};
+
+static void set_number(struct admin_call *call, const struct number_lever *lever)
 {
     struct levers *s = call->gateway->levers;
     int32_t index;
@@ -195,30 +202,52 @@ static void set_number(struct admin_call *call, const char *name, double most, b
     if (!at)
         return;
     struct str none;
-    if (admin_text(call, name, &none) && str_eq(none, STR("none")))
-        value = zero_may ? -1 : 1;  // as the portfolio says
-    else if (!admin_number(call, name, &value) || !(value > 0 || (zero_may && value == 0)) ||
-             value > most) {
+    if (admin_text(call, lever->member, &none) && str_eq(none, STR("none")))
+        value = lever->none;  // as the portfolio says
+    else if (!admin_number(call, lever->member, &value) ||
+             !(value > 0 || (lever->zero_may && value == 0)) || value > lever->most) {
         admin_refuse(call, 400, "bad_value", "'%s' is to be none or a number %s 0 and at most %g.",
-                     name, zero_may ? "of at least" : "above", most);
+                     lever->member, lever->zero_may ? "of at least" : "above", lever->most);
         return;
     }
     pthread_mutex_lock(&s->lock);
-    *(double *)(void *)((char *)at + member) = value;
+    *(double *)(void *)((char *)at + lever->at) = value;
     pthread_mutex_unlock(&s->lock);
-    changed(call, strcmp(name, "weight") == 0 ? "weigh" : "derate",
-            value < 0 ? arena_printf(&call->arena, STR_FMT " none", STR_ARG(at->name))
-                      : arena_printf(&call->arena, STR_FMT " %g", STR_ARG(at->name), value));
+    bool shown = lever->zero_may ? value >= 0 : value > 0;
+    changed(call, lever->verb,
+            shown ? arena_printf(&call->arena, STR_FMT " %g", STR_ARG(at->name), value)
+                  : arena_printf(&call->arena, STR_FMT " none", STR_ARG(at->name)));
 }
 
 void admin_weigh(struct admin_call *call)
 {
-    set_number(call, "weight", 1e6, true, offsetof(struct lever_pool, weight));
+    static const struct number_lever weigh = {.verb = "weigh",
+                                              .member = "weight",
+                                              .most = 1e6,
+                                              .none = -1,
+                                              .zero_may = true,
+                                              .at = offsetof(struct lever_pool, weight)};
+    set_number(call, &weigh);
 }
 
 void admin_derate(struct admin_call *call)
 {
-    set_number(call, "share", 1, false, offsetof(struct lever_pool, derate));
+    static const struct number_lever derate = {.verb = "derate",
+                                               .member = "share",
+                                               .most = 1,
+                                               .none = 1,
+                                               .at = offsetof(struct lever_pool, derate)};
+    set_number(call, &derate);
+}
+
+void admin_share(struct admin_call *call)
+{
+    static const struct number_lever share = {.verb = "share",
+                                              .member = "share",
+                                              .most = 1,
+                                              .none = 0,
+                                              .at = offsetof(struct lever_pool, share)};
+    set_number(call, &share);
 }
 
 void admin_cap(struct admin_call *call)

@@ -1,6 +1,6 @@
 // levers.h - what operators say of pools and sites while serving, on top of the portfolio.
 //
-//   drain, disable, enable, weigh, derate, cap, maintenance   (admin.h)
+//   drain, disable, enable, weigh, derate, share, cap, maintenance   (admin.h)
 //      -> the table here, by name -> core_set_lever() of every pool that it concerns
 //
 // Kept by name: a reload keeps all of it, also for a pool that goes and comes back. With

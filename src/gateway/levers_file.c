@@ -29,7 +29,8 @@ const char *levers_state(struct levers *s, struct str pool)
 
 static bool says_nothing(const struct lever_pool *p)
 {
-    return p->state == LEVER_ENABLED && p->weight < 0 && p->derate >= 1 && !p->n_windows;
+    return p->state == LEVER_ENABLED && p->weight < 0 && p->derate >= 1 &&
+           !(p->share > 0) && !p->n_windows;
 }
 
 static void write_pool(struct buf *out, const struct lever_pool *p)
@@ -42,6 +43,8 @@ static void write_pool(struct buf *out, const struct lever_pool *p)
         buf_printf(out, ",\"weight\":%.9g", p->weight);
     if (p->derate < 1)
         buf_printf(out, ",\"derate\":%.9g", p->derate);
+    if (p->share > 0)
+        buf_printf(out, ",\"share\":%.9g", p->share);
     for (int32_t i = 0; i < p->n_windows; i++)
         buf_printf(out, "%s{\"from\":\"%s\",\"until\":\"%s\"}", i ? "," : ",\"maintenance\":[",
                    unit_text_instant(from, p->windows[i].from_us),
@@ -178,6 +181,9 @@ static void read_pool(struct levers *s, struct file_text *f, struct str object)
     p->derate = number_of(object, "derate", 1);
     if (!(p->derate > 0 && p->derate <= 1))
         p->derate = 1;
+    p->share = number_of(object, "share", 0);
+    if (!(p->share > 0 && p->share <= 1))
+        p->share = 0;
     read_windows(f, p, object);
 }
 

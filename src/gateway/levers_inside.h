@@ -15,6 +15,7 @@ struct lever_pool {
     enum lever_state state;
     double weight;  // below 0: the portfolio's
     double derate;  // 1: none
+    double share;   // 0: as the portfolio says, in steps or all
     struct route_window windows[ROUTE_WINDOWS_MAX];
     int32_t n_windows;
 };

@@ -54,6 +54,8 @@ struct metrics_pool {  // what the scrape knows of a pool beside the counters
     int32_t in_flight;
     bool ready, breaker_open, cooling;
     int64_t ttft_us, per_token_us;
+    double share;  // of the requests that it may have
+    uint64_t share_forward, share_back;
 };
 // The whole page in Prometheus' text format 0.0.4. `pools` is [p->n_pools].
 bool metrics_write(struct metrics *m, struct buf *out, const struct portfolio *p,

@@ -187,6 +187,33 @@ static double per_token_s(const struct metrics_pool *p)
     return p->per_token_us > 0 ? (double)p->per_token_us / 1e6 : -1;
 }
 
+static double share(const struct metrics_pool *p)
+{
+    return p->share;
+}
+
+static void write_step(const struct portfolio *p, struct buf *out, int32_t pool,
+                       const char *direction, uint64_t n)
+{
+    buf_lit(out, "caudal_pool_share_steps_total{");
+    write_label(out, "pool", p->pools[pool].name);
+    buf_printf(out, ",direction=\"%s\"} %" PRIu64 "\n", direction, n);
+}
+
+// Only of pools that enter in steps.
+static void write_steps(const struct portfolio *p, struct buf *out,
+                        const struct metrics_pool *pools)
+{
+    write_head(out, "caudal_pool_share_steps_total",
+               "Steps that a pool with `share` went, forward and back.", "counter");
+    for (int32_t i = 0; i < p->n_pools; i++) {
+        if (!p->pools[i].share.n_steps)
+            continue;
+        write_step(p, out, i, "forward", pools[i].share_forward);
+        write_step(p, out, i, "back", pools[i].share_back);
+    }
+}
+
 static void write_all(const struct metrics *m, struct buf *out, const struct portfolio *p,
                       const struct metrics_pool *pools, int32_t waiting, int64_t up_us)
 {
@@ -212,6 +239,10 @@ static void write_all(const struct metrics *m, struct buf *out, const struct por
                 pools);
     write_pools(p, out, "caudal_pool_per_token_seconds", "Time per token, as learnt.", per_token_s,
                 pools);
+    write_pools(p, out, "caudal_pool_share_ratio",
+                "Share of the requests it may have that the pool gets; below 1 it enters in steps.",
+                share, pools);
+    write_steps(p, out, pools);
     for (int32_t i = 0; i < m->n_grids; i++) {
         const struct grid *g = &m->grids[i];
         write_head(out, g->family->name, g->family->help,

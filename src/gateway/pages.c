@@ -156,7 +156,10 @@ static void write_metrics(struct worker *w, struct buf *out)
                                          .breaker_open = v.breaker_open,
                                          .cooling = v.cooling,
                                          .ttft_us = v.ttft_us,
-                                         .per_token_us = v.per_token_us};
+                                         .per_token_us = v.per_token_us,
+                                         .share = v.share,
+                                         .share_forward = v.share_forward,
+                                         .share_back = v.share_back};
     }
     metrics_write(w->metrics, out, p, pools, core_waiting(w->core),
                   loop_now_us(w->loop) - w->began_us);

@@ -239,6 +239,28 @@ static bool is_own_url(const struct portfolio *p, const struct pool *pool)
     return pool->url.n && !str_eq(pool->url, p->suppliers[pool->supplier].url);
 }
 
+// A class of `p` states this target.
+static bool has_target(const struct portfolio *p, bool per_token)
+{
+    for (int32_t i = 0; i < p->n_classes; i++)
+        if ((per_token ? p->classes[i].per_token_us : p->classes[i].ttft_us) < NEVER)
+            return true;
+    return false;
+}
+
+static void check_share(const struct check *c, const struct pool *pool)
+{
+    const struct pool_share *s = &pool->share;
+    if (!s->n_steps)
+        return;
+    if (!has_target(c->p, false) && !has_target(c->p, true))
+        check_say(c, SEVERITY_WARNING, pool->place, "pools", pool->name, "share",
+                  "no class has a target of ttft or per_token: only its errors count");
+    if (s->steps[s->n_steps - 1] < 1)
+        check_say(c, SEVERITY_WARNING, pool->place, "pools", pool->name, "share",
+                  "its last step is not 100 %%: it never has all that it may have");
+}
+
 static void check_pool(const struct check *c, const struct pool *pool)
 {
     const struct portfolio *p = c->p;
@@ -258,6 +280,7 @@ static void check_pool(const struct check *c, const struct pool *pool)
         check_say(c, SEVERITY_WARNING, pool->place, "pools", pool->name, "url",
                   "nothing says where to call it, so it counts in plans only");
     check_call(c, pool, s);
+    check_share(c, pool);
     if (is_own_url(p, pool) && is_http(pool->url) && pool->key.n &&
         !host_is_loopback(url_host(pool->url)))
         check_say(c, SEVERITY_WARNING, pool->place, "pools", pool->name, "url",

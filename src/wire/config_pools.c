@@ -134,6 +134,54 @@ static void read_maintenance(struct reader *r, const struct yaml_node *node, voi
     }
 }
 
+static void read_steps(struct reader *r, const struct yaml_node *node, void *object)
+{
+    struct pool_share *share = &((struct pool *)object)->share;
+    double last = 0, step;
+    for (const struct yaml_node *c = list_first(node); c; c = list_next(node, c)) {
+        if (!read_unit(r, c, UNIT_SHARE, &step))
+            continue;
+        if (!(step > last && step <= 1))
+            bad_value(r, c, "is no step up from the one before",
+                      "rising shares above 0, at most 100 %");
+        else if (share->n_steps == POOL_STEPS_MAX)
+            bad(r, c->place, "is one step too many: there may be %d", POOL_STEPS_MAX);
+        else
+            share->steps[share->n_steps++] = last = step;
+    }
+}
+
+static const struct field while_fields[] = {
+    {"errors", KIND_UNIT, AT(pool, share.errors), .unit = UNIT_SHARE, .hi = 1, .fallback = "2 %",
+     .meaning = "of its answers, at most; a 429 is an error here"},
+    {"ttft", KIND_NUMBER, AT(pool, share.ttft), .lo = 0.01, .fallback = "1.2",
+     .meaning = "mean time to first token over the `ttft` of the request's class, at most"},
+    {"per_token", KIND_NUMBER, AT(pool, share.per_token), .lo = 0.01, .fallback = "1.2",
+     .meaning = "mean time per token over the `per_token` of the request's class, at most"},
+    {.key = NULL},
+};
+
+static const struct field share_fields[] = {
+    {"steps", KIND_CUSTOM, .read = read_steps, .shape = "list of shares",
+     .meaning = "of the requests that it may have, one step after the other, rising; 16 at most"},
+    {"every", KIND_UNIT_I64, AT(pool, share.every_us), .unit = UNIT_DURATION, .lo = 1,
+     .fallback = "30 min", .meaning = "in a step, at least; and with nothing after the first failed"},
+    {"while", KIND_SUB, .sub = while_fields,
+     .meaning = "what must hold for the next step; else it goes one back"},
+    {"at_least", KIND_COUNT, AT(pool, share.at_least), .lo = 1, .fallback = "50",
+     .meaning = "answers in a step before anything is concluded from them"},
+    {.key = NULL},
+};
+
+static void read_share(struct reader *r, const struct yaml_node *node, void *object)
+{
+    struct pool *pool = object;
+    int32_t errors = r->problems->errors;
+    read_fields(r, node, share_fields, pool);
+    if (!pool->share.n_steps && r->problems->errors == errors)
+        bad_value(r, node, "says no steps", "steps such as [1%, 10%, 50%, 100%]");
+}
+
 static const struct field pool_limit_fields[] = {
     {"in_flight", KIND_COUNT, AT(pool, limits.in_flight), .fallback = "none",
      .meaning = "requests at once"},
@@ -165,6 +213,9 @@ const struct field pool_fields[] = {
      .meaning = "its part in ties and splits"},
     {"derate", KIND_UNIT, AT(pool, derate), .unit = UNIT_SHARE, .hi = 1, .fallback = "1",
      .meaning = "share of its capacity that may be used"},
+    {"share", KIND_CUSTOM, .read = read_share, .sub = share_fields, .shape = "map",
+     .fallback = "all that it may have",
+     .meaning = "it enters in steps, each a share of the requests that it may have"},
     {"enabled", KIND_BOOL, AT(pool, enabled), .fallback = "true",
      .meaning = "false: nothing is sent to it"},
     {"purpose", KIND_BITS, AT(pool, purpose), .word = purpose_word, .fallback = "inference",

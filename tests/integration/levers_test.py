@@ -121,6 +121,45 @@ class LeversTest(unittest.TestCase):
             ctl(admin, "weigh", "a", "none")
             self.assertEqual([], admin.get("/admin/levers").json()["pools"])
 
+    def test_a_new_pool_enters_in_steps_and_goes_back(self):
+        with Sim("--instant") as a, Sim("--instant") as b:
+            text = (f"caudal: 1\nserve: {{{ADMIN}, breaker: {{failures: 1000}}}}\npools:\n"
+                    f"  a: {{api: openai, url: {a.url}, serves: {{m: {{price: {{input: 2 USD/Mtok}}}}}}}}\n"
+                    f"  b: {{api: openai, url: {b.url}, serves: {{m: {{price: {{input: 1 USD/Mtok}}}}}},\n"
+                    "      share: {steps: [50%, 100%], every: 1 ms, at_least: 8}}\n")
+            with Gateway(text) as gw:
+                admin = Admin(gw)
+
+                def steps(direction):
+                    self.assertEqual(200, gw.post("/v1/chat/completions", chat("x")).status)
+                    return gw.metric("caudal_pool_share_steps_total", pool="b", direction=direction)
+
+                self.assertEqual(0.5, gw.metric("caudal_pool_share_ratio", pool="b"))
+                until(lambda: steps("forward"), "a step forward")
+                self.assertEqual(1, gw.metric("caudal_pool_share_ratio", pool="b"))
+                self.assertEqual(0, ctl(admin, "reload").returncode)
+                self.assertEqual(1, gw.metric("caudal_pool_share_ratio", pool="b"))
+                self.assertGreater(gw.metric("caudal_attempts_total", pool="a", outcome="ok"), 0)
+                b.faults("503")
+                until(lambda: steps("back") >= 2, "steps back")
+                self.assertTrue(gw.logged("share", "pool=b", "from=0.5", "to=1"))
+                self.assertTrue(gw.logged("share", "pool=b", "too many errors"))
+
+    def test_a_share_is_set_by_hand_and_given_back(self):
+        with Sim("--instant") as a, Gateway(portfolio(a, serve=f"{ADMIN}, state: {self.state}")) as gw:
+            admin = Admin(gw)
+            self.assertRegex(ctl(admin, "share", "a", "10%").stdout, r"\na +enabled +- +- +0.1")
+            self.assertEqual(0.1, gw.metric("caudal_pool_share_ratio", pool="a"))
+            for _ in range(5):  # nobody else may have them
+                self.assertEqual(200, gw.post("/v1/chat/completions", chat("x")).status)
+            shown = admin.get("/admin/status").json()["pools"][0]
+            self.assertEqual((0.1, True), (shown["share"], shown["share_by_hand"]))
+            for wrong, status in (("0", 1), ("101%", 1), ("x", 2)):
+                self.assertEqual(status, ctl(admin, "share", "a", wrong, ok=False).returncode, wrong)
+            ctl(admin, "share", "a", "none")
+            self.assertEqual(1, gw.metric("caudal_pool_share_ratio", pool="a"))
+            self.assertEqual([], admin.get("/admin/levers").json()["pools"])
+
     def test_what_is_wrong_is_said_and_changes_nothing(self):
         with Sim("--instant") as a, Gateway(portfolio(a, serve=ADMIN)) as gw:
             admin = Admin(gw)

@@ -628,6 +628,45 @@ static void what_cannot_limit_is_refused(void)
     drop(&l);
 }
 
+static void a_pool_may_enter_in_steps(void)
+{
+    static const struct {
+        const char *share, *expected;
+    } bad[] = {
+        {"{}", "says no steps"},
+        {"{every: 5 min}", "says no steps"},
+        {"{steps: [10%, 5%]}", "no step up"},
+        {"{steps: [0, 50%]}", "no step up"},
+        {"{steps: [50%, 150%]}", "no step up"},
+        {"{steps: [x]}", "pools.b.share.steps"},
+        {"{steps: [1%], while: {errors: 200%}}", "pools.b.share.while.errors"},
+        {"{steps: [1%], while: {ttft: 0}}", "pools.b.share.while.ttft"},
+        {"{steps: [1%], at_least: 0}", "pools.b.share.at_least"},
+        {"{steps: [1%], every: 0 s}", "pools.b.share.every"},
+        {"{steps: [1%, 2%, 3%, 4%, 5%, 6%, 7%, 8%, 9%, 10%, 11%, 12%, 13%, 14%, 15%, 16%, 17%]}",
+         "one step too many"},
+    };
+    char text[1024];
+    for (size_t i = 0; i < COUNTOF(bad); i++) {
+        struct load l;
+        snprintf(text, sizeof text,
+                 "caudal: 1\npools: {b: {api: openai, url: \"http://h\", serves: [m], share: %s}}\n",
+                 bad[i].share);
+        load(&l, text);
+        EXPECT(l.e && strstr(said(&l), bad[i].expected), "%s: %s", bad[i].share, said(&l));
+        drop(&l);
+    }
+    struct load l;
+    load(&l, "caudal: 1\npools: {b: {api: openai, url: \"http://h\", serves: [m], "
+             "share: {steps: [1%, 0.5], every: 5 min, while: {errors: 5%, per_token: 2}, at_least: 200}}}\n");
+    EXPECT(!l.e, "%s", said(&l));
+    const struct pool_share *s = &l.p.pools[0].share;
+    EXPECT(s->n_steps == 2 && s->steps[0] == 0.01 && s->steps[1] == 0.5, "steps");
+    EXPECT(s->every_us == S(300) && s->errors == 0.05 && s->at_least == 200, "rules");
+    EXPECT(s->ttft == 1.2 && s->per_token == 2, "%g %g", s->ttft, s->per_token);
+    drop(&l);
+}
+
 static void a_key_is_described_by_json(void)
 {
     struct arena a;
@@ -806,6 +845,7 @@ int main(int argc, char **argv)
     TEST(documented_defaults_of_serve_are_the_defaults);
     TEST(tenants_stand_above_one_another);
     TEST(what_cannot_limit_is_refused);
+    TEST(a_pool_may_enter_in_steps);
     TEST(a_key_is_described_by_json);
     TEST(the_examples_of_the_reference_are_right);
     TEST(the_examples_are_right);
