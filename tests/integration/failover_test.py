@@ -563,6 +563,7 @@ class Line(unittest.TestCase):
         wires = []
         for i in range(n):
             wires.append(Wire(gw, raw_request("POST", CHAT, chat(f"number {i}", max_tokens=4))))
+            until(lambda: gw.metric("caudal_pool_in_flight", pool="a") == 1)  # the first, before a second comes
             self.waiting(gw, i)
         return wires
 
