@@ -360,7 +360,7 @@ static struct route_decision send_to(const struct route *r, const struct look *l
         why = "a stand-in of the model's group";
     if (probe)
         why = "a probe: it was failing";
-    if (l->unshared && route_share(r, o, l->now_us) < 1)
+    if (l->unshared)
         why = "nobody else may have it, so shares do not count";
     if (l->panic)
         why = "every breaker of the model is open, so none counts";
