@@ -49,7 +49,8 @@ static inline bool buf_add_str(struct buf *b, struct str s)
     return buf_add(b, s.p, s.n);
 }
 bool buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
-#define buf_lit(b, literal) buf_add((b), (literal), sizeof(literal) - 1)
+// A literal alone compiles: `x ? "a" : "b"` has the size of a pointer.
+#define buf_lit(b, literal) buf_add((b), "" literal, sizeof(literal) - 1)
 // Several pieces at once, all or nothing. On the way of every request this and buf_int() stand for
 // buf_printf(), which costs ten times as much.
 #define buf_join(b, ...)                                                                           \

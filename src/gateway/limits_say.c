@@ -7,6 +7,8 @@
 #include "base/units.h"
 
 #include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
 
 static const char *const whats[QUOTA_WHATS] = {
     [QUOTA_NOTHING] = "nothing",     [QUOTA_REQUESTS] = "requests", [QUOTA_TOKENS] = "tokens",
@@ -88,9 +90,15 @@ static void write_who(struct buf *out, const struct generation *g, int32_t tenan
     buf_printf(out, "tenant " STR_FMT, STR_ARG(g->portfolio->tenants[who].name));
 }
 
+// "5.00 USD", "0.002 USD": small amounts as exact as they are counted, and no longer.
 static void write_money(struct buf *out, double nusd)
 {
-    buf_printf(out, nusd < 1e7 && nusd > 0 ? "%.9f USD" : "%.2f USD", nusd / 1e9);
+    char digits[64];
+    int n = snprintf(digits, sizeof digits, nusd < 1e7 ? "%.9f" : "%.2f", nusd / 1e9);
+    for (const char *cents = strchr(digits, '.') + 2;
+         digits + n - 1 > cents && digits[n - 1] == '0';)
+        n--;
+    buf_printf(out, "%.*s USD", n, digits);
 }
 
 static void write_rate(struct buf *out, double per_minute, const char *unit)
@@ -135,7 +143,10 @@ struct answer limits_answer(const struct generation *g, int32_t tenant, const st
                             const struct quota_refusal *why, struct buf *text)
 {
     bool money = why->what == QUOTA_DAY || why->what == QUOTA_MONTH;
-    buf_lit(text, money ? "You exceeded the current quota of " : "Rate limit reached for ");
+    if (money)
+        buf_lit(text, "You exceeded the current quota of ");
+    else
+        buf_lit(text, "Rate limit reached for ");
     write_who(text, g, tenant, key, why->level);
     buf_lit(text, ": ");
     write_limit(text, why);

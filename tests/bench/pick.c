@@ -48,7 +48,7 @@ static void describe(struct buf *b, int32_t pools)
         "pools:\n";
     struct rng r;
     rng_seed(&r, (uint64_t)pools);
-    buf_lit(b, head);
+    buf_add_str(b, STR(head));
     for (int32_t i = 0; i < pools; i++)
         buf_printf(b,
                    "  p%d: {supplier: x, site: s%d, chip: c%d, chips: 8, replicas: 8, %sserves: {m: {price: {input: "

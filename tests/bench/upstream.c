@@ -146,7 +146,7 @@ static void answer(struct conn *c, struct str body)
     c->sent = 0;
     c->chunks = (int32_t)number_behind(body, STR("chunks="), 200);
     c->gap_us = number_behind(body, STR("gap_us="), 1000);
-    buf_lit(&c->out, stream_head);
+    buf_add_str(&c->out, STR(stream_head));
     put_event(&c->out, "\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"finish_reason\":null");
     c->beat.due_us = net_now_us();
     heap_put(&beats, &c->beat);
