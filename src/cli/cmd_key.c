@@ -145,37 +145,58 @@ static struct str member(struct arena *a, struct str object, const char *name)
     return n ? (struct str){text, n} : STR("-");
 }
 
+// "2 of 20": what is used of a limit; "-" where there is none.
+static struct str used_of(struct arena *a, struct str key, const char *limit, const char *used)
+{
+    struct json_span s, u, now;
+    struct str object;
+    double most, sum;
+    if (!json_get(key, str_of(limit), &s) || !json_double(key, s, &most))
+        return STR("-");
+    if (!json_get(key, STR("used"), &u))
+        return STR("?");
+    object = (struct str){key.p + u.at, u.n};
+    if (!json_get(object, str_of(used), &now) || !json_double(object, now, &sum))
+        return STR("?");
+    enum { SIZE = 64 };
+    char *text = arena_take(a, SIZE);
+    if (!text)
+        return STR("?");
+    snprintf(text, SIZE, "%.10g of %.10g", sum, most);
+    return str_of(text);
+}
+
 static void print_keys(struct arena *a, struct str answer)
 {
+    static const char *const names[] = {"id", "name", "tenant", "of", "holds", "until"};
+    static const struct {
+        const char *limit, *used;
+    } limits[] = {{"requests_per_minute", "requests"},
+                  {"tokens_per_minute", "tokens"},
+                  {"in_flight", "in_flight"},
+                  {"budget_day_usd", "day_usd"},
+                  {"budget_month_usd", "month_usd"}};
     struct json_span keys;
     struct json_walk w;
     struct columns c;
     struct buf out;
+    if (!json_get(answer, STR("keys"), &keys))
+        return;
     columns_init(&c, a);
     buf_init(&out, ANSWER_BYTES_MAX);
     columns_row(&c, "id", "name", "tenant", "of", "holds", "until", "requests/min", "tokens/min",
-                "budget/day", "budget/month", NULL);
-    if (!json_get(answer, STR("keys"), &keys))
-        return;
+                "in flight", "USD/day", "USD/month", NULL);
     struct str list = {answer.p + keys.at, keys.n};
     for (json_walk(&w, list); json_step(&w);) {
-        static const char *const names[] = {"id",
-                                            "name",
-                                            "tenant",
-                                            "of",
-                                            "holds",
-                                            "until",
-                                            "requests_per_minute",
-                                            "tokens_per_minute",
-                                            "budget_day_usd",
-                                            "budget_month_usd"};
-        struct str cells[COUNTOF(names)], key = {list.p + w.value.at, w.value.n};
+        struct str cells[COUNTOF(names) + COUNTOF(limits)], key = {list.p + w.value.at, w.value.n};
         for (size_t i = 0; i < COUNTOF(names); i++)
             cells[i] = member(a, key, names[i]);
+        for (size_t i = 0; i < COUNTOF(limits); i++)
+            cells[COUNTOF(names) + i] = used_of(a, key, limits[i].limit, limits[i].used);
         cells[4] = str_eq(cells[4], STR("true")) ? STR("yes") : STR("revoked");
-        columns_row_str(&c, cells, COUNTOF(names));
+        columns_row_str(&c, cells, COUNTOF(cells));
     }
-    columns_print(&c, &out, 0, 0x3c0);
+    columns_print(&c, &out, 0, 0x7c0);
     fwrite(buf_str(&out).p, 1, buf_len(&out), stdout);
     buf_release(&out);
 }
