@@ -26,7 +26,7 @@ struct word {
 static const struct verb {
     const char *name, *words, *method, *path;
     struct word takes[3];
-    int n, most;  // words that it takes: at least, at most
+    int n, most;  // words that it takes: at least, at most; with fewer the last is still the last
     void (*view)(struct buf *out, struct str json);
 } verbs[] = {
     {"status", "", "GET", "/admin/status", {{0}}, 0, 0, ctl_view_status},
@@ -69,11 +69,11 @@ static const struct verb {
      2,
      ctl_view_levers},
     {"maintenance",
-     "POOL FROM|now UNTIL|DURATION",
+     "POOL [FROM|now] UNTIL|DURATION|none",
      "POST",
      "/admin/maintenance",
      {{"pool", WORD_TEXT}, {"from", WORD_TEXT}, {"until", WORD_TEXT}},
-     3,
+     2,
      3,
      ctl_view_levers},
 };
@@ -120,11 +120,12 @@ static bool is_number(const char *word, enum word_kind kind, double *out)
 static bool write_body(const struct verb *v, int n, char **words, struct buf *out)
 {
     for (int i = 0; i < n; i++) {
-        buf_printf(out, "%s\"%s\":", i ? "," : "{", v->takes[i].member);
+        const struct word *at = &v->takes[i && i == n - 1 ? v->most - 1 : i];
+        buf_printf(out, "%s\"%s\":", i ? "," : "{", at->member);
         double number;
-        if (v->takes[i].kind == WORD_TEXT || strcmp(words[i], "none") == 0)
+        if (at->kind == WORD_TEXT || strcmp(words[i], "none") == 0)
             buf_add_json(out, str_of(words[i]));
-        else if (is_number(words[i], v->takes[i].kind, &number))
+        else if (is_number(words[i], at->kind, &number))
             buf_printf(out, "%.17g", number);
         else
             return false;
@@ -229,8 +230,8 @@ int cmd_ctl(int argc, char **argv)
             "  derate POOL SHARE             of its limits and slots, above 0 up to 1\n"
             "  share POOL SHARE              of the requests that it may have, its steps held: 10%\n"
             "  cap SITE POWER                its pools are derated to fit: 50MW\n"
-            "  maintenance POOL FROM UNTIL   nothing goes there then; now, 2h and times such as\n"
-            "                                2026-12-31T08:30:00Z\n\n"
+            "  maintenance POOL [FROM] UNTIL nothing goes there then, from now on unless said; 2h\n"
+            "                                and times such as 2026-12-31T08:30:00Z\n\n"
             "'none' takes a weight, derate, share, cap or maintenance back.",
         .more = "Exit status: 0 done, 1 refused or failed, 2 wrong usage.",
         .options = rows,

@@ -5,6 +5,32 @@
 
 enum { VIEW_BYTES_MAX = 64 << 20 };
 
+static struct str text_of(struct arena *a, struct str object, struct json_span span)
+{
+    size_t n, size = json_string_bytes(object, span) + 1;
+    char *text = arena_take(a, size);
+    return text && json_string(object, span, text, size, &n) ? (struct str){text, n} : STR("?");
+}
+
+// A list of {"from", "until"} on one line.
+static struct str windows(struct arena *a, struct str list)
+{
+    struct buf text;
+    struct json_walk w;
+    buf_init(&text, VIEW_BYTES_MAX);
+    for (json_walk(&w, list); json_step(&w);) {
+        struct json_span from, until;
+        struct str window = json_slice(w.text, w.value);
+        if (!json_get(window, STR("from"), &from) || !json_get(window, STR("until"), &until))
+            continue;
+        buf_join(&text, buf_len(&text) ? STR(", ") : STR(""), text_of(a, window, from), STR(" to "),
+                 text_of(a, window, until));
+    }
+    struct str copy = arena_str(a, buf_str(&text));
+    buf_release(&text);
+    return copy;
+}
+
 // The member of an object as a person reads it: text without quotes, anything else as it stands;
 // "-" where it is not said.
 static struct str cell(struct arena *a, struct str object, const char *name)
@@ -14,11 +40,11 @@ static struct str cell(struct arena *a, struct str object, const char *name)
         return STR("-");
     if (span.kind == JSON_TRUE || span.kind == JSON_FALSE)
         return span.kind == JSON_TRUE ? STR("yes") : STR("no");
+    if (strcmp(name, "maintenance") == 0)
+        return windows(a, json_slice(object, span));
     if (span.kind != JSON_STRING)
         return json_slice(object, span);
-    size_t n, size = json_string_bytes(object, span) + 1;
-    char *text = arena_take(a, size);
-    return text && json_string(object, span, text, size, &n) ? (struct str){text, n} : STR("?");
+    return text_of(a, object, span);
 }
 
 // The list under `name` as a table with these members as its columns.

@@ -106,7 +106,14 @@ class LeversTest(unittest.TestCase):
             said = {p["pool"]: p for p in admin.get("/admin/levers").json()["pools"]}
             self.assertEqual([{"from": "2999-01-01T00:00:00Z", "until": "2999-01-01T02:00:00Z"}],
                              said["a"]["maintenance"])
+            self.assertIn("2999-01-01T00:00:00Z to 2999-01-01T02:00:00Z", ctl(admin, "levers").stdout)
             ctl(admin, "maintenance", "b", "now", "none")
+            self.assertEqual(["a"], [p["pool"] for p in admin.get("/admin/levers").json()["pools"]])
+            ctl(admin, "maintenance", "b", "1h")  # from now on
+            self.assertEqual(before + 5, gw.metric("caudal_attempts_total", pool="a", outcome="ok"))
+            self.assertEqual(200, gw.post("/v1/chat/completions", chat("x")).status)
+            self.assertEqual(before + 6, gw.metric("caudal_attempts_total", pool="a", outcome="ok"))
+            ctl(admin, "maintenance", "b", "none")
             self.assertEqual(["a"], [p["pool"] for p in admin.get("/admin/levers").json()["pools"]])
 
     def test_a_pool_that_weighs_nothing_gets_none_of_what_costs_the_same(self):
