@@ -84,13 +84,15 @@ void replay_bound_text(struct buf *out, const struct replay_view *v)
     const struct bound *b = v->bound;
     struct cells r = {.n = 0};
     char span[UNIT_TEXT];
+    double naive_more_nusd = account_total(&v->naive->account.cost) - b->nusd;
     cells_add_usd(&r, b->nusd);
-    cells_add_usd(&r, account_total(&v->naive->account.cost) - b->nusd);
+    cells_add_usd(&r, naive_more_nusd);
     buf_printf(out,
                "hindsight bound: no routing costs less than %s; list-cheapest costs %s more\n"
                "  %d groups in spans of %s; %d rows, %d columns, %s after %d steps\n",
-               r.text[0], r.text[1], (int)b->groups, unit_text_us(span, b->bucket_us), (int)b->rows,
-               (int)b->columns, b->status, (int)b->steps);
+               r.text[0], naive_more_nusd != 0 ? r.text[1] : "no", (int)b->groups,
+               unit_text_us(span, b->bucket_us), (int)b->rows, (int)b->columns, b->status,
+               (int)b->steps);
     buf_lit(out, "\n");
     costs(out, v);
     regrets(out, v);
