@@ -1,69 +1,30 @@
 #include "replay/least.h"
 
-static const double HOUR_US = 3.6e9, MONTH_HOURS = 730.5;
+#include "portfolio/commitment.h"
 
 // --- commitments ------------------------------------------------------------------------------
-
-static bool commits(const struct contract *c)
-{
-    return c->commitment.amount > 0;
-}
-
-// The contract whose commitment a pool draws: its own, or the one that it is a part of.
-static int32_t committed(const struct portfolio *p, const struct pool *pool)
-{
-    int32_t c = pool->contract;
-    for (int32_t i = 0; c >= 0 && !commits(&p->contracts[c]); i++)
-        c = i < p->n_contracts ? p->contracts[c].part_of : -1;
-    return c;
-}
-
-static double period_us(const struct contract *c)
-{
-    switch (c->commitment.per) {
-    case PERIOD_MONTH: return MONTH_HOURS * HOUR_US;
-    case PERIOD_QUARTER: return 3 * MONTH_HOURS * HOUR_US;
-    case PERIOD_YEAR: return 12 * MONTH_HOURS * HOUR_US;
-    case PERIOD_NONE:
-    case PERIOD_TERM: break;
-    }
-    bool dated = c->until_us > c->from_us && c->until_us < NEVER;
-    return dated ? (double)(c->until_us - c->from_us) : 12 * MONTH_HOURS * HOUR_US;
-}
-
-static double slots_of(const struct service *s)
-{
-    return s->slots > 1 ? s->slots : 1;
-}
 
 static double slots_of_contract(const struct portfolio *p, int32_t contract)
 {
     double slots = 0;
     for (int32_t i = 0; i < p->n_pools; i++) {
         struct service s;
-        if (p->pools[i].n_serves == 0 || committed(p, &p->pools[i]) != contract)
+        if (p->pools[i].n_serves == 0 || commitment_of(p, &p->pools[i]) != contract)
             continue;
         service_of(&s, p, &p->pools[i], p->pools[i].serves[0].model);
-        slots += slots_of(&s);
+        slots += commitment_slots(&s);
     }
     return slots;
 }
 
-// As route/commit.c counts it.
 double least_units_per_us(const struct portfolio *p, const struct pool *pool, int32_t contract,
                           const struct service *s)
 {
     const struct contract *c = &p->contracts[contract];
-    enum commitment_unit unit = c->commitment.unit;
-    if (unit == COMMIT_USD || unit == COMMIT_TOKENS)
+    if (c->commitment.unit == COMMIT_USD || c->commitment.unit == COMMIT_TOKENS)
         return 0;
-    double chips = pool->chips > 0 ? pool->chips : s->replicas;
-    if (unit == COMMIT_ACCELERATOR_HOURS)
-        return chips / slots_of(s) / HOUR_US;
-    if (unit == COMMIT_MW_MONTHS && s->busy_w > 0)
-        return s->busy_w * s->pue / 1e6 / slots_of(s) / (MONTH_HOURS * HOUR_US);
-    double all = slots_of_contract(p, contract);
-    return c->commitment.amount / (all > 0 ? all : 1) / period_us(c);
+    double all_slots = commitment_is_spread(c, s) ? slots_of_contract(p, contract) : 0;
+    return commitment_units_per_us(c, pool, s, all_slots);
 }
 
 // --- units ------------------------------------------------------------------------------------
@@ -86,7 +47,7 @@ static void fill(struct least_unit *u, const struct portfolio *p, int32_t pool,
     double slot_w = (u->service.busy_w - u->service.idle_w) * u->service.pue / u->service.slots;
     if (pl->site >= 0)
         u->power_nusd_per_us = slot_w / 1e6 * p->sites[pl->site].energy_nusd_per_joule;
-    u->contract = committed(p, pl);
+    u->contract = commitment_of(p, pl);
     if (u->contract < 0)
         return;
     const struct commitment *m = &p->contracts[u->contract].commitment;

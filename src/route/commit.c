@@ -1,30 +1,9 @@
+#include "portfolio/commitment.h"
 #include "route/route_internal.h"
 
-// A commitment is counted in its own unit, from what each request was seen to use:
-//
-//   USD                          list price of its tokens
-//   tokens                       its tokens
-//   accelerator-hours            the time it held a slot, times the pool's accelerators over its
-//   slots MW-months, PTU               the same with the pool's power, or its part of the
-//   contract's units
-//
-// The last three are capacity: slots that stand empty are not used, and cannot be used later.
-
-static const double HOUR_US = 3.6e9, MONTH_HOURS = 730.5;
-
-static bool commits(const struct contract *c)
-{
-    return c->commitment.amount > 0;
-}
-
-// The contract whose commitment a pool uses: its own, or the one that it is a part of.
-static int32_t committed(const struct portfolio *p, const struct pool *pool)
-{
-    int32_t c = pool->contract;
-    for (int32_t i = 0; c >= 0 && !commits(&p->contracts[c]); i++)
-        c = i < p->n_contracts ? p->contracts[c].part_of : -1;
-    return c;
-}
+// A commitment is counted in its own unit, from what each request was seen to use: USD by the list
+// price of its tokens, tokens by their number, and what is capacity (accelerator-hours, MW-months,
+// PTU) by the time it held a slot, times what a slot uses of it (portfolio/commitment.h).
 
 enum err commit_build(struct route *r, struct arena *a, struct diag *diag)
 {
@@ -35,12 +14,12 @@ enum err commit_build(struct route *r, struct arena *a, struct diag *diag)
     for (int32_t i = 0; i < p->n_contracts; i++) {
         const struct contract *c = &p->contracts[i];
         struct commit *m = &r->commits[i];
-        m->place = commits(c) ? live_contract_of(r->live, c->name) : -1;
-        if (commits(c) && m->place < 0)
+        m->place = contract_commits(c) ? live_contract_of(r->live, c->name) : -1;
+        if (contract_commits(c) && m->place < 0)
             return diag_set(diag, ERR_LIMIT, "more than %d contracts, over all reloads",
                             r->live->max_pools);
         m->never = c->commitment.beyond_never;
-        if (commits(c))  // the amount may be another one now: the next request finds out
+        if (contract_commits(c))  // the amount may be another one now: the next request finds out
             r->live->contracts[m->place].stop_until_us = 0;
         m->terms = pace_terms_of(c);
     }
@@ -53,57 +32,34 @@ static double slots_of_contract(const struct route *r, int32_t contract)
     double slots = 0;
     for (int32_t i = 0; i < r->p->n_pools; i++) {
         int32_t first = r->pool_offers[i];
-        if (first < r->pool_offers[i + 1] && committed(r->p, &r->p->pools[i]) == contract)
-            slots += r->offers[first].service.slots > 1 ? r->offers[first].service.slots : 1;
+        if (first < r->pool_offers[i + 1] && commitment_of(r->p, &r->p->pools[i]) == contract)
+            slots += commitment_slots(&r->offers[first].service);
     }
     return slots;
 }
 
-static double period_us(const struct pace_terms *t)
-{
-    switch (t->per) {
-    case PERIOD_MONTH: return MONTH_HOURS * HOUR_US;
-    case PERIOD_QUARTER: return 3 * MONTH_HOURS * HOUR_US;
-    case PERIOD_YEAR: return 12 * MONTH_HOURS * HOUR_US;
-    case PERIOD_NONE:
-    case PERIOD_TERM: break;
-    }
-    return t->until_us < NEVER ? (double)(t->until_us - t->from_us) : 12 * MONTH_HOURS * HOUR_US;
-}
-
-// Units of the commitment that a slot uses in a us.
-static double slot_units(const struct route *r, const struct offer *o, const struct commitment *m)
-{
-    const struct pool *pool = &r->p->pools[o->pool];
-    const struct service *s = &o->service;
-    double slots = s->slots > 1 ? s->slots : 1;
-    double chips = pool->chips > 0 ? pool->chips : s->replicas;
-    if (m->unit == COMMIT_ACCELERATOR_HOURS)
-        return chips / slots / HOUR_US;
-    if (m->unit == COMMIT_MW_MONTHS && s->busy_w > 0)
-        return s->busy_w * s->pue / 1e6 / slots / (MONTH_HOURS * HOUR_US);
-    double all = slots_of_contract(r, o->commit);
-    return m->amount / (all > 0 ? all : 1) / period_us(&r->commits[o->commit].terms);
-}
-
 void commit_bind(const struct route *r, struct offer *o)
 {
-    o->commit = committed(r->p, &r->p->pools[o->pool]);
+    o->commit = commitment_of(r->p, &r->p->pools[o->pool]);
     o->beyond_input_nusd = o->input_nusd;
     o->beyond_output_nusd = o->output_nusd;
     if (o->commit < 0)
         return;
-    const struct commitment *m = &r->p->contracts[o->commit].commitment;
+    const struct contract *c = &r->p->contracts[o->commit];
+    const struct commitment *m = &c->commitment;
     double beyond = m->beyond_nusd_per_unit;
     if (m->unit == COMMIT_USD) {
         o->use_input = o->input_nusd / 1e9;
         o->use_output = o->output_nusd / 1e9;
         return;
     }
-    if (m->unit == COMMIT_TOKENS)
+    if (m->unit == COMMIT_TOKENS) {
         o->use_input = o->use_output = 1;
-    else
-        o->use_hold = slot_units(r, o, m);
+    } else {
+        bool spread = commitment_is_spread(c, &o->service);
+        double all_slots = spread ? slots_of_contract(r, o->commit) : 0;
+        o->use_hold = commitment_units_per_us(c, &r->p->pools[o->pool], &o->service, all_slots);
+    }
     if (beyond > 0) {
         o->beyond_input_nusd = beyond * o->use_input;
         o->beyond_output_nusd = beyond * o->use_output;

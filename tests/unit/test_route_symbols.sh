@@ -13,6 +13,7 @@ str_hash mix64
 api_surfaces pool_active pool_round_trip_us serving_context serving_surfaces value_curve_cost
 civil_of civil_us
 service_of service_prefill_us service_step_us service_joules
+contract_commits commitment_of commitment_slots commitment_is_spread commitment_units_per_us
 '
 # What the compiler's own checkers and counters add.
 instruments='^(__asan_|__ubsan_|__tsan_|__sanitizer_|__gcov_|__llvm_|__profc_|__profd_|__start_|__stop_)'
