@@ -81,7 +81,7 @@ static void take_strategy(struct import *im, const struct yaml_node *node, void 
             return;
         }
     import_note(im, node, "routing_strategy",
-                "is not known: caudal's default, least-cost, is used (docs/routing.md has others)");
+                "is not known: the default, caudal, is used (docs/routing.md has others)");
 }
 
 #define TAKE_NUMBER(name, member)                                                          \

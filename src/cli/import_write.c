@@ -89,7 +89,7 @@ static void write_serve(struct writer *w)
     const char *why = policy_of(im, &policy);
     buf_lit(out, "serve:\n  listen: 127.0.0.1:8080  # LiteLLM's is 0.0.0.0:4000\n");
     if (policy.n)
-        buf_printf(out, "  policy: " STR_FMT "  # from %s; the default, least-cost, weighs money\n",
+        buf_printf(out, "  policy: " STR_FMT "  # from %s; the default, caudal, weighs money\n",
                    STR_ARG(policy), why);
     if (im->price_speed)
         buf_lit(out, "  default_class: fast\n");

@@ -98,7 +98,7 @@ void serve_config_defaults(struct serve_config *c)
     *c = (struct serve_config){
         .host = STR("127.0.0.1"),
         .port = 8080,
-        .policy = STR("least-cost"),
+        .policy = STR("caudal"),
         .default_class = -1,
         .ledger_durability = STR("process"),
         .ledger_on_full = STR("serve"),

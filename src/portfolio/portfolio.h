@@ -389,7 +389,7 @@ struct serve_config {
     struct listen_tls tls;
     struct admin_config admin;
     struct metrics_config metrics;
-    struct str policy;           // default "least-cost"
+    struct str policy;           // default "caudal"
     struct place policy_place;   // of `policy:`; no line: not said
     int32_t threads;             // 0: one per core
     struct str region;           // where users are unless their tenant says otherwise

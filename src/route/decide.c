@@ -348,14 +348,16 @@ static struct route_decision refuse(const struct route *r, const struct route_as
 // Returned as it is made: a copy of what has just been written in pieces waits for the pieces.
 static struct route_decision send_to(const struct route *r, const struct look *l,
                                      const struct list *list, const struct scoring *s, int32_t i,
-                                     int32_t n, int32_t usable)
+                                     int32_t n, const struct score_best *best)
 {
     const struct offer *o = &r->offers[list->entries[i].offer];
     const struct live_pair *pair = &r->live->pairs[o->pair];
     const struct breaker *b = &pair->breaker;
     bool probe = b->open && breaker_look(b, l->now_us) == BREAKER_PROBE;
     int32_t row = kept_at(r, l, list, s, i);
-    const char *why = usable == 1 ? "the only one that may have it now" : r->policy->name;
+    const char *why = best->usable == 1  ? "the only one that may have it now"
+                      : best->within > 1 ? "as good as the best, by weight and chance"
+                                         : r->policy->why;
     if (list->entries[i].rank > 0)
         why = "a stand-in of the model's group";
     if (probe)
@@ -374,7 +376,7 @@ static struct route_decision send_to(const struct route *r, const struct look *l
         .panic = l->panic,
         .until_us = l->now_us,
         .candidates = n,
-        .usable = usable,
+        .usable = best->usable,
         .context_tok = o->context_tok,
         .terms = terms_at(r, row, r->memo->room.scores[i], pair->ttft_ratio > 0),
         .why = why};
@@ -429,12 +431,13 @@ struct route_decision route_decide(const struct route *r, const struct route_ask
         t = (struct tally){.mildest = ROUTE_BAR_PRICE, .until_us = NEVER, .wait_us = NEVER};
         return refuse(r, ask, &t, n, best.usable);
     }
-    int32_t usable = best.usable;
     if (r->policy->score) {
+        int32_t usable = best.usable;
         rescore(r, &l, list, &s, n, usable);
         score_best(&r->memo->room, n, band_of(r), &best);
+        best.usable = usable;
     }
-    return send_to(r, &l, list, &s, choose(r, list, n, best.within, ask->draw), n, usable);
+    return send_to(r, &l, list, &s, choose(r, list, n, best.within, ask->draw), n, &best);
 }
 
 static double strength_of(const struct route *r, const struct route_ask *ask)

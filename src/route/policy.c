@@ -47,21 +47,33 @@ static double list_cheapest(const struct policy_view *v, const struct route_ask 
     return v->terms->list;
 }
 
-const struct policy policy_least_cost = {.name = "least-cost", .is_money = true};
-const struct policy policy_caudal = {.name = "caudal", .is_money = true, .paced = true};
-const struct policy policy_priority_spill = {.name = "priority-spill", .score = priority_spill};
-const struct policy policy_round_robin = {.name = "round-robin", .score = round_robin};
-const struct policy policy_least_in_flight = {.name = "least-in-flight", .score = least_in_flight};
-const struct policy policy_two_choices = {
-    .name = "two-choices", .score = least_in_flight, .of_two = true};
-const struct policy policy_lmetric = {.name = "lmetric", .score = lmetric};
-const struct policy policy_static_split = {.name = "static-split", .score = static_split};
-const struct policy policy_list_cheapest = {.name = "list-cheapest", .score = list_cheapest};
+const struct policy policy_least_cost = {
+    .name = "least-cost", .why = "the least total cost", .is_money = true};
+const struct policy policy_caudal = {.name = "caudal",
+                                     .why = "the least total cost, commitments at their pace",
+                                     .is_money = true,
+                                     .paced = true};
+const struct policy policy_priority_spill = {
+    .name = "priority-spill", .why = "the first priority with room", .score = priority_spill};
+const struct policy policy_round_robin = {
+    .name = "round-robin", .why = "its turn is the longest ago", .score = round_robin};
+const struct policy policy_least_in_flight = {
+    .name = "least-in-flight", .why = "the least in flight for its weight", .score = least_in_flight};
+const struct policy policy_two_choices = {.name = "two-choices",
+                                          .why = "the less busy of two taken by chance",
+                                          .score = least_in_flight,
+                                          .of_two = true};
+const struct policy policy_lmetric = {
+    .name = "lmetric", .why = "the least new prefill times batch", .score = lmetric};
+const struct policy policy_static_split = {
+    .name = "static-split", .why = "by weight and chance alone", .score = static_split};
+const struct policy policy_list_cheapest = {
+    .name = "list-cheapest", .why = "the least list price", .score = list_cheapest};
 
 const struct policy *policy_find(const char *name)
 {
     static const struct policy *const all[] = {
-        &policy_least_cost,  &policy_caudal,          &policy_priority_spill,
+        &policy_caudal,      &policy_least_cost,      &policy_priority_spill,
         &policy_round_robin, &policy_least_in_flight, &policy_two_choices,
         &policy_lmetric,     &policy_static_split,    &policy_list_cheapest};
     for (size_t i = 0; i < COUNTOF(all); i++) {
@@ -73,6 +85,6 @@ const struct policy *policy_find(const char *name)
 
 const char *policy_names(void)
 {
-    return "least-cost, caudal, priority-spill, round-robin, least-in-flight, two-choices, "
+    return "caudal, least-cost, priority-spill, round-robin, least-in-flight, two-choices, "
            "lmetric, static-split, list-cheapest";
 }

@@ -30,6 +30,7 @@ struct policy_view {       // what a policy may look at
 
 struct policy {
     const char *name;
+    const char *why;  // what the winner had least of, as a person reads it
     // NULL: terms->total, for which many candidates are scored at once (score.h).
     double (*score)(const struct policy_view *v, const struct route_ask *ask);
     bool is_money;  // scores within `serve.band` of the least count as equal

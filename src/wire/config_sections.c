@@ -183,7 +183,7 @@ const struct field serve_fields[] = {
      .meaning = "where clients come in; an address that is not loopback needs tenants with keys"},
     {"tls", KIND_CUSTOM, .read = read_serve_tls, .sub = tls_fields, .shape = "map",
      .meaning = "HTTPS for clients; without it they speak HTTP"},
-    {"policy", KIND_CUSTOM, .read = read_policy, .shape = "text", .fallback = "least-cost",
+    {"policy", KIND_CUSTOM, .read = read_policy, .shape = "text", .fallback = "caudal",
      .meaning = "how a pool is chosen; docs/routing.md has the names"},
     {"threads", KIND_COUNT, AT(serve_config, threads), .hi = 1024, .fallback = "one per core",
      .meaning = "event loops"},

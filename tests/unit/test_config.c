@@ -738,7 +738,7 @@ static void documented_defaults_of_serve_are_the_defaults(void)
 {
     struct load l, d;
     load(&l, POOLS
-         "serve: {listen: 127.0.0.1:8080, policy: least-cost, log: {format: text, level: info}, "
+         "serve: {listen: 127.0.0.1:8080, policy: caudal, log: {format: text, level: info}, "
          "limits: {head: 32 KiB, body: 20 MiB, answer: 64 MiB, head_time: 15 s, body_time: 60 s, "
          "idle: 75 s, write_time: 60 s, connections: 20000, headers: 100, pipelined: 16, "
          "stream_buffer: 256 KiB}, attempts: {max: 4, retry_budget: 20 %, stand_in_after: 3 s, "
