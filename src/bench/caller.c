@@ -28,6 +28,8 @@ struct caller {
     struct buf body;   // of the request
     struct buf fault;  // of an answer that is no stream
     struct hist *gaps;
+    struct buf *text;  // where the answer goes; NULL: nowhere
+    struct openai_usage usage;
     struct sample sample;
     int32_t pieces;  // of content
     bool busy, sent, open;
@@ -94,25 +96,35 @@ static void on_fault(struct caller *c, int32_t status, struct str body)
     finish(c, why);
 }
 
+static void on_usage(struct caller *c, const struct openai_usage *said)
+{
+    openai_usage_join(&c->usage, said);
+    if (!c->usage.said)
+        return;
+    c->sample.counted = true;
+    c->sample.prompt_tok = c->usage.prompt_tok;
+    c->sample.cached_tok = c->usage.cached_tok;
+    c->sample.output_tok = c->usage.output_tok;
+}
+
 static void on_event(struct caller *c, const struct sse_event *ev)
 {
     struct openai_event what;
+    enum surface surface = c->target->surface;
+    bool typed = surface == SURFACE_RESPONSES || surface == SURFACE_MESSAGES;
     if (!ev->has_data)
         return;
-    openai_event_read(&what, SURFACE_CHAT, ev->name, ev->data, false);
+    openai_event_read(&what, surface, ev->name, ev->data, false);
     if (what.error) {
         on_fault(c, 200, ev->data);
         return;
     }
-    c->ended = c->ended || what.done;
+    c->ended = c->ended || what.done || (typed && what.finish);
     if (what.content)
         on_content(c, what.pieces);
-    if (what.usage.said) {
-        c->sample.counted = true;
-        c->sample.prompt_tok = what.usage.prompt_tok;
-        c->sample.cached_tok = what.usage.cached_tok;
-        c->sample.output_tok = what.usage.output_tok;
-    }
+    if (what.content && c->text)
+        question_text(c->text, surface, ev->data);
+    on_usage(c, &what.usage);
 }
 
 static void on_stream(struct caller *c, struct str bytes)
@@ -192,13 +204,17 @@ static void send_question(struct caller *c)
     struct buf head;
     buf_init(&head, SIZE_MAX / 2);
     buf_printf(&head,
-               "POST " STR_FMT "/chat/completions HTTP/1.1\r\nHost: %s" STR_FMT "%s:%d\r\n"
+               "POST " STR_FMT "%s HTTP/1.1\r\nHost: %s" STR_FMT "%s:%d\r\n"
                "User-Agent: caudal/" CAUDAL_VERSION "\r\nAccept: text/event-stream\r\n"
                "Accept-Encoding: identity\r\n",
-               STR_ARG(t->path), t->bracketed ? "[" : "", STR_ARG(t->host), t->bracketed ? "]" : "",
-               t->port);
+               STR_ARG(t->path), surface_path(t->surface), t->bracketed ? "[" : "",
+               STR_ARG(t->host), t->bracketed ? "]" : "", t->port);
+    bool messages = t->surface == SURFACE_MESSAGES;
+    if (messages)
+        buf_lit(&head, "anthropic-version: 2023-06-01\r\n");
     if (t->key.n)
-        buf_printf(&head, "Authorization: Bearer " STR_FMT "\r\n", STR_ARG(t->key));
+        buf_printf(&head, "%s" STR_FMT "\r\n", messages ? "x-api-key: " : "Authorization: Bearer ",
+                   STR_ARG(t->key));
     buf_printf(&head, "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n",
                buf_len(&c->body));
     c->sent = true;
@@ -263,26 +279,15 @@ static void connect_now(struct caller *c)
         &calls, c);
 }
 
-static void write_body(struct caller *c, const struct question *q)
-{
-    const struct bench_target *t = c->target;
-    buf_clear(&c->body);
-    buf_lit(&c->body, "{\"model\":");
-    buf_add_json(&c->body, t->model);
-    buf_printf(&c->body,
-               ",\"stream\":true,\"stream_options\":{\"include_usage\":true},\"temperature\":0,"
-               "\"max_tokens\":%d,%s\"messages\":[{\"role\":\"user\",\"content\":",
-               q->output_tok, t->plain ? "" : "\"ignore_eos\":true,");
-    buf_add_json(&c->body, q->prompt);
-    buf_lit(&c->body, "}]}");
-}
-
 void caller_ask(struct caller *c, const struct question *q)
 {
     CHECK(!c->busy);
-    write_body(c, q);
+    buf_clear(&c->body);
+    question_write(&c->body, q, c->target->surface, c->target->model, c->target->plain);
     c->sample = (struct sample){.due_us = q->due_us};
+    c->usage = (struct openai_usage){0};
     c->gaps = q->gaps;
+    c->text = q->text;
     c->busy = true;
     c->sent = c->streams = c->interim = c->ended = false;
     c->pieces = 0;
@@ -294,6 +299,13 @@ void caller_ask(struct caller *c, const struct question *q)
         connect_now(c);
     else if (c->open && !c->leaving)
         send_question(c);
+}
+
+void caller_drop(struct caller *c)
+{
+    c->busy = c->sent = false;
+    timer_stop(c->loop, &c->patience);
+    drop(c);
 }
 
 struct caller *caller_new(struct loop *l, const struct bench_target *t, caller_done done, void *ctx)

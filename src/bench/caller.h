@@ -1,13 +1,13 @@
 // caller.h - one user of the supplier that is measured: a kept-alive connection, a request, and
 // when each part of its answer came.
 //
-// Chat completions as a stream, over HTTP/1.1. A caller asks one question at a time; the connection
-// is made when it is needed, and the time that this takes counts.
+// Streams over HTTP/1.1, in any dialect of question.h. A caller asks one question at a time; the
+// connection is made when it is needed, and the time that this takes counts.
 
 #ifndef CAUDAL_BENCH_CALLER_H
 #define CAUDAL_BENCH_CALLER_H
 
-#include "base/hist.h"
+#include "bench/question.h"
 #include "io/loop.h"
 
 struct bench_target {
@@ -16,9 +16,10 @@ struct bench_target {
     bool bracketed;          // the host is written in brackets
     struct tls_client *tls;  // NULL: plain; outlives the loop
     struct str path;         // what stands for "/v1"
-    struct str model, key;   // key empty: none
-    bool plain;              // send nothing that the official interface lacks: no ignore_eos
-    int64_t timeout_us;      // of one answer, from its intended time
+    enum surface surface;
+    struct str model, key;  // key empty: none
+    bool plain;             // send nothing that the official interface lacks: no ignore_eos
+    int64_t timeout_us;     // of one answer, from its intended time
 };
 
 // One request, as its user saw it. Times are of loop_now_us().
@@ -31,13 +32,6 @@ struct sample {
     bool failed;
 };
 
-struct question {
-    struct str prompt;   // copied
-    int32_t output_tok;  // so many, and no fewer where the supplier can be told
-    int64_t due_us;
-    struct hist *gaps;  // where times between two pieces of content go, in us; NULL: nowhere
-};
-
 struct caller;  // opaque
 
 // `done` is called once for each question, from the loop; `why` says what failed, else it is empty.
@@ -48,6 +42,8 @@ struct caller *caller_new(struct loop *l, const struct bench_target *t, caller_d
                           void *ctx);
 void caller_free(struct caller *c);  // when its loop is gone
 void caller_ask(struct caller *c, const struct question *q);
+// Forgets the question it is at, if any: `done` is not called.
+void caller_drop(struct caller *c);
 bool caller_busy(const struct caller *c);
 
 #endif

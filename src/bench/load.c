@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 enum { CALLERS_MAX = 4096, ERRORS_IN_A_ROW = 20, PROMPT_BYTES_MAX = 64 << 20 };
+static const int64_t look_us = MS(50);  // so often at `stop`
 
 struct load {
     struct loop *loop;
@@ -20,7 +21,7 @@ struct load {
     uint64_t n_asked;
     size_t room_counted, room_all;
     struct rng rng;
-    struct timer next, end;
+    struct timer next, end, look;
     int64_t from_us;  // what was due from here on counts
     int64_t due_us;   // open: of the next request
     int64_t first_due_us, last_due_us, first_end_us, last_end_us;  // of those that count
@@ -52,6 +53,19 @@ static void end_load(struct load *l)
     timer_stop(l->loop, &l->end);
     if (l->n_busy == 0)
         loop_stop(l->loop);
+}
+
+static void on_look(struct timer *t)
+{
+    struct load *l = CONTAINER_OF(t, struct load, look);
+    if (!*l->plan->stop) {
+        timer_set(l->loop, &l->look, loop_now_us(l->loop) + look_us);
+        return;
+    }
+    for (int32_t i = 0; i < l->n_callers; i++)
+        caller_drop(l->callers[i]);
+    l->n_busy = 0;
+    end_load(l);
 }
 
 // What is under way counts as spent until its own count comes.
@@ -199,6 +213,8 @@ static void start(void *arg)
     struct load *l = arg;
     int64_t now_us = loop_now_us(l->loop);
     timer_set(l->loop, &l->end, now_us + l->plan->time_us);
+    if (l->plan->stop)
+        timer_set(l->loop, &l->look, now_us);
     l->due_us = now_us;
     l->from_us = l->plan->warm_up == 0 ? now_us : NEVER;
     for (int32_t i = 0; i < l->plan->users && !l->over; i++)
@@ -224,6 +240,7 @@ bool load_run(struct load_result *out, const struct bench_target *t,
     l->answers = take_n(sizeof *l->answers, CALLERS_MAX);
     l->next.fire = on_next;
     l->end.fire = on_end;
+    l->look.fire = on_look;
     buf_init(&l->prompt, PROMPT_BYTES_MAX);
     rng_seed(&l->rng, plan->seed);
     if (loop_new(&l->loop, &diag)) {
@@ -235,6 +252,8 @@ bool load_run(struct load_result *out, const struct bench_target *t,
     }
     out->asked_s = (double)(l->last_due_us - l->first_due_us) / 1e6;
     out->ended_s = (double)(l->last_end_us - l->first_end_us) / 1e6;
+    out->from_us = l->first_due_us;
+    out->to_us = l->last_end_us;
     drop_callers(l);
     buf_release(&l->prompt);
     free(l->answers);

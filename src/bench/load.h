@@ -14,6 +14,8 @@
 #include "bench/caller.h"
 #include "bench/prompt.h"
 
+#include <signal.h>
+
 struct load_plan {
     int32_t users;      // closed; 0: open
     double rate_per_s;  // open
@@ -23,6 +25,7 @@ struct load_plan {
     int32_t warm_up;   // answers of each user before that; in an open loop, of all
     int64_t time_us;   // no new request after so long
     uint64_t seed;
+    const volatile sig_atomic_t *stop;  // once it is set, all is dropped; NULL: never
 };
 
 // What may be spent, over all measurements. A request is sent only if the most that it can cost is
@@ -45,6 +48,7 @@ struct load_result {
     char why[LOAD_WHY_BYTES];  // the first of them
     struct hist gaps;          // between pieces of content, us
     double asked_s, ended_s;   // from the first to the last that counts: intended, and ended
+    int64_t from_us, to_us;    // in which what counts was asked and answered, of clock_now_us()
 };
 
 // Blocks until it is done. False: not one request counts.

@@ -2,7 +2,7 @@
 
 static bool is_point(const struct row *r)
 {
-    return !r->saturated && !r->warm && r->n > 0 && r->per_token_us.value > 0;
+    return !r->saturated && !r->partial && !r->warm && r->n > 0 && r->per_token_us.value > 0;
 }
 
 enum err points_of_rows(struct point **out, int32_t *n_out, struct arena *a, const struct row *rows,

@@ -8,7 +8,7 @@
 #include "bench/row.h"
 #include "portfolio/service.h"
 
-// Rows that become points: not saturated, without a warm prefix, with answers of two tokens or
+// Rows that become points: not saturated nor cut off, without a warm prefix, with answers of two tokens or
 // more. A TTFT is told where the user was alone: elsewhere it holds a queue, which is not the
 // chip's.
 //   Errors  ERR_LIMIT  `a` is full

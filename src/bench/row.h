@@ -21,6 +21,7 @@ struct row {
     struct figure throughput_tok_s;  // decode, of all users together
     double batch;                    // answers written at once, as an answer saw it: median
     bool saturated;            // more load gives no more tokens: left out of the operating points
+    bool partial;              // cut off: likewise
     double *ttft, *per_token;  // [n] of each request; freed by row_release
 };
 

@@ -15,10 +15,10 @@ static void row_json(struct buf *out, const struct row *r)
     buf_printf(out,
                ",\"prefix\":\"%s\",\"prompt_asked\":%d,\"output_asked\":%d,\"prompt_tok\":%.10g,"
                "\"cached_tok\":%.10g,\"output_tok\":%.10g,\"counted\":%s,\"requests\":%d,"
-               "\"errors\":%d,\"saturated\":%s,\"batch\":%.10g",
+               "\"errors\":%d,\"saturated\":%s,\"partial\":%s,\"batch\":%.10g",
                r->warm ? "warm" : "cold", r->prompt_asked, r->output_asked, r->prompt_tok,
                r->cached_tok, r->output_tok, r->counted ? "true" : "false", r->n, r->errors,
-               r->saturated ? "true" : "false", r->batch);
+               r->saturated ? "true" : "false", r->partial ? "true" : "false", r->batch);
     figure(out, "ttft_us", r->ttft_us);
     figure(out, "per_token_us", r->per_token_us);
     figure(out, "throughput_tok_s", r->throughput_tok_s);
@@ -56,8 +56,9 @@ static void side_json(struct buf *out, const struct bench_side *side,
     buf_printf(out,
                ",\"spent_tok\":%.10g,\"spent_nusd\":%.10g,\"stopped_by_bound\":%s,"
                "\"bytes_per_token\":%.10g,\"tokens_counted\":%s",
-               s->purse.spent_tok, s->purse.spent_nusd, s->sweep.out_of_tokens ? "true" : "false",
-               s->sweep.scale.bytes_per_tok, s->sweep.scale.known ? "true" : "false");
+               s->sweep.purse.spent_tok, s->sweep.purse.spent_nusd,
+               s->sweep.out_of_tokens ? "true" : "false", s->sweep.scale.bytes_per_tok,
+               s->sweep.scale.known ? "true" : "false");
     if (s->n_points)
         service_json(out, &s->service);
     buf_lit(out, ",\"rows\":[");
@@ -91,7 +92,8 @@ static void ratios_json(struct buf *out, const struct bench_view *v)
 
 void bench_json(struct buf *out, const struct bench_view *v)
 {
-    buf_printf(out, "{\"measured_at_us\":%lld,\"suppliers\":[", (long long)v->wall_us);
+    buf_printf(out, "{\"measured_at_us\":%lld,\"stopped\":%s,\"suppliers\":[",
+               (long long)v->wall_us, v->stopped ? "true" : "false");
     for (int32_t i = 0; i < v->options->n_sides; i++) {
         if (i)
             buf_lit(out, ",");

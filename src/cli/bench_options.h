@@ -7,6 +7,8 @@
 #include "cli/web.h"
 #include "gateway/generation.h"
 
+enum { BENCH_SIDES = 2 };
+
 struct bench_price {
     bool said;
     double input_nusd_per_tok, output_nusd_per_tok;
@@ -15,11 +17,13 @@ struct bench_price {
 struct bench_side {  // a supplier
     struct str url_text, model, key;
     struct url url;
+    enum surface surface;  // 0: that of the first
     struct bench_price price;
+    int32_t accelerators;
 };
 
 struct bench_options {  // texts are those of the command line
-    struct bench_side sides[2];
+    struct bench_side sides[BENCH_SIDES];
     int32_t n_sides;
     struct sweep_config sweep;
     struct web_trust trust;

@@ -51,7 +51,9 @@ static void table_row(struct columns *c, const struct row *r)
         number_cell(a, r->throughput_tok_s.value),
         number_cell(a, r->batch),
         time_cell(a, r->total_p50_us),
-        r->saturated ? STR("saturated") : STR(""),
+        r->partial     ? STR("cut off")
+        : r->saturated ? STR("saturated")
+                       : STR(""),
     };
     columns_row_str(c, cells, COUNTOF(cells));
 }
@@ -91,10 +93,11 @@ static void notes(struct buf *out, struct arena *a, const struct bench_side_view
                    STR_ARG(time_cell(a, m->prefill_us)), m->prefill_us_per_tok);
         buf_printf(out, "  that is       %s, from %d points\n", m->why, s->n_points);
     }
-    buf_printf(out, "  spent         %.0f tokens", s->purse.spent_tok);
-    if (s->purse.spent_nusd > 0) {
+    buf_printf(out, "  spent         %.0f tokens", s->sweep.purse.spent_tok);
+    if (s->sweep.purse.spent_nusd > 0) {
         char text[UNIT_TEXT];
-        buf_printf(out, ", %s at list price", unit_text_nusd(text, (int64_t)s->purse.spent_nusd));
+        buf_printf(out, ", %s at list price",
+                   unit_text_nusd(text, (int64_t)s->sweep.purse.spent_nusd));
     }
     buf_lit(out, "\n");
     faults(out, &s->sweep);
@@ -147,4 +150,6 @@ void bench_text(struct buf *out, const struct bench_view *v)
     }
     if (v->options->n_sides == 2)
         comparison(out, v);
+    if (v->stopped)
+        buf_lit(out, "\nstopped before the end: this is what was measured so far\n");
 }

@@ -7,8 +7,8 @@
 #include "cli/bench_options.h"
 
 struct bench_side_view {
+    struct tls_client *tls;  // NULL: plain
     struct sweep sweep;
-    struct purse purse;
     struct point *points;  // [n_points]
     int32_t n_points;
     struct service service;  // of the points; nothing where there are none
@@ -17,8 +17,9 @@ struct bench_side_view {
 struct bench_view {
     struct arena *arena;
     const struct bench_options *options;
-    struct bench_side_view sides[2];
+    struct bench_side_view sides[BENCH_SIDES];
     int64_t wall_us;  // when it was measured
+    bool stopped;     // before the end
 };
 
 // Two rows of the same level, of both suppliers: how much faster the second is. Above 1 it is.

@@ -87,7 +87,7 @@ void bench_csv(struct buf *out, const struct bench_view *v)
     for (int32_t i = 0; i < v->options->n_sides; i++)
         for (int32_t k = 0; k < v->sides[i].sweep.n; k++) {
             const struct row *r = &v->sides[i].sweep.rows[k];
-            if (r->saturated || r->warm || r->n == 0 || !(r->per_token_us.value > 0))
+            if (r->saturated || r->partial || r->warm || r->n == 0 || !(r->per_token_us.value > 0))
                 continue;
             csv_cell(out, v->options->sides[i].model);
             csv_cell(out, v->options->sides[i].url_text);

@@ -9,11 +9,12 @@
 #include "cli/options.h"
 #include "io/tls.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { VIEW_BYTES_MAX = 64 << 20, OUTPUT_MAX = 64 << 20 };
+enum { VIEW_BYTES_MAX = 64 << 20, OUTPUT_MAX = 64 << 20, EXIT_STOPPED = 130 };
 
 static int fail(const char *why)
 {
@@ -21,13 +22,29 @@ static int fail(const char *why)
     return EXIT_FAILED;
 }
 
-// A line for each level on a terminal, since a level may take minutes.
-static void on_row(void *ctx, const struct row *r)
+static volatile sig_atomic_t stopped;
+
+static void on_signal(int number)
 {
-    (void)ctx;
+    (void)number;
+    stopped = 1;
+}
+
+// A line for each level on a terminal, since a level may take minutes.
+static void on_row(void *ctx, int32_t side, const struct row *r)
+{
+    const struct bench_view *v = ctx;
+    char load[32];
+    if (r->users)
+        snprintf(load, sizeof load, "%d users", r->users);
+    else
+        snprintf(load, sizeof load, "%.4g/s", r->rate_per_s);
     fprintf(stderr,
-            "  %d users, prompt %d, answer %d: ttft %.1f ms, %.1f tok/s a user, %.1f in all%s\n",
-            r->users, r->prompt_asked, r->output_asked, r->ttft_us.value / 1e3,
+            "  %s%s, prompt %d, answer %d: ttft %.1f ms, %.1f tok/s a user, %.1f in all%s\n",
+            v->options->n_sides == 1 ? ""
+            : side                   ? "B: "
+                                     : "A: ",
+            load, r->prompt_asked, r->output_asked, r->ttft_us.value / 1e3,
             r->per_token_us.value > 0 ? 1e6 / r->per_token_us.value : 0, r->throughput_tok_s.value,
             r->saturated ? ", saturated" : "");
 }
@@ -52,53 +69,58 @@ bool bench_ratio_of(struct bench_ratio *out, const struct bench_view *v, const s
     return false;
 }
 
-static struct bench_target target_of(const struct bench_options *o, const struct bench_side *s,
-                                     struct tls_client *tls)
-{
-    return (struct bench_target){.host = s->url.host,
-                                 .port = s->url.port,
-                                 .bracketed = s->url.bracketed,
-                                 .tls = tls,
-                                 .path = s->url.path,
-                                 .model = s->model,
-                                 .key = s->key,
-                                 .plain = o->plain,
-                                 .timeout_us = o->timeout_us};
-}
-
-// The second supplier gets the prompts of the first to the byte.
-static enum err measure(struct bench_view *v, int32_t i, struct diag *diag)
+static enum err prepare(struct bench_view *v, int32_t i, struct diag *diag)
 {
     const struct bench_options *o = v->options;
     const struct bench_side *side = &o->sides[i];
     struct bench_side_view *s = &v->sides[i];
-    struct tls_client *tls = NULL;
     const struct web_trust *t = &o->trust;
     enum err e = ERR_NONE;
     if (side->url.tls)
-        e = tls_client_new(&tls,
+        e = tls_client_new(&s->tls,
                            &(struct tls_config){.server_name = side->url.host,
                                                 .ca_file = t->ca,
                                                 .certificate = t->certificate,
                                                 .key = t->key.n ? t->key : t->certificate},
                            diag);
-    if (e)
-        return e;
+    s->sweep.target = (struct bench_target){.host = side->url.host,
+                                            .port = side->url.port,
+                                            .bracketed = side->url.bracketed,
+                                            .tls = s->tls,
+                                            .path = side->url.path,
+                                            .surface = side->surface,
+                                            .model = side->model,
+                                            .key = side->key,
+                                            .plain = o->plain,
+                                            .timeout_us = o->timeout_us};
+    s->sweep.purse = (struct purse){.tok_left = o->tok_max,
+                                    .nusd_left = o->budget_nusd,
+                                    .input_nusd_per_tok = side->price.input_nusd_per_tok,
+                                    .output_nusd_per_tok = side->price.output_nusd_per_tok};
+    return e;
+}
+
+static enum err measure(struct bench_view *v, struct diag *diag)
+{
+    const struct bench_options *o = v->options;
     struct sweep_config c = o->sweep;
-    c.target = target_of(o, side, tls);
-    c.scale = i ? &v->sides[0].sweep.scale : NULL;
+    struct sweep sweeps[BENCH_SIDES];
+    c.stop = &stopped;
+    c.ctx = v;
     if (isatty(STDERR_FILENO) && !o->json)
         c.told = on_row;
-    s->purse = (struct purse){.tok_left = o->tok_max,
-                              .nusd_left = o->budget_nusd,
-                              .input_nusd_per_tok = side->price.input_nusd_per_tok,
-                              .output_nusd_per_tok = side->price.output_nusd_per_tok};
-    e = sweep_run(&s->sweep, &c, &s->purse, diag);
-    tls_client_free(tls);
-    if (!e)
-        e = points_of_rows(&s->points, &s->n_points, v->arena, s->sweep.rows, s->sweep.n);
-    if (!e && s->n_points)
-        points_service(&s->service, s->points, s->n_points);
+    for (int32_t i = 0; i < o->n_sides; i++)
+        sweeps[i] = v->sides[i].sweep;
+    enum err e = sweep_run(sweeps, o->n_sides, &c, diag);
+    for (int32_t i = 0; i < o->n_sides; i++) {
+        struct bench_side_view *s = &v->sides[i];
+        s->sweep = sweeps[i];
+        if (!e)
+            e = points_of_rows(&s->points, &s->n_points, v->arena, s->sweep.rows, s->sweep.n);
+        if (!e && s->n_points)
+            points_service(&s->service, s->points, s->n_points);
+    }
+    v->stopped = stopped;
     return e;
 }
 
@@ -166,10 +188,16 @@ int cmd_bench(int argc, char **argv)
     arena_init(&a, VIEW_BYTES_MAX);
     struct bench_view v = {.arena = &a, .options = &o, .wall_us = wall_now_us()};
     for (int32_t i = 0; i < o.n_sides && !e; i++)
-        e = measure(&v, i, &diag);
+        e = prepare(&v, i, &diag);
+    signal(SIGINT, on_signal);
+    if (!e)
+        e = measure(&v, &diag);
+    signal(SIGINT, SIG_DFL);
     status = e ? fail(diag.text[0] ? diag.text : err_text(e)) : show(&v);
-    for (int32_t i = 0; i < o.n_sides; i++)
+    for (int32_t i = 0; i < o.n_sides; i++) {
         sweep_release(&v.sides[i].sweep);
+        tls_client_free(v.sides[i].tls);
+    }
     arena_release(&a);
-    return status;
+    return status == EXIT_DONE && stopped ? EXIT_STOPPED : status;
 }

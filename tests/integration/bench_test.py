@@ -4,11 +4,12 @@ import gzip
 import json
 import os
 import re
+import signal
 import subprocess
 import tempfile
 import unittest
 
-from harness import CAUDAL, ROOT, Recorder, Sim, json_answer, main
+from harness import CAUDAL, ROOT, Recorder, Sim, json_answer, main, stream_answer, until
 
 STEP_MS, PER_SEQUENCE_MS, PREFILL_MS, TOK_S = 30, 10, 100, 4000
 SPEED = ("--ttft", f"{PREFILL_MS}ms", "--prefill", f"{TOK_S}tok/s", "--per-token", f"{STEP_MS}ms",
@@ -107,6 +108,43 @@ class Bench(unittest.TestCase):
         ratio = json.loads(out)["second_is_faster"][0]
         self.assertGreater(ratio["speed"]["value"], 2)
         self.assertLessEqual(ratio["speed"]["low"], ratio["speed"]["value"])
+
+    def test_two_suppliers_take_turns_with_the_same_prompts(self):
+        chunk = {"choices": [{"index": 0, "delta": {"content": "a"}}]}
+        usage = {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 2}}
+        with Recorder(lambda r: stream_answer(chunk, chunk, usage, b"[DONE]")) as there:
+            url = f"http://127.0.0.1:{there.port}"
+            status, _, err = bench(url + "/a", url + "/b", "--model", "m", "--users", "1", "--prompt", "40", "--output",
+                                   "2", "--requests", "4", "--warm-up", "0", "--json")
+        self.assertEqual(status, 0, err)
+        asked = [(r["target"][1], json.loads(r["body"])["messages"]) for r in there.requests][4:]
+        self.assertRegex("".join(side for side, _ in asked), "^a+b+a+$")
+        first, second = ([m for side, m in asked if side == x] for x in "ab")
+        self.assertEqual(first, second)
+        self.assertEqual(len(first), len({str(m) for m in first}), "and each is another")
+
+    def test_every_dialect_that_serve_speaks_is_measured(self):
+        with Sim("--instant") as sim:
+            for surface in ("chat", "completions", "responses", "messages"):
+                row = measured(sim.url, "--model", "m", "--surface", surface, "--users", "1", "--prompt", "100", "--output",
+                               "7", "--requests", "2")["rows"][0]
+                self.assertEqual((row["requests"], row["errors"], row["counted"], row["output_tok"]), (2, 0, True, 7), surface)
+                self.assertAlmostEqual(row["prompt_tok"], 100, delta=2)
+
+    def test_ctrl_c_shows_what_was_measured_so_far(self):
+        with Sim("--ttft", "1ms", "--per-token", "1ms") as sim:
+            p = subprocess.Popen([CAUDAL, "bench", sim.url, "--model", "m", "--users", "1,2", "--prompt", "40", "--output",
+                                  "4", "--requests", "1000000", "--json"], stdout=subprocess.PIPE, text=True)
+            until(lambda: sim.calls()["finished"] > 20, "answers")
+            p.send_signal(signal.SIGINT)
+            out, _ = p.communicate(timeout=60)
+        said = json.loads(out)
+        self.assertEqual(p.returncode, 130)
+        self.assertTrue(said["stopped"])
+        row, = said["suppliers"][0]["rows"]
+        self.assertTrue(row["partial"])
+        self.assertGreater(row["requests"], 0)
+        self.assertEqual(row["errors"], 0)
 
     def test_errors_are_counted_and_told(self):
         with Sim("--instant", "--fault", "503,p=0.3") as sim:
