@@ -10,7 +10,7 @@ import unittest
 from harness import CAUDAL, ROOT, main
 
 GOLDEN = os.path.join(ROOT, "tests", "golden", "replay")
-DEMAND = "/work/shared/data/demand"
+DEMAND = os.path.join(ROOT, "..", "shared", "data", "demand")
 POLICIES = "caudal,least-cost,priority-spill,round-robin,least-in-flight,two-choices,lmetric,static-split,list-cheapest"
 sys.path.insert(0, os.path.join(ROOT, ".cache", "highs", "python"))
 try:

@@ -17,7 +17,7 @@ import unittest
 from harness import CAUDAL, ROOT, main
 
 GOLDEN = os.path.join(ROOT, "tests", "golden", "replay")
-TRACES = "/work/shared/data/traces"
+TRACES = os.path.join(ROOT, "..", "shared", "data", "traces")
 
 # What is compared: scores of these policies need no prices, so that a better price is no other report.
 CASES = {
