@@ -415,6 +415,12 @@ static bool phase_counts(const struct phase *ph, int64_t wall_us)
     return firm && ph->from_us <= wall_us && wall_us < ph->until_us;
 }
 
+int64_t class_patience_us(const struct portfolio *p, int32_t class)
+{
+    int64_t us = class >= 0 ? p->classes[class].deadline_us : NEVER;
+    return us < NEVER ? us : p->serve.deadline_us;
+}
+
 bool pool_active(const struct portfolio *p, const struct pool *pool, int64_t wall_us)
 {
     if (pool->contract < 0 || p->contracts[pool->contract].n_phases == 0)

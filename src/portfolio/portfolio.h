@@ -461,6 +461,9 @@ MUST_USE enum err portfolio_seal(struct portfolio *p, struct diag *diag);
 const struct serving *pool_serving(const struct pool *p, int32_t model);
 uint32_t serving_surfaces(const struct portfolio *p, const struct pool *pool, const struct serving *s);
 int32_t serving_context(const struct portfolio *p, const struct serving *s);  // 0: not said
+// How long a request that states no patience of its own may wait for its first content: until its
+// class's deadline, else as `serve` says. `class` -1: none.
+int64_t class_patience_us(const struct portfolio *p, int32_t class);
 // Phases of the pool's contract give it capacity at this time; a pool without phases always may.
 bool pool_active(const struct portfolio *p, const struct pool *pool, int64_t wall_us);
 // Round trip from users in `region` to the pool's site; 0 when nothing is said.

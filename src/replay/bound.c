@@ -70,7 +70,7 @@ static double unit_nusd(const struct bounding *b, int32_t unit, const struct arr
     double nusd =
         c.power_nusd + c.waiting_nusd + drawing_nusd(b, u, r, &c) + least_stand_in(&b->least, u, r);
     int32_t from = (int32_t)(r->at_us / b->bucket_us);
-    int32_t last = last_bucket(b, us, r, bound_patience_us(b->c->p, r->class));
+    int32_t last = last_bucket(b, us, r, class_patience_us(b->c->p, r->class));
     for (int k = 0; k < SERIES_KINDS; k++) {
         if (us->of[k] < 0)
             continue;
@@ -84,7 +84,7 @@ static double unit_nusd(const struct bounding *b, int32_t unit, const struct arr
 static void add_least(struct bounding *b, const struct arrival *r)
 {
     bool imputed;
-    int64_t patience_us = bound_patience_us(b->c->p, r->class);
+    int64_t patience_us = class_patience_us(b->c->p, r->class);
     double least = least_unserved(&b->least, r, &imputed);
     for (int32_t i = 0; i < b->least.n_units; i++) {
         const struct least_unit *u = &b->least.units[i];

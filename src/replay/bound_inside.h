@@ -66,7 +66,6 @@ struct bounding {
 enum err series_build(struct bounding *b);
 double series_use(const struct bounding *b, enum series_kind kind, const struct least_unit *u,
                   const struct arrival *r, const struct least_cost *c);
-int64_t bound_patience_us(const struct portfolio *p, int32_t class);
 // `unit` may be sent a request that comes at `at_us` and is given up after `patience_us`.
 bool series_is_there(const struct bounding *b, const struct least_unit *u, int64_t at_us,
                      int64_t patience_us);

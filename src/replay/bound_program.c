@@ -34,7 +34,7 @@ struct program {
 static void find_options(struct program *g, const struct arrival *r)
 {
     const struct bounding *b = g->b;
-    int64_t patience_us = bound_patience_us(b->c->p, r->class) + b->bucket_us;
+    int64_t patience_us = class_patience_us(b->c->p, r->class) + b->bucket_us;
     g->n_options = 0;
     for (int32_t i = 0; i < b->least.n_units; i++) {
         const struct least_unit *u = &b->least.units[i];

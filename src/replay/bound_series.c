@@ -5,12 +5,6 @@
 enum { TAIL_BUCKETS = 4, LEVELS = 32 };
 static const double BURST_US = 60e6;  // a bucket of limits holds a minute of its rate
 
-int64_t bound_patience_us(const struct portfolio *p, int32_t class)
-{
-    int64_t us = p->serve.deadline_us;
-    return class >= 0 ? min_i64(us, p->classes[class].deadline_us) : us;
-}
-
 // --- when a pool is there ---------------------------------------------------------------------
 
 static bool may_begin(const struct portfolio *p, const struct pool *pool, int64_t wall_us)
@@ -190,7 +184,7 @@ static void count_buckets(struct bounding *b)
 {
     int64_t longest_us = 0;
     for (int32_t i = -1; i < b->c->p->n_classes; i++)
-        longest_us = max_i64(longest_us, bound_patience_us(b->c->p, i));
+        longest_us = max_i64(longest_us, class_patience_us(b->c->p, i));
     b->bucket_us = b->groups.bucket_us;
     b->window = (int32_t)min_i64(longest_us / b->bucket_us + 1, TAIL_BUCKETS);
     b->n_buckets = (int32_t)(b->c->span_us / b->bucket_us) + 1 + TAIL_BUCKETS;

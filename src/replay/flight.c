@@ -253,10 +253,7 @@ void flight_begin(struct replay *rp, const struct arrival *a)
 {
     struct flight *x = flight_new(rp);
     const struct serve_config *s = &rp->p->serve;
-    const struct class *k = a->class >= 0 ? &rp->p->classes[a->class] : NULL;
-    int64_t patience_us = s->deadline_us;
-    if (k)
-        patience_us = min_i64(patience_us, k->deadline_us);
+    int64_t patience_us = class_patience_us(rp->p, a->class);
     x->ask = (struct route_ask){
         .model = a->model,
         .class = a->class,

@@ -28,9 +28,7 @@ static bool make_watches(struct replay *rp)
     if (!rp->deadlines || !rp->deadline_of || !rp->silences || !rp->silence_of)
         return false;
     for (int32_t i = 0; i <= p->n_classes; i++) {
-        int64_t us = p->serve.deadline_us;
-        if (i < p->n_classes)
-            us = min_i64(us, p->classes[i].deadline_us);
+        int64_t us = class_patience_us(p, i < p->n_classes ? i : -1);
         rp->deadline_of[i] = watch_of(rp->deadlines, &rp->n_deadlines, us);
     }
     for (int32_t i = 0; i < p->n_pools; i++) {

@@ -120,6 +120,23 @@ class Reports(unittest.TestCase):
             self.assertIn("1 of 2 pools are not there at its beginning: --at", run(*args[:-1]).stdout)
             self.assertEqual(json.loads(run(*args, "--at", "2026-06-01").stdout)["runs"][0]["answered"], 0)
 
+    def test_a_class_with_a_deadline_has_that_much_patience(self):
+        # One at a time, 2 s each: the last of ten waits longer than serve's own patience.
+        with tempfile.TemporaryDirectory() as d:
+            with open(d + "/p.yaml", "w") as f:
+                f.write("caudal: 1\nserve: {attempts: {deadline: 5 s}}\nclasses: {chat: {ttft: 1 s}, batch: {deadline: 1 h}}\n"
+                        "pools: {a: {api: openai, url: 'https://x.example/v1', key: k, serves: [m], limits: {in_flight: 1}}}\n")
+            with open(d + "/t.csv", "w") as f:
+                f.write("t_us,prompt_tokens,output_tokens,model,class\n" + 10 * "0,1,100,m,batch\n")
+            patient = json.loads(run(d + "/p.yaml", "--trace", d + "/t.csv", "--json").stdout)["runs"][0]
+            with open(d + "/t.csv") as f:
+                text = f.read().replace("batch", "chat")
+            with open(d + "/t.csv", "w") as f:
+                f.write(text)
+            hasty = json.loads(run(d + "/p.yaml", "--trace", d + "/t.csv", "--json").stdout)["runs"][0]
+        self.assertEqual((patient["answered"], patient["expired"]), (10, 0))
+        self.assertGreater(hasty["expired"], 0)
+
     def test_no_secret_is_printed(self):
         for flags in ([], ["--json"], ["--html"]):
             done = run("fleet.yaml", "--trace", "mixed.csv", *flags)
