@@ -328,6 +328,7 @@ static void classes(struct json *j)
         amount(j, "ttft_s", (double)c->ttft_us / 1e6, c->ttft_us != NEVER);
         amount(j, "per_token_s", (double)c->per_token_us / 1e6, c->per_token_us != NEVER);
         amount(j, "deadline_s", (double)c->deadline_us / 1e6, c->deadline_us != NEVER);
+        boolean(j, "deferred", c->deferred);
         amount(j, "unserved_usd", (double)c->unserved_nusd / 1e9, c->unserved_nusd >= 0);
         close(j, "}");
     }

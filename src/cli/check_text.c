@@ -215,7 +215,8 @@ static void classes(struct buf *out, const struct check_view *v)
         const struct class *x = &p->classes[i];
         columns_row(&c, check_words(v, x->name), span(v, x->ttft_us), span(v, x->per_token_us),
                     span(v, x->deadline_us),
-                    x->ttft_value.n || x->per_token_value.n ? "costs" : "free",
+                    x->deferred ? "may"
+                    : x->ttft_value.n || x->per_token_value.n ? "costs" : "free",
                     x->unserved_nusd < 0 ? "-" : unit_text_nusd(money, x->unserved_nusd), NULL);
     }
     if (!p->n_classes)

@@ -314,6 +314,7 @@ static struct answer bar_of(struct exchange *x)
                        .message = why.p ? why.p : "No pool can answer this request.",
                        .retry_after_us = until > now && until != NEVER ? until - now : -1};
     switch (x->decision.bar) {
+    case ROUTE_BAR_DEFERRED:
     case ROUTE_BAR_WAIT:
     case ROUTE_BAR_COOLING:
         a.status = 429;

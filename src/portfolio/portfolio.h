@@ -63,6 +63,7 @@ struct class {
     struct place place;
     int64_t ttft_us, per_token_us;  // targets; NEVER: none
     int64_t deadline_us;            // from arrival; NEVER: none
+    bool deferred;                  // may wait until near its deadline for capacity that is paid for
     struct value_curve ttft_value, per_token_value;
     int64_t unserved_nusd;  // what not answering one request costs; -1: never refused for its price
 };

@@ -422,9 +422,22 @@ struct route_decision route_decide(const struct route *r, const struct route_ask
     score(r, &l, list, &s, n, &best);
     if (best.usable == 0) {
         t = look_closer(r, &l, list, &s, n, timed_us);
+        if (t.wait_us < NEVER && defer_may(r, &l))
+            t.mildest = ROUTE_BAR_DEFERRED;
         if (t.usable == 0)
             return refuse(r, ask, &t, n, 0);
         score_best(&r->memo->room, n, band_of(r), &best);
+    }
+    if (defer_may(r, &l)) {
+        int32_t usable = best.usable;
+        defer_strike(r, &l, list, n);
+        score_best(&r->memo->room, n, band_of(r), &best);
+        if (best.usable == 0) {
+            *timed_us = defer_until_us(&l);
+            t = (struct tally){
+                .mildest = ROUTE_BAR_DEFERRED, .until_us = *timed_us, .wait_us = *timed_us};
+            return refuse(r, ask, &t, n, usable);
+        }
     }
     int64_t unserved = ask->class >= 0 ? r->p->classes[ask->class].unserved_nusd : -1;
     if (unserved >= 0 && best.least > (double)unserved) {

@@ -222,7 +222,8 @@ struct failover_decision failover_stuck(struct failover *f, struct route_ask *as
     if (now_us >= f->deadline_us)
         return give_up("the deadline passed");
     int64_t latest_us = f->deadline_us;
-    if (!ask->stand_in)
+    // Pools of the model could answer: no reason for a stand-in.
+    if (!ask->stand_in && d->bar != ROUTE_BAR_DEFERRED)
         latest_us = min_i64(latest_us, stand_in_at_us(f));
     bool waits = is_worth_waiting(d, now_us);
     if (waits && d->until_us <= latest_us && now_us < latest_us)

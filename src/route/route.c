@@ -14,6 +14,7 @@ const char *route_bar_text(enum route_bar bar)
 {
     switch (bar) {
     case ROUTE_MAY: return "may have it";
+    case ROUTE_BAR_DEFERRED: return "it can wait for paid capacity that is not needed otherwise";
     case ROUTE_BAR_WAIT: return "its limits are spent for the moment";
     case ROUTE_BAR_SHARE: return "it enters in steps, and this one is outside its share";
     case ROUTE_BAR_COOLING: return "it said that it is busy, until its retry-after";

@@ -45,6 +45,7 @@ enum route_verdict { ROUTE_SEND, ROUTE_WAIT, ROUTE_REFUSE };
 // bar over its candidates (the one that passes soonest).
 enum route_bar {
     ROUTE_MAY,
+    ROUTE_BAR_DEFERRED,   // it can wait, and capacity that is paid for may come free
     ROUTE_BAR_WAIT,       // in flight, requests or tokens are spent for the moment
     ROUTE_BAR_COOLING,    // it said 429: until its retry-after
     ROUTE_BAR_SHARE,      // the request is outside the share of a pool that enters in steps

@@ -5,6 +5,7 @@
 //   lanes.c   what a list's candidates cost and when they are free, as score.h reads it
 //   score.c   candidates -> totals, many at once
 //   admit.c   may this offer have this request now, and why not?   limits, health, region, context
+//   defer.c   what may wait for hours: which pools it may have now
 //   learn.c   times and failures: what is learnt of them, and how it fades
 //   share.c   of a pool that enters in steps: which requests, when more
 //   decide.c  send, wait or refuse; explain
@@ -287,6 +288,13 @@ static inline int32_t list_n(const struct list *l, const struct route_ask *ask)
 {
     return !l ? 0 : ask->stand_in && !ask->same_model ? l->all : l->own;
 }
+
+// defer.c
+// `l->ask` is deferred work whose last call has not come: defer_strike() says what it may have.
+bool defer_may(const struct route *r, const struct look *l);
+// Strikes from memo->room.scores the lanes that it may not have yet.
+void defer_strike(const struct route *r, const struct look *l, const struct list *list, int32_t n);
+int64_t defer_until_us(const struct look *l);  // when time alone may let it have more
 
 // route.c
 double route_share(const struct route *r, const struct offer *o, int64_t now_us);  // of its pool

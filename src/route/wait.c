@@ -25,6 +25,8 @@ static void claim(struct route *r, const struct route_ask *ask, double strength,
     struct list *list = route_list(r, ask);
     struct look l;
     look_at(&l, r, ask, now_us);
+    if (defer_may(r, &l))  // it stands before nobody
+        return;
     int32_t n = list_n(list, ask);
     for (int32_t i = 0; i < n; i++) {
         const struct offer *o = &r->offers[list->entries[i].offer];

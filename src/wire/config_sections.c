@@ -284,6 +284,8 @@ const struct field class_fields[] = {
      .meaning = "target for the time of each further token"},
     {"deadline", KIND_UNIT_I64, AT(class, deadline_us), .unit = UNIT_DURATION,
      .meaning = "from arrival to the end of the answer"},
+    {"deferred", KIND_BOOL, AT(class, deferred), .fallback = "false",
+     .meaning = "may wait, until near its deadline, for capacity that is paid for and not needed otherwise"},
     {"time_value", KIND_SUB, .sub = time_value_fields,
      .meaning = "what an hour of a user's waiting is worth, from each point on"},
     {"unserved", KIND_UNIT_I64, AT(class, unserved_nusd), .unit = UNIT_MONEY, .scale = 1000,

@@ -207,6 +207,8 @@ static void one_class(struct reader *r, const struct yaml_node *node, int32_t i)
     c->name = node->key;
     c->place = node->key_place;
     read_fields(r, node, class_fields, c);
+    if (c->deferred && c->deadline_us == NEVER)
+        bad(r, c->place, "is deferred without an end, expected deadline: beside it, such as 24 h");
 }
 
 static void one_supplier(struct reader *r, const struct yaml_node *node, int32_t i)

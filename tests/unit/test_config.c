@@ -496,6 +496,20 @@ static void certificates_are_read(void)
     }
 }
 
+static void deferred_work_has_a_deadline(void)
+{
+    struct load l;
+    load(&l, POOLS "classes: {batch: {deadline: 24 h, deferred: true}, chat: {}}\n");
+    EXPECT(!l.e && l.p.classes[0].deferred && !l.p.classes[1].deferred, "%s", said(&l));
+    drop(&l);
+    load(&l, POOLS "classes: {batch: {deferred: true}}\n");
+    EXPECT(l.e && strstr(said(&l), "classes.batch: is deferred without an end"), "%s", said(&l));
+    drop(&l);
+    load(&l, POOLS "classes: {batch: {deadline: 24 h, deferred: later}}\n");
+    EXPECT(l.e && strstr(said(&l), "classes.batch.deferred"), "%s", said(&l));
+    drop(&l);
+}
+
 static void a_pool_without_a_supplier_is_refused(void)
 {
     struct load l;
@@ -838,6 +852,8 @@ int main(int argc, char **argv)
     TEST(classes_sites_and_chips_are_read_in_their_units);
     TEST(tenants_and_demand_are_read);
     TEST(certificates_are_read);
+    TEST(deferred_work_has_a_deadline);
+    TEST(deferred_work_has_a_deadline);
     TEST(a_pool_without_a_supplier_is_refused);
     TEST(traces_are_read);
     TEST(every_lack_of_memory_is_an_error);
