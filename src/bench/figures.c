@@ -2,6 +2,7 @@
 
 #include "base/arena.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -96,6 +97,16 @@ struct figure share_of(const double *a, const double *b, int32_t n, struct rng *
     }
     set_interval(&f, draws);
     return f;
+}
+
+struct figure wilson_of(int32_t k, int32_t n)
+{
+    const double z = 1.959964;  // 97.5 % of the normal distribution lie below
+    if (n == 0)
+        return (struct figure){.high = 1};
+    double p = (double)k / n, whole = 1 + z * z / n, mid = (p + z * z / (2.0 * n)) / whole;
+    double wide = z * sqrt(p * (1 - p) / n + z * z / (4.0 * n * n)) / whole;
+    return (struct figure){.value = p, .low = k ? mid - wide : 0, .high = k < n ? mid + wide : 1};
 }
 
 double sample_ttft_us(const struct sample *s)

@@ -24,6 +24,10 @@ struct figure ratio_of(double *a, int32_t n_a, double *b, int32_t n_b, struct rn
 // sum(a) / sum(b) of pairs, with its interval.
 struct figure share_of(const double *a, const double *b, int32_t n, struct rng *rng);
 
+// k of n as a share with its 95 % interval (Wilson, 1927), which is right for few and for none too.
+// {0, 0, 1} when n is 0.
+struct figure wilson_of(int32_t k, int32_t n);
+
 double sample_ttft_us(const struct sample *s);       // from the intended time
 double sample_per_token_us(const struct sample *s);  // 0: an answer of less than two tokens
 double sample_total_us(const struct sample *s);      // from the intended time to the last content

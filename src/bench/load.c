@@ -31,21 +31,6 @@ struct load {
 
 // --- asking -----------------------------------------------------------------------------------
 
-static double cost_nusd(const struct purse *a, double prompt_tok, double output_tok)
-{
-    return prompt_tok * a->input_nusd_per_tok + output_tok * a->output_nusd_per_tok;
-}
-
-static bool afford(struct purse *a, const struct load_plan *p, int32_t n)
-{
-    double tok = (double)n * (p->prompt_tok + p->output_tok);
-    double nusd = n * cost_nusd(a, p->prompt_tok, p->output_tok);
-    if (a->spent_tok + tok <= a->tok_left && a->spent_nusd + nusd <= a->nusd_left)
-        return true;
-    a->stopped = true;
-    return false;
-}
-
 static void end_load(struct load *l)
 {
     l->over = true;
@@ -71,7 +56,7 @@ static void on_look(struct timer *t)
 // What is under way counts as spent until its own count comes.
 static bool ask(struct load *l, struct caller *c, int64_t due_us)
 {
-    if (!afford(l->purse, l->plan, l->n_busy + 1)) {
+    if (!purse_affords(l->purse, l->n_busy + 1, l->plan->prompt_tok, l->plan->output_tok)) {
         end_load(l);
         return false;
     }
@@ -100,8 +85,7 @@ static void pay(struct purse *a, const struct load_plan *p, const struct sample 
     double output_tok = s->failed && !s->counted ? 0 : s->output_tok;
     if (s->failed && !s->first_us)
         return;
-    a->spent_tok += prompt_tok + output_tok;
-    a->spent_nusd += cost_nusd(a, prompt_tok, output_tok);
+    purse_pay(a, prompt_tok, output_tok);
 }
 
 static void count(struct load *l, const struct sample *s)

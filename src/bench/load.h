@@ -13,6 +13,7 @@
 
 #include "bench/caller.h"
 #include "bench/prompt.h"
+#include "bench/purse.h"
 
 #include <signal.h>
 
@@ -26,16 +27,6 @@ struct load_plan {
     int64_t time_us;   // no new request after so long
     uint64_t seed;
     const volatile sig_atomic_t *stop;  // once it is set, all is dropped; NULL: never
-};
-
-// What may be spent, over all measurements. A request is sent only if the most that it can cost is
-// left.
-struct purse {
-    double tok_left;   // prompt and output; INFINITY: no bound
-    double nusd_left;  // likewise
-    double input_nusd_per_tok, output_nusd_per_tok;
-    double spent_tok, spent_nusd;  // as counted
-    bool stopped;                  // something was not sent for it
 };
 
 enum { LOAD_WHY_BYTES = 160 };

@@ -64,12 +64,16 @@ void question_write(struct buf *out, const struct question *q, enum surface surf
     const struct dialect *d = dialect_of(surface);
     buf_lit(out, "{\"model\":");
     buf_add_json(out, model);
-    buf_printf(out, ",\"stream\":true,\"temperature\":0,\"%s\":%d,", d->limit, q->output_tok);
+    buf_lit(out, ",\"stream\":true,\"temperature\":0,");
+    if (q->output_tok)
+        buf_printf(out, "\"%s\":%d,", d->limit, q->output_tok);
+    if (q->more.n)
+        buf_join(out, q->more, STR(","));
     if (!d->official)
         buf_lit(out, "\"stream_options\":{\"include_usage\":true},");
     if (!d->official && q->text)
         buf_printf(out, "\"seed\":%lld,", (long long)q->seed);
-    if (!plain && !q->text)
+    if (!plain && !q->text && q->output_tok)
         buf_lit(out, "\"ignore_eos\":true,");
     write_prompt(out, q, d);
     buf_lit(out, "}");

@@ -11,7 +11,8 @@
 struct question {
     struct str prompt;    // of one user; copied
     struct str messages;  // JSON, in place of the prompt: [{"role":...,"content":...}]; empty: none
-    int32_t output_tok;   // so many, and no fewer where the supplier can be told
+    int32_t output_tok;  // so many, and no fewer where the supplier can be told; 0: nothing is said
+    struct str more;     // members of the body, as they are: "\"min_tokens\":7"; empty: none
     int64_t due_us;
     struct hist *gaps;  // where times between two pieces of content go, in us; NULL: nowhere
     struct buf *text;   // where the answer goes, which may then end where it likes; NULL: nowhere

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { REQUESTS_MAX = 1000000, ROWS_MAX = 64 };
+enum { REQUESTS_MAX = 1000000, ROWS_MAX = 64, OUTPUT_TOK = 64, AGREE_OUTPUT_TOK = 1024 };
 
 static const int32_t users_by_default[] = {1, 2, 4, 8, 16, 32, 64, 128, 256};
 static const int32_t prompts_by_default[] = {128, 1024};
@@ -24,7 +24,6 @@ static void defaults(struct bench_options *o)
     memcpy(c->users, users_by_default, sizeof users_by_default);
     c->n_prompts = COUNTOF(prompts_by_default);
     memcpy(c->prompts, prompts_by_default, sizeof prompts_by_default);
-    c->outputs[c->n_outputs++] = 64;
     for (int32_t i = 0; i < BENCH_SIDES; i++) {
         o->sides[i].key = str_of(getenv("CAUDAL_KEY"));
         o->sides[i].accelerators = 1;
@@ -111,6 +110,17 @@ static void add_suppliers(struct table *t, struct bench_options *o)
     add(t, rows, COUNTOF(rows));
 }
 
+static void add_agree(struct table *t, struct bench_options *o)
+{
+    const struct option_row rows[] = {
+        option_text("--agree", "FILE", &o->agree,
+                    "how often do two suppliers give the same answer? Asks both\nthe questions of "
+                    "FILE (JSON lines), greedy, and no levels"),
+        option_text("--diff", "FILE", &o->diff, "of --agree: where they differ, as JSON lines"),
+    };
+    add(t, rows, COUNTOF(rows));
+}
+
 static void add_output(struct table *t, struct bench_options *o)
 {
     const struct option_row rows[] = {
@@ -145,6 +155,14 @@ static enum err check_options(struct bench_options *o, struct diag *diag)
         o->sides[1].model = o->sides[0].model;
     if (!o->sides[1].surface)
         o->sides[1].surface = o->sides[0].surface;
+    if (!o->sweep.n_outputs)
+        o->sweep.outputs[o->sweep.n_outputs++] = o->agree.n ? AGREE_OUTPUT_TOK : OUTPUT_TOK;
+    if (o->agree.n && o->n_sides != BENCH_SIDES)
+        return diag_set(diag, ERR_INVALID, "--agree needs two suppliers' URLs");
+    if (o->diff.n && !o->agree.n)
+        return diag_set(diag, ERR_INVALID, "--diff needs --agree");
+    if (o->agree.n && !o->sweep.n_users)
+        return diag_set(diag, ERR_INVALID, "--users 0 leaves nobody to ask the questions");
     if (!o->sweep.n_users && !o->sweep.n_rates)
         return diag_set(diag, ERR_INVALID, "--users 0 leaves nothing to measure: say --rates");
     for (int32_t i = 0; i < o->n_sides && !e; i++) {
@@ -171,6 +189,7 @@ int bench_options_read(struct bench_options *o, int argc, char **argv)
     add_load(&t, o);
     add_bounds(&t, o);
     add_suppliers(&t, o);
+    add_agree(&t, o);
     add_output(&t, o);
     const struct command command = {
         .name = "bench",

@@ -29,6 +29,7 @@ struct bench_options {  // texts are those of the command line
     struct web_trust trust;
     struct str table;             // file; empty: none
     struct str points;            // file; empty: none
+    struct str agree, diff;       // files: of questions, and for where answers differ; empty: none
     double tok_max, budget_nusd;  // INFINITY: no bound
     int64_t timeout_us;
     int64_t seed;

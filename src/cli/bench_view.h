@@ -7,7 +7,6 @@
 #include "cli/bench_options.h"
 
 struct bench_side_view {
-    struct tls_client *tls;  // NULL: plain
     struct sweep sweep;
     struct point *points;  // [n_points]
     int32_t n_points;
@@ -29,6 +28,17 @@ struct bench_ratio {
 };
 // False: the second has no row of that level.
 bool bench_ratio_of(struct bench_ratio *out, const struct bench_view *v, const struct row *a);
+
+// What the options say of the i-th supplier. bench_target_release() gives its TLS back, after its
+// loop is gone.
+//   Errors  ERR_MISSING, ERR_DENIED, ERR_TLS, ERR_INVALID  of the files of --ca and --cert
+MUST_USE enum err bench_target_make(struct bench_target *out, const struct bench_options *o,
+                                    int32_t i, struct diag *diag);
+void bench_target_release(struct bench_target *t);
+struct purse bench_purse(const struct bench_options *o, int32_t i);
+
+// `caudal bench --agree`. Returns the exit status; `stop`, once it is set, ends it early.
+int bench_agree(const struct bench_options *o, const volatile sig_atomic_t *stop);
 
 void bench_text(struct buf *out, const struct bench_view *v);
 void bench_json(struct buf *out, const struct bench_view *v);

@@ -69,35 +69,43 @@ bool bench_ratio_of(struct bench_ratio *out, const struct bench_view *v, const s
     return false;
 }
 
-static enum err prepare(struct bench_view *v, int32_t i, struct diag *diag)
+enum err bench_target_make(struct bench_target *out, const struct bench_options *o, int32_t i,
+                           struct diag *diag)
 {
-    const struct bench_options *o = v->options;
     const struct bench_side *side = &o->sides[i];
-    struct bench_side_view *s = &v->sides[i];
     const struct web_trust *t = &o->trust;
-    enum err e = ERR_NONE;
-    if (side->url.tls)
-        e = tls_client_new(&s->tls,
-                           &(struct tls_config){.server_name = side->url.host,
-                                                .ca_file = t->ca,
-                                                .certificate = t->certificate,
-                                                .key = t->key.n ? t->key : t->certificate},
-                           diag);
-    s->sweep.target = (struct bench_target){.host = side->url.host,
-                                            .port = side->url.port,
-                                            .bracketed = side->url.bracketed,
-                                            .tls = s->tls,
-                                            .path = side->url.path,
-                                            .surface = side->surface,
-                                            .model = side->model,
-                                            .key = side->key,
-                                            .plain = o->plain,
-                                            .timeout_us = o->timeout_us};
-    s->sweep.purse = (struct purse){.tok_left = o->tok_max,
-                                    .nusd_left = o->budget_nusd,
-                                    .input_nusd_per_tok = side->price.input_nusd_per_tok,
-                                    .output_nusd_per_tok = side->price.output_nusd_per_tok};
-    return e;
+    *out = (struct bench_target){.host = side->url.host,
+                                 .port = side->url.port,
+                                 .bracketed = side->url.bracketed,
+                                 .path = side->url.path,
+                                 .surface = side->surface,
+                                 .model = side->model,
+                                 .key = side->key,
+                                 .plain = o->plain,
+                                 .timeout_us = o->timeout_us};
+    if (!side->url.tls)
+        return ERR_NONE;
+    return tls_client_new(&out->tls,
+                          &(struct tls_config){.server_name = side->url.host,
+                                               .ca_file = t->ca,
+                                               .certificate = t->certificate,
+                                               .key = t->key.n ? t->key : t->certificate},
+                          diag);
+}
+
+void bench_target_release(struct bench_target *t)
+{
+    tls_client_free(t->tls);
+    t->tls = NULL;
+}
+
+struct purse bench_purse(const struct bench_options *o, int32_t i)
+{
+    const struct bench_price *price = &o->sides[i].price;
+    return (struct purse){.tok_left = o->tok_max,
+                          .nusd_left = o->budget_nusd,
+                          .input_nusd_per_tok = price->input_nusd_per_tok,
+                          .output_nusd_per_tok = price->output_nusd_per_tok};
 }
 
 static enum err measure(struct bench_view *v, struct diag *diag)
@@ -174,6 +182,28 @@ static int64_t wall_now_us(void)
     return S(now.tv_sec) + now.tv_nsec / 1000;
 }
 
+static int bench_levels(const struct bench_options *o)
+{
+    struct arena a;
+    struct diag diag = {0};
+    enum err e = ERR_NONE;
+    arena_init(&a, VIEW_BYTES_MAX);
+    struct bench_view v = {.arena = &a, .options = o, .wall_us = wall_now_us()};
+    for (int32_t i = 0; i < o->n_sides && !e; i++) {
+        e = bench_target_make(&v.sides[i].sweep.target, o, i, &diag);
+        v.sides[i].sweep.purse = bench_purse(o, i);
+    }
+    if (!e)
+        e = measure(&v, &diag);
+    int status = e ? fail(diag.text[0] ? diag.text : err_text(e)) : show(&v);
+    for (int32_t i = 0; i < o->n_sides; i++) {
+        bench_target_release(&v.sides[i].sweep.target);
+        sweep_release(&v.sides[i].sweep);
+    }
+    arena_release(&a);
+    return status;
+}
+
 int cmd_bench(int argc, char **argv)
 {
     if (argc > 1 && str_eq(str_of(argv[1]), STR("fit")))
@@ -182,22 +212,8 @@ int cmd_bench(int argc, char **argv)
     int status = bench_options_read(&o, argc, argv);
     if (status != OPTIONS_GO)
         return status;
-    struct arena a;
-    struct diag diag = {0};
-    enum err e = ERR_NONE;
-    arena_init(&a, VIEW_BYTES_MAX);
-    struct bench_view v = {.arena = &a, .options = &o, .wall_us = wall_now_us()};
-    for (int32_t i = 0; i < o.n_sides && !e; i++)
-        e = prepare(&v, i, &diag);
     signal(SIGINT, on_signal);
-    if (!e)
-        e = measure(&v, &diag);
+    status = o.agree.n ? bench_agree(&o, &stopped) : bench_levels(&o);
     signal(SIGINT, SIG_DFL);
-    status = e ? fail(diag.text[0] ? diag.text : err_text(e)) : show(&v);
-    for (int32_t i = 0; i < o.n_sides; i++) {
-        sweep_release(&v.sides[i].sweep);
-        tls_client_free(v.sides[i].tls);
-    }
-    arena_release(&a);
     return status == EXIT_DONE && stopped ? EXIT_STOPPED : status;
 }

@@ -173,6 +173,75 @@ class Bench(unittest.TestCase):
             self.assertIn(words, err)
 
 
+def answer(text):
+    """A stream of these words."""
+    chunks = [{"choices": [{"index": 0, "delta": {"content": c}}]} for c in text]
+    return stream_answer(*chunks, {"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": len(text)}}, b"[DONE]")
+
+
+class Agree(unittest.TestCase):
+    QUESTIONS = [{"prompt": "capital of France?", "check": {"equals": "paris"}}, {"prompt": "6 x 7?", "check": {"number": 42}},
+                 {"messages": [{"role": "user", "content": "a thousand?"}], "id": "k"}, {"prompt": "broken"}]
+    ANSWERS = {"a": ["Paris", "42", "1,000", "x"], "b": ["paris.", "It is 41", "1000.0", None]}
+
+    def supplier(self, request):
+        body = json.loads(request["body"])
+        asked = [q.get("prompt") or q["messages"][0]["content"] for q in self.QUESTIONS]
+        text = self.ANSWERS[request["target"][1]][asked.index(body["messages"][0]["content"])]
+        self.assertEqual((body["temperature"], body["max_tokens"], "ignore_eos" in body), (0, 9, False))
+        self.assertIn("seed", body)
+        return answer(text) if text else json_answer({"error": {"message": "no answer to that"}}, 500)
+
+    def run_it(self, folder, *args, questions=None):
+        file = os.path.join(folder, "questions")
+        with open(file, "w") as f:
+            f.write("\n\n".join(json.dumps(q) for q in questions or self.QUESTIONS))
+        with Recorder(self.supplier) as there:
+            url = f"http://127.0.0.1:{there.port}"
+            return bench(url + "/a", url + "/b", "--model", "m-one", "--against-model", "m-two", "--agree", file,
+                         "--output", "9", *args)
+
+    def test_it_says_how_often_two_suppliers_agree_and_where_they_do_not(self):
+        with tempfile.TemporaryDirectory() as folder:
+            diff = os.path.join(folder, "diff")
+            status, out, err = self.run_it(folder, "--json", "--diff", diff)
+            self.assertEqual(status, 0, err)
+            said = json.loads(out)
+            self.assertEqual((said["questions"], said["answered_by_both"]), (4, 3))
+            for key, answers, of in (("exact", 0, 3), ("normal", 2, 3), ("by_check", 1, 2), ("only_first_right", 1, 2)):
+                self.assertEqual((said[key]["answers"], said[key]["of"]), (answers, of), key)
+            self.assertEqual([s["failed"] for s in said["suppliers"]], [0, 1])
+            with open(diff) as f:
+                differ = [json.loads(line) for line in f]
+            self.assertEqual([(d["line"], d["first"], d["second"], d["right"]) for d in differ],
+                             [(3, "42", "It is 41", [True, False])])
+
+    def test_it_writes_a_comment_for_groups(self):
+        with tempfile.TemporaryDirectory() as folder:
+            status, out, err = self.run_it(folder, "--users", "3")
+        self.assertEqual(status, 0, err)
+        self.assertIn("no answer to that", out)
+        self.assertRegex(out, r"# groups:\n#   # .*3 questions: agree 66.7 %.*50.0 % \[9.5 to 90.5\] by 2 checks\n"
+                              r"#   NAME: \[m-one, m-two\]\n$")
+
+    def test_no_more_is_spent_on_questions_than_may_be(self):
+        with tempfile.TemporaryDirectory() as folder:
+            status, out, _ = self.run_it(folder, "--json", "--tokens", "30 tok", questions=self.QUESTIONS[:2] * 20)
+        said = json.loads(out)
+        self.assertTrue(all(s["stopped_by_bound"] and s["spent_tok"] <= 30 for s in said["suppliers"]), said)
+
+    def test_wrong_questions_and_wrong_usage(self):
+        with tempfile.TemporaryDirectory() as folder:
+            status, _, err = self.run_it(folder, questions=[{"prompt": "a"}, {"prompt": 3}])
+            self.assertEqual(status, 1)
+            self.assertIn("questions:3: prompt is not a text", err)
+            self.assertEqual(bench("http://x", "http://y", "--model", "m", "--agree", folder + "/none")[0], 1)
+        for args, words in ((["http://x/v1", "--agree", "f"], "two suppliers"), (["http://x/v1", "--diff", "f"], "--agree")):
+            status, _, err = bench(*args, "--model", "m")
+            self.assertEqual(status, 2)
+            self.assertIn(words, err)
+
+
 class Fit(unittest.TestCase):
     COLUMNS = "id,model_path,system,tp_size,isl,osl,batch_size,silicon_ttft_ms,silicon_tpot_ms\n"
 
