@@ -17,7 +17,7 @@ SEED   = 1812
 ASAN = -Db_sanitize=address,undefined -Db_lundef=false
 TSAN = -Db_sanitize=thread -Db_lundef=false
 
-.PHONY: all build run test check unit asan tsan fuzz soak bench cover lint fmt install clean deps \
+.PHONY: all build run test check unit asan tsan fuzz soak bench bench-twin cover lint fmt install clean deps \
         build-asan build-tsan build-fuzz
 
 all: build
@@ -76,6 +76,10 @@ soak: build
 bench: build
 	@tools/deps run bench
 	@CAUDAL=$(BUILD)/src/cli/caudal tests/bench/run
+
+# One trace through serve and through replay: eight minutes, on a machine that does nothing else.
+bench-twin: build
+	@CAUDAL=$(BUILD)/src/cli/caudal tests/bench/twin
 
 cover: deps
 	@tools/deps dev
