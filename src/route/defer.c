@@ -11,8 +11,8 @@
 //              1 where tokens are paid for as they are used, 0 where they cost nothing
 //
 // A request may have a pool whose price is at most its pressure and that has room for others left.
-// Where nothing is prepaid there is nothing to wait for but room. At its last call it is one like any
-// other. Policies that know no pace defer nothing.
+// Where nothing is prepaid there is nothing to wait for but room. At its last call it is one like
+// any other. Policies that know no pace defer nothing.
 
 static const double LAST_CALL = 0.1, ROOM_TAKEN = 0.75;
 static const int64_t LOOK_US_MIN = S(1), LOOK_US_MAX = S(60);
