@@ -284,24 +284,6 @@ static int replay(struct arena *a, const struct replay_options *o, const struct 
     return status;
 }
 
-static void print_problems(const struct portfolio *p, const struct problems *problems)
-{
-    struct buf raw, clean;
-    buf_init(&raw, OUTPUT_MAX);
-    buf_init(&clean, OUTPUT_MAX);
-    for (const struct problem *x = problems->first; x; x = x->next) {
-        if (x->severity != SEVERITY_ERROR)
-            continue;
-        buf_lit(&raw, "error: ");
-        problem_print(&raw, x);
-        buf_lit(&raw, "\n");
-    }
-    if (secrets_hide(&clean, p, buf_str(&raw)))
-        fwrite(buf_str(&clean).p, 1, buf_len(&clean), stderr);
-    buf_release(&raw);
-    buf_release(&clean);
-}
-
 int cmd_replay(int argc, char **argv)
 {
     if (argc > 1 && str_eq(str_of(argv[1]), STR("convert")))
@@ -317,7 +299,7 @@ int cmd_replay(int argc, char **argv)
     problems_init(&problems, &a);
     enum err e = load_portfolio(&p, &a, o.paths, o.n_paths, &problems);
     if (problems.errors)
-        print_problems(&p, &problems);
+        load_print_errors(&p, &problems);
     if (e)
         status = problems.errors ? EXIT_FAILED : fail(err_text(e));
     else

@@ -4,10 +4,11 @@
 #include "wire/config.h"
 #include "wire/yaml.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { SECRET_BYTES_MAX = 64 << 10 };
+enum { SECRET_BYTES_MAX = 64 << 10, ERRORS_BYTES_MAX = 64 << 20 };
 
 // ${CAUDAL} is the program that reads the file, so that a portfolio can run simulated suppliers
 // wherever caudal was installed.
@@ -86,4 +87,22 @@ enum err load_portfolio(struct portfolio *out, struct arena *a, char *const *pat
     if (n < n_paths)
         return ERR_INVALID;
     return config_load(out, a, files, n, &env, problems);
+}
+
+void load_print_errors(const struct portfolio *p, const struct problems *problems)
+{
+    struct buf raw, clean;
+    buf_init(&raw, ERRORS_BYTES_MAX);
+    buf_init(&clean, ERRORS_BYTES_MAX);
+    for (const struct problem *x = problems->first; x; x = x->next) {
+        if (x->severity != SEVERITY_ERROR)
+            continue;
+        buf_lit(&raw, "error: ");
+        problem_print(&raw, x);
+        buf_lit(&raw, "\n");
+    }
+    if (secrets_hide(&clean, p, buf_str(&raw)))
+        fwrite(buf_str(&clean).p, 1, buf_len(&clean), stderr);
+    buf_release(&raw);
+    buf_release(&clean);
 }

@@ -4,6 +4,7 @@
 #include "cli/cmd_ask.h"
 #include "cli/cmd_bench.h"
 #include "cli/cmd_check.h"
+#include "cli/cmd_explain.h"
 #include "cli/cmd_import.h"
 #include "cli/cmd_ctl.h"
 #include "cli/cmd_key.h"
@@ -28,6 +29,7 @@ static const struct {
     {"replay", cmd_replay, "a trace through the same routing, in virtual time"},
     {"bench", cmd_bench, "a supplier, or two, measured from outside"},
     {"check", cmd_check, "is a portfolio file right, and what does it say?"},
+    {"explain", cmd_explain, "where a request would go, and why"},
     {"ledger", cmd_ledger, "what was called, what it cost, what is still open"},
     {"sim", cmd_sim, "a supplier that is not there, as fast as its chip"},
     {"ctl", cmd_ctl, "look at a running gateway, drain pools, reload"},

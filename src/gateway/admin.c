@@ -26,6 +26,7 @@ static const struct {
     {"GET", "/admin/status", admin_status},
     {"GET", "/admin/requests", admin_requests},
     {"GET", "/admin/levers", admin_levers},
+    {"POST", "/admin/explain", admin_explain},
     {"POST", "/admin/reload", admin_reload},
     {"GET", "/admin/keys", admin_keys_list},
     {"POST", "/admin/keys", admin_keys_add},

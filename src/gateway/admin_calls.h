@@ -21,6 +21,7 @@ void admin_derate(struct admin_call *call);
 void admin_share(struct admin_call *call);
 void admin_cap(struct admin_call *call);
 void admin_maintenance(struct admin_call *call);
+void admin_explain(struct admin_call *call);  // explain.c
 void admin_requests(struct admin_call *call);  // exchange_list.c
 
 #endif

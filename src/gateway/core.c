@@ -407,9 +407,11 @@ struct route_pool_view core_view(struct core *c, struct generation *g, int32_t p
 }
 
 int32_t core_explain(struct core *c, struct generation *g, const struct route_ask *ask,
-                     int64_t now_us, struct route_candidate *out, int32_t max)
+                     int64_t now_us, struct route_decision *d, struct route_candidate *out,
+                     int32_t max)
 {
     pthread_mutex_lock(&c->lock);
+    *d = route_pick(g->route, ask, now_us);
     int32_t n = route_explain(g->route, ask, now_us, out, max);
     pthread_mutex_unlock(&c->lock);
     return n;

@@ -74,8 +74,10 @@ void core_set_lever(struct core *c, struct str pool, const struct route_lever *l
 void core_ready(struct core *c, struct generation *g, int32_t pool, bool ready);
 struct route_pool_view core_view(struct core *c, struct generation *g, int32_t pool,
                                  int64_t now_us);
+// What core_pick() would say, and route_explain() at that moment. Takes nothing.
 int32_t core_explain(struct core *c, struct generation *g, const struct route_ask *ask,
-                     int64_t now_us, struct route_candidate *out, int32_t max);
+                     int64_t now_us, struct route_decision *d, struct route_candidate *out,
+                     int32_t max);
 // forecast_answer_bytes_per_tok() and what it learns from.
 double core_answer_bytes_per_tok(struct core *c, const struct generation *g, int32_t model);
 void core_learn_answer(struct core *c, const struct generation *g, int32_t model, int64_t bytes,

@@ -221,6 +221,43 @@ static void other_call(struct worker *w, struct client *c, const struct asked *q
         not_found(w, c, q);
 }
 
+// An operator asks where this request would go, as if a tenant of the name that it says had sent
+// it. Without operators' keys and without clients' whoever is on this machine may. False: refused.
+static bool let_explain(struct worker *w, struct client *c, struct asked *q)
+{
+    const struct portfolio *p = w->generation->portfolio;
+    const struct admin_config *a = &p->serve.admin;
+    const struct str *tenant = http1_get(q->head, STR("x-caudal-tenant"));
+    enum auth_verdict v = AUTH_NO_KEY;
+    if (a->n_keys ? auth_operator(a->keys, a->n_keys, q->head) != NULL : auth_open(w))
+        v = a->n_keys ? AUTH_OK : auth_check(w, q->head).verdict;
+    if (v == AUTH_NO_KEY) {
+        refuse(w, c, q,
+               (struct answer){.status = 403,
+                               .code = "explain_not_allowed",
+                               .message = "x-caudal-explain is for operators: send one of "
+                                          "serve.admin.keys as 'Authorization: Bearer KEY', and "
+                                          "in x-caudal-tenant whose request it would be."});
+    } else if (v != AUTH_OK) {
+        refuse_auth(w, c, q, v);
+    } else if (tenant && !table_get(p->tenant_names, *tenant, &q->tenant)) {
+        v = AUTH_NO_KEY;
+        refuse(w, c, q,
+               (struct answer){.status = 400,
+                               .param = "x-caudal-tenant",
+                               .message = "x-caudal-tenant: there is no tenant of this name."});
+    }
+    q->explain = true;
+    return v == AUTH_OK;
+}
+
+static bool wants_explaining(const struct asked *q)
+{
+    const struct str *said = http1_get(q->head, STR("x-caudal-explain"));
+    return said && q->surface && str_eq(*said, STR("1")) &&
+           str_eq(q->head->method, STR("POST"));
+}
+
 void dispatch(struct worker *w, struct client *c, const struct http1_head *head)
 {
     struct asked q = {
@@ -235,6 +272,11 @@ void dispatch(struct worker *w, struct client *c, const struct http1_head *head)
     }
     enum page page = page_of(q.path);
     q.surface = surface_of(q.path);
+    if (wants_explaining(&q)) {
+        if (let_explain(w, c, &q))
+            model_call(w, c, &q);
+        return;
+    }
     struct auth auth = auth_check(w, head);
     enum auth_verdict verdict = verdict_for(w, page, head, auth.verdict);
     if (verdict != AUTH_OK) {

@@ -18,6 +18,7 @@ struct asked {  // what dispatch found, for whoever answers; borrowed for the ca
     struct generation *generation;  // that `tenant` and `key` are of; held by the caller
     struct str origin;     // allowed CORS origin, or empty
     enum surface surface;  // of a model's call
+    bool explain;          // it is only to be said where it would go
 };
 
 #endif

@@ -398,6 +398,10 @@ static void recognise(struct exchange *x)
     if (x->ask.deadline_us == NEVER)
         x->ask.deadline_us = x->arrived_us + exchange_portfolio(x)->serve.deadline_us;
     core_estimate(x->worker->core, x->generation, &x->ask, x->prompt_bytes);
+    if (x->explain) {
+        exchange_explain(x);
+        return;
+    }
     if (!exchange_admit(x))
         return;
     core_request(x->worker->core);
@@ -463,6 +467,7 @@ void exchange_begin(struct worker *w, struct client *c, const struct asked *q)
     x->timer.fire = on_timer;
     x->surface = q->surface;
     x->key = q->key;
+    x->explain = q->explain;
     x->arrived_us = loop_now_us(w->loop);
     x->retry_at_us = NEVER;
     x->retry_after_us = -1;

@@ -1,4 +1,5 @@
 #include "gateway/exchange_parts.h"
+#include "gateway/explain.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -6,7 +7,7 @@
 static const char event_stream[] = "text/event-stream; charset=utf-8";
 
 // Room in front of the events of a stream, so that their chunk's head is written before them in place.
-enum { CHUNK_HEAD_ROOM = 24, RECEIPT_BYTES_MAX = 8 * 1024 };
+enum { CHUNK_HEAD_ROOM = 24, RECEIPT_BYTES_MAX = 8 * 1024, EXPLAIN_BYTES_MAX = 16 << 20 };
 
 // Sends bytes of the stream: a chunk for HTTP/1.1, as they are for 1.0.
 static void send_piece(struct exchange *x, struct str bytes)
@@ -233,6 +234,19 @@ void exchange_fail(struct exchange *x, const struct answer *said)
     answer_error(x->worker, x->client, &a);
     buf_release(&extra);
     exchange_client_done(x, a.keep);
+}
+
+void exchange_explain(struct exchange *x)
+{
+    struct buf json;
+    buf_init(&json, EXPLAIN_BYTES_MAX);
+    explain_write(x->worker, x->generation, x->key, &x->ask, &json);
+    x->settled = true;
+    struct answer a = answer_of(x, 200);
+    a.content_type = "application/json";
+    answer_whole(x->worker, x->client, &a, buf_str(&json));
+    exchange_client_done(x, true);
+    buf_release(&json);
 }
 
 // The error that tells the client best why nobody answered. Most faults are not its own.

@@ -51,6 +51,7 @@ struct exchange {
     enum exchange_state state;
     enum surface surface;
     bool stream, usage_wanted, receipt_wanted, head_sent, settled;
+    bool explain;  // an operator only wants to know where it would go
     char id[REQUEST_ID_BYTES];
     struct str origin;  // owned copy, freed at the end
     struct span_context span;
@@ -120,6 +121,7 @@ void exchange_stream_cut(struct exchange *x, const char *why);
 void exchange_whole(struct exchange *x);  // x->out is the whole answer, of a call without a stream
 // Tells the client, before or after the head.
 void exchange_fail(struct exchange *x, const struct answer *a);
+void exchange_explain(struct exchange *x);  // instead of trying: nothing is sent, taken or counted
 void exchange_give_up(struct exchange *x);  // no attempt is left: says why
 void exchange_keepalive(struct exchange *x);
 

@@ -86,6 +86,10 @@ struct answer;
 // The error that a refused client gets; its message is in `text`.
 struct answer limits_answer(const struct generation *g, int32_t tenant, const struct key *key,
                             const struct quota_refusal *why, struct buf *text);
+// [{"who": "tenant app", "what": "requests", "used": 3, "limit": 60}, ...]: what is used of each
+// limit now. Nothing where none limits it.
+void limits_explain(struct limits *l, const struct generation *g, int32_t tenant,
+                    const struct key *key, int64_t now_us, int64_t wall_us, struct buf *out);
 // x-ratelimit-*, each with its CRLF.
 void limits_headers(const struct admission *a, struct buf *out);
 void limits_metrics(struct limits *l, const struct generation *g, int64_t now_us, int64_t wall_us,

@@ -228,3 +228,37 @@ void limits_metrics(struct limits *l, const struct generation *g, int64_t now_us
         }
     }
 }
+
+static void explain_limit(struct buf *out, struct str who, enum quota_what what, double used,
+                          double limit)
+{
+    if (limit < 0)
+        return;
+    buf_add_str(out, buf_len(out) ? STR(",{\"who\":") : STR("[{\"who\":"));
+    buf_add_json(out, who);
+    buf_printf(out, ",\"what\":\"%s\",\"used\":%.9g,\"limit\":%.9g}", whats[what], used, limit);
+}
+
+void limits_explain(struct limits *l, const struct generation *g, int32_t tenant,
+                    const struct key *key, int64_t now_us, int64_t wall_us, struct buf *out)
+{
+    struct quota_level levels[QUOTA_LEVELS_MAX];
+    int32_t n = limits_levels(g, tenant, key, levels), of_key = key && key->place >= 0;
+    for (int32_t i = 0; i < n; i++) {
+        char who[256];
+        struct quota_view v = limits_look(l, &levels[i], now_us, wall_us);
+        struct str name = i < of_key
+                              ? key_shown(key)
+                              : g->portfolio->tenants[g->limits->of[tenant].who[i - of_key]].name;
+        snprintf(who, sizeof who, "%s " STR_FMT, i < of_key ? "key" : "tenant", STR_ARG(name));
+        explain_limit(out, str_of(who), QUOTA_REQUESTS, v.requests, v.requests_limit);
+        explain_limit(out, str_of(who), QUOTA_TOKENS, v.tokens, v.tokens_limit);
+        explain_limit(out, str_of(who), QUOTA_IN_FLIGHT, v.in_flight, v.in_flight_limit);
+        explain_limit(out, str_of(who), QUOTA_DAY, (double)v.day_nusd / 1e9,
+                      v.day_limit_nusd < 0 ? -1 : (double)v.day_limit_nusd / 1e9);
+        explain_limit(out, str_of(who), QUOTA_MONTH, (double)v.month_nusd / 1e9,
+                      v.month_limit_nusd < 0 ? -1 : (double)v.month_limit_nusd / 1e9);
+    }
+    if (buf_len(out))
+        buf_lit(out, "]");
+}

@@ -485,9 +485,18 @@ int32_t route_explain(const struct route *r, const struct route_ask *ask, int64_
         const struct offer *o = &r->offers[list->entries[i].offer];
         int32_t row = kept_at(r, &l, list, &s, i);
         double its = policy_score(r, &l, list, i, row);
-        out[i] =
-            (struct route_candidate){o->pool, o->model, admit(r, &l, o).bar,
-                                     terms_at(r, row, its, r->live->pairs[o->pair].ttft_ratio > 0)};
+        struct verdict v = admit(r, &l, o);
+        out[i] = (struct route_candidate){
+            .pool = o->pool,
+            .model = o->model,
+            .rank = list->entries[i].rank,
+            .bar = v.bar,
+            .until_us = v.bar ? v.until_us : now_us,
+            .basis = o->service.basis,
+            .in_flight = r->live->pools[o->place].in_flight,
+            .contract = o->commit,
+            .pace = o->commit >= 0 ? commit_share(r, o, now_us) : 0,
+            .terms = terms_at(r, row, its, r->live->pairs[o->pair].ttft_ratio > 0)};
     }
     return n;
 }

@@ -167,7 +167,13 @@ int32_t route_waiting(const struct route *r);
 // many there are; at most `max` are written.
 struct route_candidate {
     int32_t pool, model;
+    int32_t rank;       // 0: the model asked for; else its place in the group
     enum route_bar bar;
+    int64_t until_us;   // when the bar may fall; NEVER: not by time
+    enum basis basis;   // of the speed that is expected of it, before observation
+    int32_t in_flight;
+    int32_t contract;   // whose commitment it draws; -1: none
+    double pace;        // share of the price beyond that the policy `caudal` reckons with
     struct route_terms terms;
 };
 int32_t route_explain(const struct route *r, const struct route_ask *ask, int64_t now_us,
