@@ -77,6 +77,9 @@ static const struct unit share_units[] = {{"%", 1, false}, {NULL, 0, false}};
 static const struct unit carbon_amount_units[] = {
     {"g", 1, false}, {"kg", 1e3, false}, {"t", 1e6, false}, {"kt", 1e9, false}, {NULL, 0, false}};
 
+static const struct unit carbon_price_units[] = {
+    {"USD/t", 1e3, false}, {"USD/kg", 1e6, false}, {NULL, 0, false}};
+
 static const double FITS_INT64 = 9.2e18;               // and leaves room to round
 static const double FITS_DOUBLE = 9007199254740992.0;  // 2^53: whole numbers are exact
 static const double LARGE = 1e30;
@@ -114,6 +117,8 @@ static const struct kind kinds[] = {
                     true},
     [UNIT_CARBON_AMOUNT] = {"carbon", "an amount of carbon such as 12 t", carbon_amount_units, NULL,
                             0, LARGE, false, false},
+    [UNIT_CARBON_PRICE] = {"carbon price", "a price of carbon such as 80 USD/t", carbon_price_units,
+                           NULL, 0, LARGE, false, false},
 };
 
 static double prefix_factor(char c)

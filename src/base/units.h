@@ -29,6 +29,7 @@ enum unit_kind {
     UNIT_COMPUTE,        // FLOP/s   "989 TFLOPS", "125 PFLOPS"
     UNIT_SHARE,          // 1        "0.85", "85 %": the one kind whose bare number is right
     UNIT_CARBON_AMOUNT,  // g        g, kg, t, kt
+    UNIT_CARBON_PRICE,   // nUSD/g   "80 USD/t", per kg, t
 };
 
 // Reads `text` as a quantity of `kind` in the unit listed above. On failure `*out` is untouched and

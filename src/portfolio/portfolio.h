@@ -212,6 +212,13 @@ struct token_price {  // nano-dollars per million tokens
     int64_t input, cached_input, cache_write, output;  // cached_input, cache_write -1: as input
 };
 
+// Beginnings of prompts that a pool keeps, so that the same need not be computed again.
+struct prefix_cache {
+    bool said;
+    double tok;      // at most; 0: none; -1: not said
+    int64_t ttl_us;  // since they were used last; -1: not said
+};
+
 struct serving {  // one model that a pool serves
     int32_t model;
     struct str as;            // what the supplier calls it
@@ -219,6 +226,7 @@ struct serving {  // one model that a pool serves
     int32_t context_tok;      // 0: the model's
     int32_t output_tok_max;   // 0: not said
     uint32_t surfaces;        // 0: the supplier's
+    struct prefix_cache prefix_cache;  // unless said: the pool's
     struct place place;
 };
 
@@ -255,6 +263,7 @@ struct pool {
     int32_t n_serves;
     struct pool_limits limits;
     struct pool_share share;
+    struct prefix_cache prefix_cache;  // of each model that it serves
     double chips;            // accelerators behind it; 0: not said
     int32_t replicas;        // of the operating point; 0: 1
     int32_t priority;        // lower is first, for priority-spill
@@ -421,6 +430,7 @@ struct serve_config {
     // breaker
     int32_t breaker_failures;
     int64_t breaker_open_us, breaker_open_us_max;
+    double carbon_nusd_per_g;    // price of carbon; 0: none
     double band;                 // within this share of the least cost, shares decide
 };
 

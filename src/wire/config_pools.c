@@ -26,6 +26,31 @@ static const struct field price_fields[] = {
     {.key = NULL},
 };
 
+static const struct field cache_fields[] = {
+    {"tokens", KIND_TOKENS, AT(prefix_cache, tok), .fallback = "KV tokens of the chip, else no bound",
+     .meaning = "of prompts, at most; 0: nothing is kept"},
+    {"ttl", KIND_UNIT_I64, AT(prefix_cache, ttl_us), .unit = UNIT_DURATION, .lo = 1,
+     .fallback = "5 min where tokens have no bound, else none",
+     .meaning = "since it was used last"},
+    {.key = NULL},
+};
+
+static void read_cache(struct reader *r, const struct yaml_node *node, struct prefix_cache *cache)
+{
+    *cache = (struct prefix_cache){true, -1, -1};
+    read_fields(r, node, cache_fields, cache);
+}
+
+static void read_serving_cache(struct reader *r, const struct yaml_node *node, void *object)
+{
+    read_cache(r, node, &((struct serving *)object)->prefix_cache);
+}
+
+static void read_pool_cache(struct reader *r, const struct yaml_node *node, void *object)
+{
+    read_cache(r, node, &((struct pool *)object)->prefix_cache);
+}
+
 static const struct field serving_fields[] = {
     {"as", KIND_TEXT, AT(serving, as), .fallback = "the same name",
      .meaning = "what the supplier calls the model"},
@@ -37,6 +62,8 @@ static const struct field serving_fields[] = {
      .meaning = "tokens of an answer, at most"},
     {"surfaces", KIND_BITS, AT(serving, surfaces), .word = surface_word,
      .fallback = "the supplier's", .meaning = "the calls that are answered with this model here"},
+    {"prefix_cache", KIND_CUSTOM, .read = read_serving_cache, .sub = cache_fields, .shape = "map",
+     .fallback = "the pool's", .meaning = "beginnings of prompts that are kept with this model"},
     {.key = NULL},
 };
 
@@ -216,6 +243,9 @@ const struct field pool_fields[] = {
     {"share", KIND_CUSTOM, .read = read_share, .sub = share_fields, .shape = "map",
      .fallback = "all that it may have",
      .meaning = "it enters in steps, each a share of the requests that it may have"},
+    {"prefix_cache", KIND_CUSTOM, .read = read_pool_cache, .sub = cache_fields, .shape = "map",
+     .meaning = "beginnings of prompts that are kept, with each model: routing sends what begins "
+                "alike to where it is kept"},
     {"enabled", KIND_BOOL, AT(pool, enabled), .fallback = "true",
      .meaning = "false: nothing is sent to it"},
     {"purpose", KIND_BITS, AT(pool, purpose), .word = purpose_word, .fallback = "inference",

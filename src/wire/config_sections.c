@@ -212,6 +212,9 @@ const struct field serve_fields[] = {
     {"drain", KIND_UNIT_I64, AT(serve_config, drain_us), .unit = UNIT_DURATION, .fallback = "30 s",
      .meaning = "how long a stop waits for requests in flight"},
     {"breaker", KIND_SUB, .sub = breaker_fields, .meaning = "when a failing pool is left alone"},
+    {"carbon_price", KIND_UNIT, AT(serve_config, carbon_nusd_per_g), .unit = UNIT_CARBON_PRICE,
+     .fallback = "none", .meaning = "what carbon counts for where routing weighs costs: the carbon of "
+                                    "the sites' power at this price"},
     {"band", KIND_UNIT, AT(serve_config, band), .unit = UNIT_SHARE, .fallback = "2 %",
      .meaning = "within this share above the least cost, `weight` and chance decide"},
     {.key = NULL},

@@ -681,6 +681,57 @@ static void a_pool_may_enter_in_steps(void)
     drop(&l);
 }
 
+// Said of a model it counts there, instead of what is said of its pool.
+static void pools_and_models_say_what_they_keep_of_prompts(void)
+{
+    static const struct {
+        const char *cache, *expected;
+    } bad[] = {
+        {"{tokens: -1}", "pools.b.prefix_cache.tokens"},
+        {"{tokens: 5 min}", "pools.b.prefix_cache.tokens"},
+        {"{ttl: 0 s}", "pools.b.prefix_cache.ttl"},
+        {"{size: 5}", "pools.b.prefix_cache.size"},
+        {"5 min", "pools.b.prefix_cache"},
+    };
+    char text[512];
+    struct load l;
+    for (size_t i = 0; i < COUNTOF(bad); i++) {
+        snprintf(text, sizeof text,
+                 "caudal: 1\npools: {b: {api: openai, url: \"http://h\", serves: [m], prefix_cache: %s}}\n",
+                 bad[i].cache);
+        load(&l, text);
+        EXPECT(l.e && strstr(said(&l), bad[i].expected), "%s: %s", bad[i].cache, said(&l));
+        drop(&l);
+    }
+    load(&l, "caudal: 1\npools: {b: {api: openai, url: \"http://h\", prefix_cache: {tokens: 2M tok}, "
+             "serves: {m: {prefix_cache: {ttl: 1 h}}, n: {prefix_cache: {tokens: 0}}, o: {}}}}\n");
+    EXPECT(!l.e, "%s", said(&l));
+    const struct pool *p = &l.p.pools[0];
+    EXPECT(p->prefix_cache.tok == 2e6 && p->prefix_cache.ttl_us == -1, "%g", p->prefix_cache.tok);
+    EXPECT(p->serves[0].prefix_cache.tok == -1 && p->serves[0].prefix_cache.ttl_us == S(3600), "m");
+    EXPECT(p->serves[1].prefix_cache.said && p->serves[1].prefix_cache.tok == 0, "n keeps nothing");
+    EXPECT(!p->serves[2].prefix_cache.said, "o is as the pool says");
+    drop(&l);
+}
+
+static void carbon_has_a_price(void)
+{
+    struct load l;
+    load(&l, "caudal: 1\nserve: {carbon_price: 80 USD/t}\npools: {b: {api: openai, url: \"http://h\", serves: [m]}}\n");
+    EXPECT(!l.e && l.p.serve.carbon_nusd_per_g == 80e3, "%s: %g", said(&l), l.p.serve.carbon_nusd_per_g);
+    drop(&l);
+    static const char *const bad[] = {"80", "80 USD/MWh", "-1 USD/t"};
+    for (size_t i = 0; i < COUNTOF(bad); i++) {
+        char text[256];
+        snprintf(text, sizeof text,
+                 "caudal: 1\nserve: {carbon_price: %s}\npools: {b: {api: openai, url: \"http://h\", serves: [m]}}\n",
+                 bad[i]);
+        load(&l, text);
+        EXPECT(l.e && strstr(said(&l), "serve.carbon_price"), "%s: %s", bad[i], said(&l));
+        drop(&l);
+    }
+}
+
 static void a_key_is_described_by_json(void)
 {
     struct arena a;
@@ -862,6 +913,8 @@ int main(int argc, char **argv)
     TEST(tenants_stand_above_one_another);
     TEST(what_cannot_limit_is_refused);
     TEST(a_pool_may_enter_in_steps);
+    TEST(pools_and_models_say_what_they_keep_of_prompts);
+    TEST(carbon_has_a_price);
     TEST(a_key_is_described_by_json);
     TEST(the_examples_of_the_reference_are_right);
     TEST(the_examples_are_right);
