@@ -31,10 +31,18 @@ static void offer_fill(struct offer *o, const struct portfolio *p, int32_t pool,
     if (s->price.said) {
         o->input_nusd = (double)s->price.input / 1e6;
         o->output_nusd = (double)s->price.output / 1e6;
+        bool cached = s->price.cached_input >= 0;
+        o->cached_nusd = cached ? (double)s->price.cached_input / 1e6 : o->input_nusd;
     }
-    if (pl->site >= 0)
-        o->energy_nusd_per_joule = p->sites[pl->site].energy_nusd_per_joule;
+    if (pl->site >= 0) {
+        const struct site *site = &p->sites[pl->site];
+        double carbon = site->carbon_g_per_joule * p->serve.carbon_nusd_per_g;
+        o->energy_nusd_per_joule = site->energy_nusd_per_joule + carbon;
+        if (o->energy_nusd_per_joule > 0)
+            o->carbon_share = carbon / o->energy_nusd_per_joule;
+    }
     service_of(&o->service, p, pl, s->model);
+    warm_bind(p, s, o);
 }
 
 static enum err build_offers(struct route *r, struct arena *a, struct diag *diag)
@@ -400,6 +408,8 @@ enum err route_build(struct route *r, struct arena *a, struct diag *diag)
         e = build_worths(r, a);
     if (!e)
         e = lanes_build(r, a);
+    if (!e)
+        e = warm_build(r, a);
     if (e)
         return e;
     r->claimed = arena_new(a, double, r->p->n_pools);

@@ -42,6 +42,7 @@ void commit_bind(const struct route *r, struct offer *o)
 {
     o->commit = commitment_of(r->p, &r->p->pools[o->pool]);
     o->beyond_input_nusd = o->input_nusd;
+    o->beyond_cached_nusd = o->cached_nusd;
     o->beyond_output_nusd = o->output_nusd;
     if (o->commit < 0)
         return;
@@ -50,11 +51,12 @@ void commit_bind(const struct route *r, struct offer *o)
     double beyond = m->beyond_nusd_per_unit;
     if (m->unit == COMMIT_USD) {
         o->use_input = o->input_nusd / 1e9;
+        o->use_cached = o->cached_nusd / 1e9;
         o->use_output = o->output_nusd / 1e9;
         return;
     }
     if (m->unit == COMMIT_TOKENS) {
-        o->use_input = o->use_output = 1;
+        o->use_input = o->use_cached = o->use_output = 1;
     } else {
         bool spread = commitment_is_spread(c, &o->service);
         double all_slots = spread ? slots_of_contract(r, o->commit) : 0;
@@ -62,6 +64,7 @@ void commit_bind(const struct route *r, struct offer *o)
     }
     if (beyond > 0) {
         o->beyond_input_nusd = beyond * o->use_input;
+        o->beyond_cached_nusd = beyond * o->use_cached;
         o->beyond_output_nusd = beyond * o->use_output;
         o->beyond_hold_nusd = beyond * o->use_hold;
     }
@@ -129,6 +132,7 @@ static double used_units(const struct route *r, const struct offer *o,
     if (seen->list_nusd > 0 && r->p->contracts[o->commit].commitment.unit == COMMIT_USD)
         return (double)seen->list_nusd / 1e9;
     double units = seen->prompt_tok * o->use_input + seen->output_tok * o->use_output;
+    units += seen->cached_tok * (o->use_cached - o->use_input);
     if (o->use_hold > 0 && seen->hold_us > 0)
         units += (double)seen->hold_us * o->use_hold;
     else if (o->use_hold > 0 && (seen->output_tok > 0 || seen->ttft_us > 0))

@@ -55,6 +55,7 @@ static void scoring_of(struct scoring *s, const struct route *r, const struct lo
     s->ttft_most_us = bounded ? (double)(left_us + 1) : INFINITY;
     s->now_us = (double)l->now_us;
     s->bucket_now = (double)((l->now_us - list->fresh_us) * 1024);
+    s->warm = l->warm ? r->memo->warm : NULL;
     s->ttft = &r->worths[2 * (ask->class >= 0 ? ask->class : r->p->n_classes)];
     s->per_token = s->ttft + 1;
     s->bends = list->bends;
@@ -110,10 +111,12 @@ static void strike_shared(const struct route *r, const struct look *l, const str
     }
 }
 
-static void see(const struct route *r, const struct look *l, struct list *list)
+static void see(const struct route *r, struct look *l, struct list *list)
 {
     lanes_see_wall(r, l->wall_us);
     lanes_see(r, list, l->now_us);
+    if (l->ask->n_blocks > 0)
+        warm_find(r, l, list);
 }
 
 // Within which share of the least scores count as equal.
@@ -127,8 +130,7 @@ static void score(const struct route *r, const struct look *l, struct list *list
                   const struct scoring *s, int32_t n, struct score_best *best)
 {
     struct memo *m = r->memo;
-    bool strikes =
-        l->ask->n_tried > 0 || l->rights >= 0 || r->some_claimed || r->some_shared;
+    bool strikes = l->ask->n_tried > 0 || l->rights >= 0 || r->some_claimed || r->some_shared;
     m->n_kept = 0;
     best->usable = 0;
     if (l->now_us >= l->ask->deadline_us)
@@ -165,12 +167,17 @@ static int32_t kept_at(const struct route *r, const struct look *l, const struct
     return 0;
 }
 
-static inline struct route_terms terms_at(const struct route *r, int32_t row, double score,
-                                          bool observed)
+// Of the candidate in `lane`, whose terms are in `row`.
+static inline struct route_terms terms_at(const struct route *r, const struct look *l,
+                                          const struct offer *o, int32_t lane, int32_t row,
+                                          double score)
 {
     const struct terms_kept *t = r->memo->room.kept;
+    const struct warm *warm = l->warm ? warm_at(r, lane) : NULL;
+    double carbon = t->energy[row] * o->carbon_share;
     return (struct route_terms){.list = t->list[row],
-                                .energy = t->energy[row],
+                                .energy = t->energy[row] - carbon,
+                                .carbon = carbon,
                                 .wait_ttft = t->wait_ttft[row],
                                 .wait_tokens = t->wait_tokens[row],
                                 .total = t->total[row],
@@ -179,7 +186,9 @@ static inline struct route_terms terms_at(const struct route *r, int32_t row, do
                                 .per_token_us = whole_us(t->per_token[row]),
                                 .model_ttft_us = t->model_ttft[row],
                                 .model_per_token_us = t->model_per_token[row],
-                                .observed = observed};
+                                .observed = r->live->pairs[o->pair].ttft_ratio > 0,
+                                .warm_tok = warm ? warm->tok : 0,
+                                .cached_tok = warm ? (int32_t)r->memo->warm[lane] : 0};
 }
 
 static double policy_score(const struct route *r, const struct look *l, const struct list *list,
@@ -189,8 +198,7 @@ static double policy_score(const struct route *r, const struct look *l, const st
         return r->memo->room.kept->total[row];
     const struct offer *o = &r->offers[list->entries[i].offer];
     const struct live_pair *pair = &r->live->pairs[o->pair];
-    struct route_terms terms =
-        terms_at(r, row, r->memo->room.kept->total[row], pair->ttft_ratio > 0);
+    struct route_terms terms = terms_at(r, l, o, i, row, r->memo->room.kept->total[row]);
     struct policy_view view = {.pool = &r->p->pools[o->pool],
                                .index = o->pool,
                                .n_pools = r->p->n_pools,
@@ -366,20 +374,19 @@ static struct route_decision send_to(const struct route *r, const struct look *l
         why = "nobody else may have it, so shares do not count";
     if (l->panic)
         why = "every breaker of the model is open, so none counts";
-    return (struct route_decision){
-        .verdict = ROUTE_SEND,
-        .pool = o->pool,
-        .model = o->model,
-        .bar = ROUTE_MAY,
-        .probe = probe,
-        .probe_number = probe ? breaker_probe_number(b) : 0,
-        .panic = l->panic,
-        .until_us = l->now_us,
-        .candidates = n,
-        .usable = best->usable,
-        .context_tok = o->context_tok,
-        .terms = terms_at(r, row, r->memo->room.scores[i], pair->ttft_ratio > 0),
-        .why = why};
+    return (struct route_decision){.verdict = ROUTE_SEND,
+                                   .pool = o->pool,
+                                   .model = o->model,
+                                   .bar = ROUTE_MAY,
+                                   .probe = probe,
+                                   .probe_number = probe ? breaker_probe_number(b) : 0,
+                                   .panic = l->panic,
+                                   .until_us = l->now_us,
+                                   .candidates = n,
+                                   .usable = best->usable,
+                                   .context_tok = o->context_tok,
+                                   .terms = terms_at(r, l, o, i, row, r->memo->room.scores[i]),
+                                   .why = why};
 }
 
 // Nobody may have it as things stand: why not, and must breakers or shares be passed over?
@@ -391,8 +398,8 @@ static struct tally look_closer(const struct route *r, struct look *l, struct li
         l->panic = true;
         t = survey(r, l, list, s, n);
     }
-    // A share is for choosing: better a pool on trial than no answer, or a stand-in's. Where another
-    // pool has room soon, it is waited for.
+    // A share is for choosing: better a pool on trial than no answer, or a stand-in's. Where
+    // another pool has room soon, it is waited for.
     if (t.usable == 0 && t.shared && t.wait_us == NEVER) {
         l->unshared = true;
         t = survey(r, l, list, s, n);
@@ -496,7 +503,7 @@ int32_t route_explain(const struct route *r, const struct route_ask *ask, int64_
             .in_flight = r->live->pools[o->place].in_flight,
             .contract = o->commit,
             .pace = o->commit >= 0 ? commit_share(r, o, now_us) : 0,
-            .terms = terms_at(r, row, its, r->live->pairs[o->pair].ttft_ratio > 0)};
+            .terms = terms_at(r, &l, o, i, row, its)};
     }
     return n;
 }

@@ -85,9 +85,11 @@ static void fill_price(const struct route *r, const struct offer *o, const struc
     c->input[k] = o->input_nusd;
     c->output[k] = o->output_nusd;
     m->capacity[k] = 0;
+    m->cached_less[k] = o->input_nusd - o->cached_nusd;
     if (o->commit >= 0 && r->policy->paced) {
         double share = commit_share(r, o, fresh_us);
         c->input[k] = share * o->beyond_input_nusd;
+        m->cached_less[k] = share * (o->beyond_input_nusd - o->beyond_cached_nusd);
         c->output[k] = share * o->beyond_output_nusd;
         m->capacity[k] = share * o->beyond_hold_nusd;
     }

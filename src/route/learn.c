@@ -68,7 +68,8 @@ double learn_ttft_least_us(const struct route *r, const struct look *l, const st
     if (o->service.basis == BASIS_NONE || l->ask->deadline_us == NEVER)
         return 0;
     double ratio = learn_ratio_ttft(&r->live->pairs[o->pair], l->now_us);
-    double us = service_prefill_us(&o->service, l->ask->prompt_tok) + l->round_trip_us[o->pool];
+    double fresh = l->ask->prompt_tok - warm_cached_tok(r, l, o);
+    double us = service_prefill_us(&o->service, fresh) + l->round_trip_us[o->pool];
     // Observed slowness is no proof that the next one is slow too; observed speed is one.
     return at_most(ratio < 1 ? us * ratio : us);
 }

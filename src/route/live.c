@@ -23,6 +23,12 @@ enum err live_new(struct live **out, struct arena *a, int32_t max_pools, int32_t
     return ERR_NONE;
 }
 
+enum err live_remember(struct live *live, struct arena *a)
+{
+    enum { SETS = 1 << 14 };
+    return affinity_new(&live->affinity, a, SETS);
+}
+
 static struct live_key key_of(struct str name)
 {
     return (struct live_key){str_hash(name, 0x706f6f6c), str_hash(name, 0x9e3779b97f4a7c15u)};

@@ -18,4 +18,9 @@ struct live;
 //   Errors  ERR_LIMIT  `a` is full
 MUST_USE enum err live_new(struct live **out, struct arena *a, int32_t max_pools, int32_t max_pairs);
 
+// What was sent where is remembered from now on, for asks with blocks (affinity.h): 245,760 blocks,
+// the first 256 of a prompt. 16 MiB, of which the system backs what is used.
+//   Errors  ERR_LIMIT  `a` is full
+MUST_USE enum err live_remember(struct live *live, struct arena *a);
+
 #endif

@@ -4,6 +4,7 @@
 #define CAUDAL_LIVE_INTERNAL_H
 
 #include "base/str.h"
+#include "route/affinity.h"
 #include "route/breaker.h"
 #include "route/live.h"
 #include "route/route.h"
@@ -48,6 +49,10 @@ struct live_pair {
     double fail_load;                         // recent failures, as requests in flight
     int64_t fail_us;
     uint64_t last_turn;  // when it was chosen, in turns; 0: never
+    // Of its prefix cache: its age in lifetimes at `cache_us` (affinity.h), and the share of the
+    // tokens expected in it that were not.
+    double cache_age, cache_doubt;
+    int64_t cache_us;
 };
 
 struct live_contract {
@@ -62,6 +67,7 @@ struct live {
     struct live_pool *pools;
     struct live_pair *pairs;
     struct live_contract *contracts;
+    struct affinity *affinity;  // NULL: nothing is remembered of prompts
     int32_t n_pools, n_pairs, n_contracts, max_pools, max_pairs;
     int32_t *index;       // [index_size] of pools by key, open addressing; 0: empty, else place + 1
     uint32_t index_size;  // a power of two, at least twice max_pools

@@ -24,12 +24,11 @@ static double least_in_flight(const struct policy_view *v, const struct route_as
     return (v->in_flight + v->fail_load + 1) / weight;
 }
 
-// New prefill tokens times the batch that they join. No warm prefix is known here, so all of the
-// prompt is new, and between pools of one model the batch decides.
+// New prefill tokens times the batch that they join: what is expected in the pool's cache is not new.
 static double lmetric(const struct policy_view *v, const struct route_ask *ask)
 {
-    double prompt = ask->prompt_tok > 0 ? ask->prompt_tok : 1;
-    return prompt * (v->in_flight + v->fail_load + 1);
+    int32_t fresh = ask->prompt_tok - v->terms->cached_tok;
+    return (fresh > 0 ? fresh : 1) * (v->in_flight + v->fail_load + 1);
 }
 
 // All are equal, and ties go by the weights.

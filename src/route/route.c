@@ -108,6 +108,7 @@ void route_took(struct route *r, const struct route_ask *ask, const struct route
     struct live_pool *lp = &r->live->pools[o->place];
     struct share_step step;
     pair->last_turn = ++r->live->turns;
+    warm_took(r, ask, d, o, now_us);
     if (!(lp->lever.share > 0) &&
         share_took(&lp->share, &r->p->pools[d->pool].share, now_us, &step))
         note_step(r, d->pool, &step);
@@ -197,6 +198,7 @@ void route_done(struct route *r, const struct route_ask *ask, const struct route
     struct live_pair *pair = &r->live->pairs[o->pair];
     struct live_pool *lp = &r->live->pools[o->place];
     admit_done(r, ask, o, seen, now_us);
+    warm_done(r, ask, d, o, seen);
     switch (seen->outcome) {
     case ROUTE_OK: done_ok(r, o, d, seen, now_us); break;
     case ROUTE_FAILED: done_failed(r, o, ask, d, seen, now_us); break;
@@ -232,8 +234,11 @@ static void pool_changed(struct route *r, int32_t pool)
 void route_set_ready(struct route *r, int32_t pool, bool ready)
 {
     CHECK(pool >= 0 && pool < r->p->n_pools);
-    for (int32_t i = r->pool_offers[pool]; i < r->pool_offers[pool + 1]; i++)
+    for (int32_t i = r->pool_offers[pool]; i < r->pool_offers[pool + 1]; i++) {
         r->live->pools[r->offers[i].place].absent = !ready;
+        if (!ready)
+            warm_lost(r, &r->offers[i]);
+    }
     r->live->version++;
     pool_changed(r, pool);
 }

@@ -35,6 +35,11 @@ struct route_ask {
     uint64_t draw;           // 64 uniform random bits, to break ties
     bool stand_in;           // other models of the group may answer
     bool same_model;         // whatever stand_in says, they may not: who asks may use no other
+    // Blocks of the prompt from its begin, of `block_tok` tokens each, known by the hash of everything
+    // up to their end; borrowed until route_took() and route_done() have seen them, in the line too.
+    // The same blocks of another tenant count as others.
+    const uint64_t *blocks;
+    int32_t n_blocks, block_tok;
     int32_t tried[ROUTE_TRIED_MAX];  // pools that have failed this request already
     int32_t n_tried;
 };
@@ -64,12 +69,14 @@ enum route_bar {
 const char *route_bar_text(enum route_bar bar);
 
 struct route_terms {       // what a candidate costs, in nano-dollars; the sum is total
-    double list, energy, wait_ttft, wait_tokens, total;
+    double list, energy, carbon, wait_ttft, wait_tokens, total;
     double score;          // what the policy minimises; total for least-cost
     int64_t ttft_us;       // expected: queue, uncached prefill, round trip
     int64_t per_token_us;  // expected
     double model_ttft_us, model_per_token_us;  // before observation: what route_done() compares with
     bool observed;         // the times are from live observation, not only from the model
+    // Of the prompt: what was sent there lately, and what of it is expected in its cache.
+    int32_t warm_tok, cached_tok;
 };
 
 struct route_decision {
@@ -106,6 +113,7 @@ struct route_seen {   // what was observed of one attempt
     bool first_told;        // route_first() was called, so that TTFT is learnt already
     int64_t per_token_us;   // 0: not known (fewer than two tokens)
     int32_t prompt_tok, cached_tok, output_tok;  // 0: not known
+    bool cached_told;       // cached_tok is what the supplier counted, 0 too
     int64_t list_nusd;      // of those tokens, for route_draw(); 0: reckoned from prompt and output
     int64_t hold_us;        // it held its slot so long, for route_draw(); 0: reckoned from its times
     bool drawn;             // route_draw() was called

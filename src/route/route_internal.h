@@ -8,6 +8,7 @@
 //   defer.c   what may wait for hours: which pools it may have now
 //   learn.c   times and failures: what is learnt of them, and how it fades
 //   share.c   of a pool that enters in steps: which requests, when more
+//   warm.c    who has the begin of the prompt in its cache     affinity.c the table behind it
 //   decide.c  send, wait or refuse; explain
 //   route.c   took, done, first, view: what changes the state
 //   wait.c    the line of those that wait; line.c its heaps and groups
@@ -36,12 +37,16 @@ struct offer {
     int32_t context_tok, output_tok_max;  // 0: not said
     uint32_t surfaces;
     enum route_bar fixed;            // ROUTE_BAR_INACTIVE: disabled, or bought for other work
-    double input_nusd, output_nusd;  // list price of a token
-    double energy_nusd_per_joule;
-    // Of the commitment's unit, for a token in, one out, and a us of a slot; and what they cost
-    // beyond it.
-    double use_input, use_output, use_hold;
-    double beyond_input_nusd, beyond_output_nusd, beyond_hold_nusd;
+    double input_nusd, cached_nusd, output_nusd;  // list price of a token
+    double energy_nusd_per_joule;                 // carbon included
+    double carbon_share;                          // of that
+    // Of the commitment's unit, for a token in, one of those that was cached, one out, and a us of a
+    // slot; and what they cost beyond it.
+    double use_input, use_cached, use_output, use_hold;
+    double beyond_input_nusd, beyond_cached_nusd, beyond_output_nusd, beyond_hold_nusd;
+    // Lifetimes of what is in its prefix cache, for a token that is put in and for a us.
+    double cache_per_tok, cache_per_us;
+    bool caches;
     struct service service;
     double derate;    // share of its slots and KV room that may be used
     int32_t from, n;  // its lanes: r->lane_of[from, from + n)
@@ -102,6 +107,13 @@ struct memo {
     bool *active;            // [n_pools]
     struct score_room room;  // for the longest list
     int32_t n_kept;          // of room.kept, of what was scored last
+    // Of the prompt that was looked for last: who was sent how much of it, and in `warm`, by lane,
+    // what is expected to be cached; 0 but for those.
+    struct warm {
+        int32_t lane, offer, tok;
+    } warms[AFFINITY_FOUND];
+    int32_t n_warms;
+    double *warm;  // [longest list, whole blocks of LANES]
 };
 
 struct line;
@@ -123,6 +135,7 @@ struct route {
     int32_t n_lists, longest;
     struct lane_at *lane_of;  // by offer
     int32_t *pool_at;         // [live->max_pools]: pool with this state; -1: not of this portfolio
+    int32_t *offer_at;        // [live->max_pairs]: offer with this state; -1: none
     struct memo *memo;
 
     int32_t n_regions, n_user_regions, n_rights;
@@ -131,6 +144,7 @@ struct route {
     int32_t model_words;
     int32_t *tenant_rights;  // [n_tenants]: tenants with the same regions and models; -1: may all
     int32_t *tenant_users;   // [n_tenants + 1]: row of round_trips; the last for no tenant
+    uint64_t *tenant_salts;  // [n_tenants + 1]: keeps their prompts apart; likewise
     double *round_trip_us;   // [n_user_regions][n_pools]
     struct worth *worths;    // [n_classes + 1][2]: of ttft and per_token; the last: no class
 
@@ -153,6 +167,7 @@ struct look {
     bool larger;          // and the context must be larger than that
     bool panic;
     bool unshared;    // nobody else may have it: shares do not count
+    bool warm;        // some candidate has the begin of the prompt: memo->warms
     int32_t users;    // row of round trips
     int32_t rights;   // -1: may all
     double strength;  // against claims; 0: stands behind every one
@@ -229,6 +244,7 @@ static inline void look_at(struct look *l, const struct route *r, const struct r
     l->context_tok = l->larger ? ask->context_tok : (int64_t)ask->prompt_tok + ask->output_tok_max;
     l->panic = false;
     l->unshared = false;
+    l->warm = false;
     l->strength = 0;
     l->rights = -1;
     l->tenant_region = NULL;
@@ -270,6 +286,19 @@ void learn_failure(struct live_pair *pair, int64_t now_us);
 // given; and how long it holds a slot among `n`.
 double learn_ttft_least_us(const struct route *r, const struct look *l, const struct offer *o);
 double learn_hold_us(const struct offer *o, const struct route_ask *ask, double n);
+
+// warm.c
+enum err warm_build(struct route *r, struct arena *a);
+void warm_bind(const struct portfolio *p, const struct serving *s, struct offer *o);
+// Looks for the ask's prompt: fills memo->warms and l->warm. Before anything is scored.
+void warm_find(const struct route *r, struct look *l, const struct list *list);
+double warm_cached_tok(const struct route *r, const struct look *l, const struct offer *o);
+const struct warm *warm_at(const struct route *r, int32_t lane);  // of l->warm; NULL: has none of it
+void warm_took(struct route *r, const struct route_ask *ask, const struct route_decision *d,
+               const struct offer *o, int64_t now_us);
+void warm_done(struct route *r, const struct route_ask *ask, const struct route_decision *d,
+               const struct offer *o, const struct route_seen *seen);
+void warm_lost(struct route *r, const struct offer *o);  // all that it kept
 
 // decide.c
 // As route_pick(), against claims of up to `strength`. `*timed_us` gets the earliest time at which

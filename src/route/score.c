@@ -118,7 +118,9 @@ void score_terms(const struct candidates *c, const struct candidates_more *m,
     struct terms_2 t;
     int32_t b = i / LANES;
     int k = i % LANES / 2 * 2, of = i % 2;
-    terms_of_2(&c[b], &m[b], &round_trip_us[b * LANES], s, s->bends || s->bars, k, &t);
+    const double *warm = s->warm ? &s->warm[b * LANES] : NULL;
+    terms_of_2(&c[b], &m[b], &round_trip_us[b * LANES], s, s->bends || s->bars || warm, warm, k,
+               &t);
     kept->list[0] = t.list[of];
     kept->energy[0] = t.energy[of];
     kept->wait_ttft[0] = t.wait_ttft[of];

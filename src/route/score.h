@@ -6,11 +6,12 @@
 //
 //   each    = prompt + answer                      answer: at most what the pool gives
 //   step    = W + C each                           of a decode step, with this request in the batch
-//   prefill = P0 + (P1 + P2 prompt) prompt
+//   fresh   = prompt - warm                        warm: of it, expected in the pool's cache
+//   prefill = P0 + (P1 + P2 fresh) fresh
 //   hold    = prefill + answer step                of a slot
 //   queue   = q prefill^2 / hold + (full + over(each)) hold      prefills under way, slots, KV room
 //   ttft    = (prefill + round trip + step + queue) * observed over expected
-//   list    = prompt * in + answer * out + hold * capacity price
+//   list    = prompt * in + answer * out - warm * what it costs less + hold * capacity price
 //   energy  = hold * price of the power it has a share in
 //   total   = list + energy + worth(ttft) + answer * worth(step * observed over expected)
 //
@@ -46,6 +47,7 @@ struct candidates_more {
     double prefill_tok2[LANES];
     double kv[LANES], kv_tok[LANES];  // over(each) = kv + kv_tok each, at least 0
     double capacity[LANES];           // price of a us of hold
+    double cached_less[LANES];        // what a cached token of the prompt costs less than another
 };
 
 // What money waiting costs: rate t + sum of delta max(0, t - from), the integral of a value_curve.
@@ -64,8 +66,9 @@ struct scoring {  // one request, in doubles
     double ttft_most_us;  // the least possible TTFT must be below; INFINITY: no deadline
     double now_us, bucket_now;
     const struct worth *ttft, *per_token;
-    bool bends;  // some candidate has a bound on answers or KV, P2, or a price of capacity
-    bool bars;   // some candidate may have to give way to its bucket, its context or the deadline
+    const double *warm;  // [length, whole blocks of LANES]; NULL: nobody has any of the prompt
+    bool bends;          // some candidate has a bound on answers or KV, P2, or a price of capacity
+    bool bars;  // some candidate may have to give way to its bucket, its context or the deadline
 };
 
 // Doubles in a vector of this machine: 2, 4 or 8.

@@ -26,19 +26,22 @@ INLINE TARGET void NAME(worth_at)(lanes *cost, const lanes *us, const struct wor
 
 // Everything but admission, of candidates k to k + WIDTH of a block.
 INLINE TARGET void NAME(terms_of)(const struct candidates *c, const struct candidates_more *m,
-                                  const double *rtt, const struct scoring *s, bool bends, int k,
-                                  struct NAME(terms) * t)
+                                  const double *rtt, const struct scoring *s, bool bends,
+                                  const double *warm, int k, struct NAME(terms) * t)
 {
     lanes answer = ALL(s->answer), slope = LOAD(c->prefill_tok), full = LOAD(c->full);
+    lanes fresh = ALL(s->prompt);
+    if (warm)
+        fresh -= LOAD(warm);
     if (bends) {
         lanes most = LOAD(m->answer_max);
         answer = SELECT(answer < most, answer, most);
-        slope += LOAD(m->prefill_tok2) * s->prompt;
+        slope += LOAD(m->prefill_tok2) * fresh;
         lanes over = LOAD(m->kv) + LOAD(m->kv_tok) * (s->prompt + answer);
         full += OR_ZERO(over > 0, over);
     }
     lanes step = LOAD(c->step) + LOAD(c->step_ctx) * (s->prompt + answer);
-    lanes prefill = LOAD(c->prefill) + slope * s->prompt;
+    lanes prefill = LOAD(c->prefill) + slope * fresh;
     lanes hold = prefill + answer * step;
     lanes queue = LOAD(c->queue) * prefill * prefill / hold + full * hold;
     t->model_ttft = prefill + LOAD(rtt) + step + queue;
@@ -46,6 +49,8 @@ INLINE TARGET void NAME(terms_of)(const struct candidates *c, const struct candi
     t->ttft = t->model_ttft * LOAD(c->ttft_ratio);
     t->per_token = step * LOAD(c->step_ratio);
     t->list = s->prompt * LOAD(c->input) + answer * LOAD(c->output);
+    if (warm)
+        t->list -= LOAD(warm) * LOAD(m->cached_less);
     if (bends)
         t->list += LOAD(m->capacity) * hold;
     t->energy = hold * LOAD(c->energy);
@@ -57,8 +62,8 @@ INLINE TARGET void NAME(terms_of)(const struct candidates *c, const struct candi
 
 // Which of them may have it: what admit() says, as far as it does not depend on who asks.
 INLINE TARGET void NAME(may_of)(const struct candidates *c, const struct candidates_more *m,
-                                const double *rtt, const struct scoring *s, bool bars, int k,
-                                masks *may)
+                                const double *rtt, const struct scoring *s, bool bars,
+                                const double *warm, int k, masks *may)
 {
     *may = LOAD(c->free_us) <= s->now_us;
     if (!bars)
@@ -68,8 +73,11 @@ INLINE TARGET void NAME(may_of)(const struct candidates *c, const struct candida
     // Adding and taking away 2^52 rounds to a whole number; if that was down, one more is up.
     lanes whole = drawn + 0x1p52 - 0x1p52;
     whole += OR_ZERO(whole < drawn, ALL(1));
-    lanes slope = LOAD(c->prefill_tok) + LOAD(m->prefill_tok2) * s->prompt;
-    lanes ttft = LOAD(c->prefill) + slope * s->prompt + LOAD(rtt);
+    lanes fresh = ALL(s->prompt);
+    if (warm)
+        fresh -= LOAD(warm);
+    lanes slope = LOAD(c->prefill_tok) + LOAD(m->prefill_tok2) * fresh;
+    lanes ttft = LOAD(c->prefill) + slope * fresh + LOAD(rtt);
     *may &= (LOAD(m->bucket_at) + whole <= s->bucket_now) & (s->prompt <= most) &
             (s->context <= LOAD(m->context_max)) & (ttft * LOAD(m->least_ratio) < s->ttft_most_us);
 }
@@ -95,8 +103,8 @@ struct NAME(found) {
 
 INLINE TARGET void NAME(score_each)(const struct candidates *c, const struct candidates_more *m,
                                     const double *rtt, const struct scoring *s, int32_t n,
-                                    bool bends, bool bars, double *out, struct terms_kept *kept,
-                                    struct NAME(found) * found)
+                                    bool bends, bool bars, bool warms, double *out,
+                                    struct terms_kept *kept, struct NAME(found) * found)
 {
     static const double place[8] = {0, 1, 2, 3, 4, 5, 6, 7};
     lanes least = ALL(INFINITY);
@@ -105,8 +113,9 @@ INLINE TARGET void NAME(score_each)(const struct candidates *c, const struct can
         struct NAME(terms) t;
         masks may;
         int32_t b = i / LANES, k = i % LANES;
-        NAME(terms_of)(&c[b], &m[b], &rtt[b * LANES], s, bends, k, &t);
-        NAME(may_of)(&c[b], &m[b], &rtt[b * LANES], s, bars, k, &may);
+        const double *warm = warms ? &s->warm[b * LANES] : NULL;
+        NAME(terms_of)(&c[b], &m[b], &rtt[b * LANES], s, bends, warm, k, &t);
+        NAME(may_of)(&c[b], &m[b], &rtt[b * LANES], s, bars, warm, k, &may);
         if (i + WIDTH > n)
             may &= *(const lanes *)place < n - i;
         lanes v = SELECT(may, t.total, ALL(INFINITY));
@@ -146,12 +155,14 @@ TARGET static void NAME(score_list)(const struct candidates *c, const struct can
 {
     struct NAME(found) found;
     struct terms_kept *kept = n <= TERMS_KEPT ? r->kept : NULL;
-    if (s->bars)
-        NAME(score_each)(c, m, rtt, s, n, true, true, r->scores, kept, &found);
+    if (s->warm)
+        NAME(score_each)(c, m, rtt, s, n, true, true, true, r->scores, kept, &found);
+    else if (s->bars)
+        NAME(score_each)(c, m, rtt, s, n, true, true, false, r->scores, kept, &found);
     else if (s->bends)
-        NAME(score_each)(c, m, rtt, s, n, true, false, r->scores, kept, &found);
+        NAME(score_each)(c, m, rtt, s, n, true, false, false, r->scores, kept, &found);
     else
-        NAME(score_each)(c, m, rtt, s, n, false, false, r->scores, kept, &found);
+        NAME(score_each)(c, m, rtt, s, n, false, false, false, r->scores, kept, &found);
     if (best)
         NAME(within_of)(r->scores, n, band, &found, best, r->within);
 }

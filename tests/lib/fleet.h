@@ -58,7 +58,7 @@ static inline void fleet_init(struct fleet *f)
 {
     memset(f, 0, sizeof *f);
     rng_seed(&f->rng, 1);
-    arena_init(&f->arena, (size_t)64 << 20);
+    arena_init(&f->arena, (size_t)96 << 20);
     serve_config_defaults(&f->p.serve);
     f->p.serve.band = 0;
     f->p.arena = &f->arena;
