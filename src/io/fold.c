@@ -15,27 +15,42 @@ void fold_release(struct fold *f)
     f->batch = NULL;
 }
 
+// One transaction: up to `parts` batches from `*offset`, which moves when they are durable.
+static enum err fold_parts(struct fold *f, const struct journal_file *file, const char *name,
+                           int64_t *offset, int64_t until, enum journal_end *end, int32_t parts,
+                           struct diag *diag)
+{
+    int64_t next = *offset;
+    enum err e = ERR_NONE;
+    *end = JOURNAL_MORE;
+    for (int32_t i = 0; i < parts && *end == JOURNAL_MORE && !e; i++) {
+        int32_t n;
+        e = journal_file_read(file, next, until, f->batch, FOLD_BATCH, &n, end, diag);
+        if (e || !n)
+            continue;
+        int64_t to = next + (int64_t)n * RECORD_BYTES;
+        e = store_fold(f->store, name, to, f->batch, n, diag);
+        next = e ? *offset : to;  // a failure leaves nothing of the transaction
+    }
+    enum err committed = store_commit(f->store, e ? NULL : diag);
+    if (committed)
+        return e ? e : committed;
+    f->records += (next - *offset) / RECORD_BYTES;
+    *offset = next;
+    return e;
+}
+
 // From `*offset` up to byte `until` of the file.
 static enum err fold_file(struct fold *f, const struct journal_file *file, const char *name,
                           int64_t *offset, int64_t until, enum journal_end *end, struct diag *diag)
 {
+    enum err e = ERR_NONE;
     if (!f->batch)
         f->batch = take_n(sizeof *f->batch, FOLD_BATCH);
-    do {
-        int32_t n;
-        enum err e = journal_file_read(file, *offset, until, f->batch, FOLD_BATCH, &n, end, diag);
-        if (e)
-            return e;
-        if (!n)
-            continue;
-        int64_t next = *offset + (int64_t)n * RECORD_BYTES;
-        e = store_fold(f->store, name, next, f->batch, n, diag);
-        if (e)
-            return e;
-        *offset = next;
-        f->records += n;
-    } while (*end == JOURNAL_MORE);
-    return ERR_NONE;
+    do
+        e = fold_parts(f, file, name, offset, until, end, FOLD_PARTS, diag);
+    while (!e && *end == JOURNAL_MORE);
+    return e;
 }
 
 static enum err drop_file(struct fold *f, const char *path, const char *name, bool keep,

@@ -1,5 +1,5 @@
-// fold.h - from journals into the store: segment by segment, each part in one transaction with the
-// place it ends at, and a segment's file goes when all of it is durable in the store.
+// fold.h - from journals into the store: segment by segment, some batches in one transaction with
+// the place they end at, and a segment's file goes when all of it is durable in the store.
 
 #ifndef CAUDAL_FOLD_H
 #define CAUDAL_FOLD_H
@@ -17,7 +17,7 @@ struct fold {
     void (*say)(void *ctx, const char *path, const char *what);
     void *ctx;
 };
-enum { FOLD_BATCH = 4096 };
+enum { FOLD_BATCH = 4096, FOLD_PARTS = 16 };  // batches in one transaction
 void fold_release(struct fold *f);
 
 // All segments in the folder whose epoch nobody has claimed (claim.h): what a crash left. Torn ends

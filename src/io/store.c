@@ -12,83 +12,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-enum { PATH_BYTES = 4096, BUSY_MS = 5000, APPLICATION_ID = 0x63617564 };
-
-// What makes a store of version i + 1 out of one of version i. Never edited, only added to.
-static const char *const migrations[STORE_VERSION] = {
-    "CREATE TABLE meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
-    "CREATE TABLE names(id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, name TEXT NOT NULL);"
-    "CREATE TABLE segments(name TEXT PRIMARY KEY, offset INTEGER NOT NULL) WITHOUT ROWID;"
-    // 65536 records of one loop: a row's id is its block's and its place in it. Ids grow with time,
-    // and a block knows of when its rows are, so that neither needs an index of its own.
-    "CREATE TABLE blocks(id INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, loop INTEGER NOT NULL,"
-    " block INTEGER NOT NULL, min_us INTEGER NOT NULL, max_us INTEGER NOT NULL,"
-    " UNIQUE(epoch, loop, block));"
-    "CREATE TABLE attempts(id INTEGER PRIMARY KEY,"
-    " request TEXT NOT NULL, ordinal INTEGER NOT NULL, surface INTEGER NOT NULL,"
-    " tenant INTEGER NOT NULL, pool INTEGER NOT NULL, supplier INTEGER NOT NULL,"
-    " contract INTEGER NOT NULL, model INTEGER NOT NULL,"
-    " began_us INTEGER NOT NULL, bound_nusd INTEGER NOT NULL, settled INTEGER NOT NULL DEFAULT 0,"
-    " flags INTEGER NOT NULL DEFAULT 0, fault INTEGER NOT NULL DEFAULT 0,"
-    " status INTEGER NOT NULL DEFAULT 0, total_us INTEGER NOT NULL DEFAULT 0,"
-    " ttft_us INTEGER NOT NULL DEFAULT -1, prompt_tok INTEGER NOT NULL DEFAULT 0,"
-    " cached_tok INTEGER NOT NULL DEFAULT 0, output_tok INTEGER NOT NULL DEFAULT 0,"
-    " reasoning_tok INTEGER NOT NULL DEFAULT 0, list_nusd INTEGER NOT NULL DEFAULT 0,"
-    " marginal_nusd INTEGER NOT NULL DEFAULT 0, joules REAL NOT NULL DEFAULT 0,"
-    " bytes_up INTEGER NOT NULL DEFAULT 0, bytes_down INTEGER NOT NULL DEFAULT 0);"
-    "CREATE TABLE requests(id INTEGER PRIMARY KEY,"
-    " request TEXT NOT NULL, surface INTEGER NOT NULL,"
-    " tenant INTEGER NOT NULL, pool INTEGER NOT NULL, supplier INTEGER NOT NULL,"
-    " contract INTEGER NOT NULL, model_asked INTEGER NOT NULL, model INTEGER NOT NULL,"
-    " class INTEGER NOT NULL, began_us INTEGER NOT NULL, flags INTEGER NOT NULL,"
-    " status INTEGER NOT NULL, fault INTEGER NOT NULL, attempts INTEGER NOT NULL,"
-    " total_us INTEGER NOT NULL, ttft_us INTEGER NOT NULL, prompt_tok INTEGER NOT NULL,"
-    " cached_tok INTEGER NOT NULL, output_tok INTEGER NOT NULL, reasoning_tok INTEGER NOT NULL,"
-    " list_nusd INTEGER NOT NULL, charged_nusd INTEGER NOT NULL);"
-    "CREATE TABLE gaps("
-    " epoch INTEGER NOT NULL, loop INTEGER NOT NULL, sequence INTEGER NOT NULL,"
-    " at_us INTEGER NOT NULL, attempts INTEGER NOT NULL, list_nusd INTEGER NOT NULL,"
-    " PRIMARY KEY(epoch, loop, sequence)) WITHOUT ROWID;"
-    "CREATE TABLE daily("
-    " day TEXT NOT NULL, tenant INTEGER NOT NULL, pool INTEGER NOT NULL,"
-    " supplier INTEGER NOT NULL, contract INTEGER NOT NULL, model INTEGER NOT NULL,"
-    " fault INTEGER NOT NULL, attempts INTEGER NOT NULL, failed INTEGER NOT NULL,"
-    " cancelled INTEGER NOT NULL, failed_over INTEGER NOT NULL, estimated INTEGER NOT NULL,"
-    " prompt_tok INTEGER NOT NULL, cached_tok INTEGER NOT NULL, output_tok INTEGER NOT NULL,"
-    " reasoning_tok INTEGER NOT NULL, list_nusd INTEGER NOT NULL, marginal_nusd INTEGER NOT NULL,"
-    " charged_nusd INTEGER NOT NULL, estimated_nusd INTEGER NOT NULL, joules REAL NOT NULL,"
-    " PRIMARY KEY(day, tenant, pool, supplier, contract, model, fault)) WITHOUT ROWID;",
-    // 2: the client's key, and what was drawn of commitments.
-    "ALTER TABLE attempts ADD COLUMN key INTEGER NOT NULL DEFAULT 0;"
-    "ALTER TABLE attempts ADD COLUMN commitment INTEGER NOT NULL DEFAULT 0;"
-    "ALTER TABLE attempts ADD COLUMN unit INTEGER NOT NULL DEFAULT 0;"
-    "ALTER TABLE attempts ADD COLUMN drawn REAL NOT NULL DEFAULT 0;"
-    "ALTER TABLE requests ADD COLUMN key INTEGER NOT NULL DEFAULT 0;"
-    "CREATE TABLE daily_2("
-    " day TEXT NOT NULL, tenant INTEGER NOT NULL, key INTEGER NOT NULL, pool INTEGER NOT NULL,"
-    " supplier INTEGER NOT NULL, contract INTEGER NOT NULL, model INTEGER NOT NULL,"
-    " fault INTEGER NOT NULL, attempts INTEGER NOT NULL, failed INTEGER NOT NULL,"
-    " cancelled INTEGER NOT NULL, failed_over INTEGER NOT NULL, estimated INTEGER NOT NULL,"
-    " prompt_tok INTEGER NOT NULL, cached_tok INTEGER NOT NULL, output_tok INTEGER NOT NULL,"
-    " reasoning_tok INTEGER NOT NULL, list_nusd INTEGER NOT NULL, marginal_nusd INTEGER NOT NULL,"
-    " charged_nusd INTEGER NOT NULL, estimated_nusd INTEGER NOT NULL, joules REAL NOT NULL,"
-    " PRIMARY KEY(day, tenant, key, pool, supplier, contract, model, fault)) WITHOUT ROWID;"
-    "INSERT INTO daily_2 SELECT day,tenant,0,pool,supplier,contract,model,fault,attempts,failed,"
-    "cancelled,failed_over,estimated,prompt_tok,cached_tok,output_tok,reasoning_tok,list_nusd,"
-    "marginal_nusd,charged_nusd,estimated_nusd,joules FROM daily;"
-    "DROP TABLE daily;"
-    "ALTER TABLE daily_2 RENAME TO daily;"
-    "CREATE TABLE draws("
-    " day TEXT NOT NULL, commitment INTEGER NOT NULL, unit INTEGER NOT NULL, drawn REAL NOT NULL,"
-    " PRIMARY KEY(day, commitment, unit)) WITHOUT ROWID;",
-    // 3: what operators changed.
-    "CREATE TABLE audit(at_us INTEGER NOT NULL, who TEXT NOT NULL, what TEXT NOT NULL,"
-    " detail TEXT NOT NULL);"
-    "CREATE INDEX audit_at ON audit(at_us);",
-    // 4: keys of clients that were made at run time.
-    "CREATE TABLE keys(sha256 BLOB PRIMARY KEY, tenant TEXT NOT NULL, said TEXT NOT NULL,"
-    " made_us INTEGER NOT NULL, revoked_us INTEGER NOT NULL) WITHOUT ROWID;",
-};
+enum { PATH_BYTES = 4096, BUSY_MS = 5000 };
 
 // --- the lock ---------------------------------------------------------------------------------
 
@@ -196,8 +120,7 @@ enum err store_step(const struct store *s, sqlite3_stmt *q, struct diag *diag)
     return e;
 }
 
-// One number of a query without parameters.
-static enum err number(struct store *s, const char *sql, int64_t *out, struct diag *diag)
+enum err store_number(struct store *s, const char *sql, int64_t *out, struct diag *diag)
 {
     sqlite3_stmt *q;
     enum err e = store_prepare(s, sql, &q, diag);
@@ -212,36 +135,27 @@ static enum err number(struct store *s, const char *sql, int64_t *out, struct di
     return e;
 }
 
-// --- opening ----------------------------------------------------------------------------------
-
-static enum err migrate(struct store *s, int64_t version, struct diag *diag)
+struct str store_text(sqlite3_stmt *q, int column)
 {
-    enum err e = store_run(s, "BEGIN IMMEDIATE", diag);
-    for (int64_t v = version; !e && v < STORE_VERSION; v++)
-        e = store_run(s, migrations[v], diag);
-    char sql[96];
-    snprintf(sql, sizeof sql, "PRAGMA application_id=%d; PRAGMA user_version=%d", APPLICATION_ID,
-             STORE_VERSION);
-    if (!e)
-        e = store_run(s, sql, diag);
-    if (!e)
-        e = store_run(s, "COMMIT", diag);
-    if (e)
-        sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
-    return e;
+    const char *p = (const char *)(sqlite3_column_type(q, column) == SQLITE_BLOB
+                                       ? sqlite3_column_blob(q, column)
+                                       : sqlite3_column_text(q, column));
+    return (struct str){p, (size_t)sqlite3_column_bytes(q, column)};
 }
+
+// --- opening ----------------------------------------------------------------------------------
 
 static enum err check_version(struct store *s, struct diag *diag)
 {
     int64_t version = 0, application = 0, tables = 0;
-    enum err e = number(s, "PRAGMA user_version", &version, diag);
+    enum err e = store_number(s, "PRAGMA user_version", &version, diag);
     if (!e)
-        e = number(s, "PRAGMA application_id", &application, diag);
+        e = store_number(s, "PRAGMA application_id", &application, diag);
     if (!e)
-        e = number(s, "SELECT count(*) FROM sqlite_master", &tables, diag);
+        e = store_number(s, "SELECT count(*) FROM sqlite_master", &tables, diag);
     if (e)
         return e;
-    if (tables && application != APPLICATION_ID)
+    if (tables && application != STORE_APPLICATION)
         return diag_set(diag, ERR_INVALID, "%s is a database, but not a ledger of caudal", s->path);
     if (version > STORE_VERSION)
         return diag_set(diag, ERR_INVALID,
@@ -254,7 +168,7 @@ static enum err check_version(struct store *s, struct diag *diag)
         return diag_set(diag, ERR_INVALID,
                         "%s is of version %" PRId64 " and must first be opened by caudal serve",
                         s->path, version);
-    return migrate(s, version, diag);
+    return store_migrate(s, version, diag);
 }
 
 static enum err prepare_to_write(struct store *s, struct diag *diag)
@@ -326,6 +240,8 @@ enum err store_open(struct store **out, struct str folder, enum store_mode mode,
         e = prepare_to_write(s, diag);
     if (!e)
         e = check_version(s, diag);
+    if (!e)
+        e = store_scan_tables(s, diag);
     if (e) {
         store_close(s);
         return e;
@@ -338,6 +254,8 @@ void store_close(struct store *s)
 {
     if (!s)
         return;
+    store_days_forget(s);
+    store_chunks_forget(s);
     for (int i = 0; i < STORE_STATEMENTS; i++)
         sqlite3_finalize(s->made[i]);
     sqlite3_close(s->db);
@@ -355,7 +273,7 @@ enum err store_epoch(struct store *s, uint32_t at_least, uint32_t *epoch, struct
     int64_t n = 0;
     enum err e = store_run(s, sql, diag);
     if (!e)
-        e = number(s, "SELECT value FROM meta WHERE key='epoch'", &n, diag);
+        e = store_number(s, "SELECT value FROM meta WHERE key='epoch'", &n, diag);
     *epoch = (uint32_t)n;
     return e;
 }

@@ -1,9 +1,9 @@
 // store.h - the ledger's rows, in SQLite; the only file that sees it is store.c and its neighbours.
 //
 // Rows come from journals: store_fold() takes records of one segment and notes how far it got, in
-// one transaction, so a crash between is repeated and changes nothing (a row is unique by epoch,
-// loop and sequence). A commit is on the disk before store_fold() returns: only then may a segment
-// go.
+// one transaction with their sums by day, so a crash between is repeated and changes nothing (a row
+// is unique by epoch, loop and sequence). A commit is on the disk before store_commit() returns:
+// only then may a segment go.
 //
 // One process writes at a time: it holds the lock of the folder (store_lock). Reading is open to
 // all.
@@ -18,7 +18,7 @@
 struct store;
 struct store_lock;
 
-enum { STORE_VERSION = 4 };
+enum { STORE_VERSION = 5 };
 
 // ERR_EXISTS: another process has it; `diag` names it.
 MUST_USE enum err store_lock(struct store_lock **out, struct str folder, struct diag *diag);
@@ -53,15 +53,19 @@ MUST_USE enum err store_names(struct store *s, const struct store_name *names, i
 // How far `segment` was folded; 0: not at all.
 MUST_USE enum err store_offset(struct store *s, const char *segment, int64_t *offset,
                                struct diag *diag);
-// Rows of one segment, in their order, up to `offset`.
+// Rows of one segment and loop, in their order, up to `offset`; `n` at least 1. The first call
+// begins a transaction, store_commit() ends it; when one fails, nothing of the transaction is
+// there.
 MUST_USE enum err store_fold(struct store *s, const char *segment, int64_t offset,
                              const struct record *r, int32_t n, struct diag *diag);
+MUST_USE enum err store_commit(struct store *s, struct diag *diag);
 // The segment's file has gone.
 MUST_USE enum err store_forget(struct store *s, const char *segment, struct diag *diag);
 
 // A whole copy at `path`, consistent while others write. ERR_EXISTS: something is there.
 MUST_USE enum err store_backup(struct store *s, struct str path, struct diag *diag);
-// Turns attempts and requests that began before `before_us` into sums by day; open ones stay.
+// Forgets attempts and requests of the days before `before_us`, so that only their sums by day are
+// there; open ones stay.
 MUST_USE enum err store_retain(struct store *s, int64_t before_us, int64_t *rows,
                                struct diag *diag);
 // PRAGMA quick_check, for a doubt. ERR_INVALID: damaged.
@@ -83,6 +87,7 @@ enum store_by {
 const char *store_by_name(enum store_by by);
 
 struct store_ask {
+    // A day whose rows have gone counts whole, if it begins within.
     int64_t since_us, until_us;         // by the start of the attempt; 0 and INT64_MAX: all
     struct str tenant, pool, supplier;  // names; empty: all
     enum store_by by[STORE_BYS];
@@ -99,7 +104,8 @@ struct store_sum {              // of attempts, one row of an answer
     int64_t open_unbounded;  // open ones that nothing limits
     double joules;
 };
-// Sums in the order of their keys. `row` returns false to stop.
+// Sums in the order of their keys; whole days cost nothing more for having many rows. `row` returns
+// false to stop.
 MUST_USE enum err store_sums(struct store *s, const struct store_ask *ask,
                              bool (*row)(void *ctx, const struct store_sum *sum), void *ctx,
                              struct diag *diag);

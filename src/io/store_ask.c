@@ -4,40 +4,29 @@
 
 #include "base/units.h"
 
-#include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
 
-enum { SQL_BYTES_MAX = 16 * 1024, CELLS_MAX = 48 };
+enum { SQL_BYTES_MAX = 16 * 1024, CELLS_MAX = 48, PIECES = 2 };
 
-// Blocks come in the order of time, more or less: what is between is a little more than was asked
-// for.
-static const char *const within =
-    " WHERE id>=(SELECT coalesce(min(id),0)*65536 FROM blocks WHERE max_us>=?1)"
-    " AND id<(SELECT (coalesce(max(id),-1)+1)*65536 FROM blocks WHERE min_us<?2)";
-_Static_assert(STORE_BLOCK_ROWS == 65536, "as the statements say");
-
-// Attempts, requests and old days in one shape. An attempt says what it cost; a request what it was
+// Days, attempts and requests in one shape. An attempt says what it cost; a request what it was
 // charged, under the names of the pool that answered it.
+static const char *const daily_columns =
+    "SELECT day,tenant,pool,supplier,contract,model,fault,attempts,0 AS open,failed,cancelled,"
+    "failed_over,estimated,prompt_tok,cached_tok,output_tok,reasoning_tok,list_nusd,marginal_nusd,"
+    "charged_nusd,estimated_nusd,0 AS open_nusd,0 AS open_unbounded,joules,key"
+    " FROM daily WHERE day>=?6 AND day<?7";
 static const char *const attempt_columns =
-    "SELECT strftime('%Y-%m-%d',began_us/1000000,'unixepoch') AS day,tenant,pool,supplier,contract,"
-    "model,fault,1 AS attempts,1-settled AS open,"
-    "settled AND fault!=0 AND NOT flags&2 AS failed,flags&2!=0 AS cancelled,"
-    "flags&4!=0 AS failed_over,flags&1!=0 AS estimated,prompt_tok*settled AS prompt_tok,cached_tok,"
-    "output_tok,reasoning_tok,list_nusd,marginal_nusd,0 AS charged_nusd,"
-    "list_nusd*(flags&1!=0) AS estimated_nusd,bound_nusd*(1-settled) AS open_nusd,"
-    "(flags&128!=0)*(1-settled) AS open_unbounded,joules,key,began_us "
-    "FROM attempts";
+    "SELECT strftime('%Y-%m-%d',began_us/1000000,'unixepoch'),tenant,pool,supplier,contract,"
+    "model,fault,1,0,fault!=0 AND NOT flags&2,flags&2!=0,flags&4!=0,flags&1!=0,prompt_tok,"
+    "cached_tok,output_tok,reasoning_tok,list_nusd,marginal_nusd,0,list_nusd*(flags&1!=0),0,0,"
+    "joules,key FROM attempt_rows";
+static const char *const open_columns =
+    "SELECT strftime('%Y-%m-%d',began_us/1000000,'unixepoch'),tenant,pool,supplier,contract,"
+    "model,0,1,1,0,0,flags&4!=0,0,0,0,0,0,0,0,0,0,bound_nusd,flags&128!=0,0.0,key"
+    " FROM open_rows(?1,?2)";
 static const char *const request_columns =
     "SELECT strftime('%Y-%m-%d',began_us/1000000,'unixepoch'),tenant,pool,supplier,contract,model,"
-    "0,0,0,0,0,0,0,0,0,0,0,0,0,charged_nusd,0,0,0,0.0,key,began_us FROM requests";
-static const char *const daily_columns =
-    "SELECT day,tenant,pool,supplier,contract,model,fault,attempts,0,failed,cancelled,failed_over,"
-    "estimated,prompt_tok,cached_tok,output_tok,reasoning_tok,list_nusd,marginal_nusd,charged_nusd,"
-    "estimated_nusd,0,0,joules,key,"
-    "CAST(strftime('%s',day) AS INTEGER)*1000000 FROM daily";
+    "0,0,0,0,0,0,0,0,0,0,0,0,0,charged_nusd,0,0,0,0.0,key FROM request_rows";
 
 static const struct {
     const char *name, *column;
@@ -62,15 +51,17 @@ static bool is_name(enum store_by by)
     return by != STORE_BY_DAY && by != STORE_BY_FAULT;
 }
 
-static void filter(struct buf *sql, const char *first, const struct store_ask *ask)
+static void filter(struct buf *sql, const struct store_ask *ask)
 {
-    buf_printf(sql, "%s began_us>=?1 AND began_us<?2", first);
-    if (ask->tenant.n)
-        buf_lit(sql, " AND tenant=?3");
-    if (ask->pool.n)
-        buf_lit(sql, " AND pool=?4");
-    if (ask->supplier.n)
-        buf_lit(sql, " AND supplier=?5");
+    const char *const tests[] = {ask->tenant.n ? "tenant=?3" : NULL, ask->pool.n ? "pool=?4" : NULL,
+                                 ask->supplier.n ? "supplier=?5" : NULL};
+    const char *before = " WHERE ";
+    for (size_t i = 0; i < COUNTOF(tests); i++) {
+        if (!tests[i])
+            continue;
+        buf_printf(sql, "%s%s", before, tests[i]);
+        before = " AND ";
+    }
 }
 
 static void bind_filter(sqlite3_stmt *q, const struct store_ask *ask)
@@ -99,12 +90,12 @@ static void sums_sql(struct buf *sql, const struct store_ask *ask)
                  "sum(estimated),sum(prompt_tok),sum(cached_tok),sum(output_tok),"
                  "sum(reasoning_tok),sum(list_nusd),sum(marginal_nusd),sum(charged_nusd),"
                  "sum(estimated_nusd),sum(open_nusd),sum(open_unbounded),sum(joules) FROM (");
-    buf_lit(sql, "SELECT * FROM (");
-    buf_printf(sql, "%s%s UNION ALL %s%s UNION ALL %s", attempt_columns, within, request_columns,
-               within, daily_columns);
+    buf_printf(sql, "%s UNION ALL %s", daily_columns, open_columns);
+    for (int i = 0; i < PIECES; i++)
+        buf_printf(sql, " UNION ALL %s(?%d,?%d) UNION ALL %s(?%d,?%d)", attempt_columns, 8 + 2 * i,
+                   9 + 2 * i, request_columns, 8 + 2 * i, 9 + 2 * i);
     buf_lit(sql, ")");
-    filter(sql, " WHERE", ask);
-    buf_lit(sql, ")");
+    filter(sql, ask);
     if (ask->n_by) {
         buf_printf(sql, " GROUP BY " STR_FMT " ORDER BY ", STR_ARG(buf_str(&keys)));
         for (int32_t i = 0; i < ask->n_by; i++)
@@ -112,6 +103,18 @@ static void sums_sql(struct buf *sql, const struct store_ask *ask)
     }
     buf_lit(sql, "\0");
     buf_release(&keys);
+}
+
+// A span of time as whole days, whose sums are there, and what it has of the days at its ends, of
+// which rows are read.
+static void bind_span(sqlite3_stmt *q, const struct store_span *span)
+{
+    store_bind_day(q, 6, span->day);
+    store_bind_day(q, 7, span->day_end);
+    for (int i = 0; i < PIECES; i++) {
+        sqlite3_bind_int64(q, 8 + 2 * i, span->piece[i].from_us);
+        sqlite3_bind_int64(q, 9 + 2 * i, span->piece[i].until_us);
+    }
 }
 
 static void read_sum(sqlite3_stmt *q, const struct store_ask *ask, struct store_sum *out)
@@ -137,13 +140,18 @@ enum err store_sums(struct store *s, const struct store_ask *ask,
 {
     struct buf sql;
     sqlite3_stmt *q;
+    struct store_span span;
+    enum err e = store_span(s, ask->since_us, ask->until_us, &span, diag);
+    if (e)
+        return e;
     buf_init(&sql, SQL_BYTES_MAX);
     sums_sql(&sql, ask);
-    enum err e = store_prepare(s, sql.p, &q, diag);
+    e = store_prepare(s, sql.p, &q, diag);
     buf_release(&sql);
     if (e)
         return e;
     bind_filter(q, ask);
+    bind_span(q, &span);
     int status;
     while ((status = sqlite3_step(q)) == SQLITE_ROW) {
         struct store_sum sum;
@@ -160,10 +168,7 @@ enum err store_sums(struct store *s, const struct store_ask *ask,
 // --- rows -------------------------------------------------------------------------------------
 
 // clang-format off
-#define KEY \
-    "(SELECT epoch FROM blocks AS b WHERE b.id=t.id/65536) AS epoch," \
-    "(SELECT loop FROM blocks AS b WHERE b.id=t.id/65536) AS loop," \
-    "(SELECT block*65536+t.id%65536 FROM blocks AS b WHERE b.id=t.id/65536) AS sequence,"
+#define KEY "epoch,loop,sequence,"
 #define NAME_OF(column) "(SELECT name FROM names WHERE id=t." column ") AS " column ","
 #define FLAG(bit, name) "flags&" bit "!=0 AS " name ","
 
@@ -178,7 +183,8 @@ static const char *const row_columns[] = {
         FLAG("256", "stream") FLAG("512", "passthrough")
         "total_us,ttft_us,prompt_tok,cached_tok,output_tok,reasoning_tok,"
         "list_nusd,marginal_nusd,bound_nusd," NAME_OF("commitment") "unit,drawn,"
-        "joules,bytes_up,bytes_down FROM attempts AS t",
+        "joules,bytes_up,bytes_down FROM (SELECT *,1 AS settled FROM attempt_rows(?1,?2) UNION ALL"
+        " SELECT *,0 FROM open_rows(?1,?2)) AS t",
     [STORE_REQUESTS] =
         "SELECT " KEY "request,surface,began_us,"
         NAME_OF("tenant") NAME_OF("key") NAME_OF("pool") NAME_OF("supplier") NAME_OF("contract")
@@ -187,7 +193,7 @@ static const char *const row_columns[] = {
         FLAG("1", "estimated") FLAG("2", "cancelled") FLAG("4", "failed_over") FLAG("8", "cut")
         FLAG("256", "stream")
         "total_us,ttft_us,prompt_tok,cached_tok,output_tok,reasoning_tok,"
-        "list_nusd,charged_nusd FROM requests AS t",
+        "list_nusd,charged_nusd FROM (SELECT * FROM request_rows(?1,?2)) AS t",
 };
 // clang-format on
 
@@ -216,9 +222,8 @@ enum err store_rows(struct store *s, enum store_table table, const struct store_
     sqlite3_stmt *q;
     buf_init(&sql, SQL_BYTES_MAX);
     buf_add_str(&sql, str_of(row_columns[table]));
-    buf_add_str(&sql, str_of(within));
-    filter(&sql, " AND", ask);
-    buf_lit(&sql, " ORDER BY began_us,id\0");
+    filter(&sql, ask);
+    buf_lit(&sql, " ORDER BY began_us,epoch,loop,sequence\0");
     enum err e = store_prepare(s, sql.p, &q, diag);
     buf_release(&sql);
     if (e)
@@ -275,101 +280,6 @@ enum err store_drawn(struct store *s, struct str contract, int32_t unit, int64_t
         *drawn = sqlite3_column_double(q, 0);
     else
         e = store_failure(s, "cannot be read", status, diag);
-    sqlite3_finalize(q);
-    return e;
-}
-
-// --- keeping ----------------------------------------------------------------------------------
-
-enum err store_backup(struct store *s, struct str path, struct diag *diag)
-{
-    char to[4096];
-    if (path.n >= sizeof to)
-        return diag_set(diag, ERR_INVALID, "the path of the backup is too long");
-    memcpy(to, path.p, path.n);
-    to[path.n] = 0;
-    if (access(to, F_OK) == 0)
-        return diag_set(diag, ERR_EXISTS, "%s is there already", to);
-    sqlite3_stmt *q;
-    enum err e = store_prepare(s, "VACUUM INTO ?", &q, diag);
-    if (e)
-        return e;
-    sqlite3_bind_text(q, 1, to, -1, SQLITE_STATIC);
-    int status = sqlite3_step(q);
-    if (status != SQLITE_DONE)
-        e = store_failure(s, "the backup failed", status, diag);
-    sqlite3_finalize(q);
-    if (e)
-        unlink(to);
-    return e;
-}
-
-static enum err run_before(struct store *s, const char *sql, int64_t before_us, int64_t *changed,
-                           struct diag *diag)
-{
-    sqlite3_stmt *q;
-    enum err e = store_prepare(s, sql, &q, diag);
-    if (e)
-        return e;
-    sqlite3_bind_int64(q, 1, before_us);
-    int status = sqlite3_step(q);
-    if (status != SQLITE_DONE)
-        e = store_failure(s, "old rows cannot be summed", status, diag);
-    *changed += sqlite3_changes(s->db);
-    sqlite3_finalize(q);
-    return e;
-}
-
-enum err store_retain(struct store *s, int64_t before_us, int64_t *rows, struct diag *diag)
-{
-    struct buf sql;
-    int64_t day_us = S(86400), unused = 0;
-    int64_t cut = before_us / day_us * day_us;
-    *rows = 0;
-    buf_init(&sql, SQL_BYTES_MAX);
-    buf_lit(&sql, "INSERT INTO daily SELECT day,tenant,key,pool,supplier,contract,model,fault,"
-                  "sum(attempts),sum(failed),sum(cancelled),sum(failed_over),sum(estimated),"
-                  "sum(prompt_tok),sum(cached_tok),sum(output_tok),sum(reasoning_tok),"
-                  "sum(list_nusd),sum(marginal_nusd),sum(charged_nusd),sum(estimated_nusd),"
-                  "sum(joules) FROM (");
-    buf_add_str(&sql, str_of(attempt_columns));
-    buf_lit(&sql, " WHERE settled=1 UNION ALL ");
-    buf_add_str(&sql, str_of(request_columns));
-    buf_lit(&sql, ") WHERE began_us<?1 GROUP BY 1,2,3,4,5,6,7,8 ON CONFLICT DO UPDATE SET ");
-    static const char *const sums[] = {
-        "attempts",      "failed",       "cancelled",      "failed_over",   "estimated",
-        "prompt_tok",    "cached_tok",   "output_tok",     "reasoning_tok", "list_nusd",
-        "marginal_nusd", "charged_nusd", "estimated_nusd", "joules"};
-    for (size_t i = 0; i < COUNTOF(sums); i++)
-        buf_printf(&sql, "%s%s=%s+excluded.%s", i ? "," : "", sums[i], sums[i], sums[i]);
-    buf_lit(&sql, "\0");
-    enum err e = store_run(s, "BEGIN IMMEDIATE", diag);
-    if (!e)
-        e = run_before(s, sql.p, cut, &unused, diag);
-    if (!e)
-        e = run_before(s, "DELETE FROM attempts WHERE began_us<?1 AND settled=1", cut, rows, diag);
-    if (!e)
-        e = run_before(s, "DELETE FROM requests WHERE began_us<?1", cut, rows, diag);
-    if (!e)
-        e = store_run(s, "COMMIT", diag);
-    if (e)
-        sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
-    buf_release(&sql);
-    return e;
-}
-
-enum err store_check(struct store *s, struct diag *diag)
-{
-    sqlite3_stmt *q;
-    enum err e = store_prepare(s, "PRAGMA quick_check(1)", &q, diag);
-    if (e)
-        return e;
-    int status = sqlite3_step(q);
-    const char *said = status == SQLITE_ROW ? (const char *)sqlite3_column_text(q, 0) : NULL;
-    if (!said)
-        e = store_failure(s, "cannot be read", status, diag);
-    else if (strcmp(said, "ok") != 0)
-        e = diag_set(diag, ERR_INVALID, "%s is damaged: %s", s->path, said);
     sqlite3_finalize(q);
     return e;
 }

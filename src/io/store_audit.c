@@ -17,12 +17,6 @@ enum err store_audit(struct store *s, const struct store_change *change, struct 
     return e;
 }
 
-static struct str text_of(sqlite3_stmt *q, int column)
-{
-    return (struct str){(const char *)sqlite3_column_text(q, column),
-                        (size_t)sqlite3_column_bytes(q, column)};
-}
-
 enum err store_changes(struct store *s, int64_t since_us, int64_t until_us,
                        bool (*row)(void *ctx, const struct store_change *change), void *ctx,
                        struct diag *diag)
@@ -39,8 +33,8 @@ enum err store_changes(struct store *s, int64_t since_us, int64_t until_us,
     int status;
     bool more = true;
     while (more && (status = sqlite3_step(q)) == SQLITE_ROW) {
-        struct store_change change = {sqlite3_column_int64(q, 0), text_of(q, 1), text_of(q, 2),
-                                      text_of(q, 3)};
+        struct store_change change = {sqlite3_column_int64(q, 0), store_text(q, 1),
+                                      store_text(q, 2), store_text(q, 3)};
         more = row(ctx, &change);
     }
     if (more && status != SQLITE_DONE)

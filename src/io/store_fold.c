@@ -8,30 +8,34 @@
 #include <stdlib.h>
 
 static const char *const statements[STORE_STATEMENTS] = {
-    [STORE_RESERVE] =
-        "INSERT OR IGNORE INTO attempts(id,request,ordinal,surface,tenant,pool,"
-        "supplier,contract,model,began_us,bound_nusd,flags,prompt_tok,settled,fault,status,"
-        "total_us,ttft_us,cached_tok,output_tok,reasoning_tok,list_nusd,marginal_nusd,joules,"
-        "bytes_up,bytes_down,unit,commitment,drawn,key) "
-        "VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-    [STORE_SETTLE] =
-        "UPDATE attempts SET "
-        "settled=1,flags=flags|?,prompt_tok=?,fault=?,status=?,total_us=?,ttft_us=?,"
-        "cached_tok=?,output_tok=?,reasoning_tok=?,list_nusd=?,marginal_nusd=?,joules=?,bytes_up=?,"
-        "bytes_down=?,unit=?,commitment=?,drawn=? WHERE id=? AND settled=0",
-    [STORE_REQUEST] =
-        "INSERT OR IGNORE INTO requests(id,request,surface,tenant,pool,supplier,"
-        "contract,model_asked,model,class,began_us,flags,status,fault,attempts,total_us,ttft_us,"
-        "prompt_tok,cached_tok,output_tok,reasoning_tok,list_nusd,charged_nusd,key) "
-        "VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+    [STORE_OPEN] = "INSERT OR IGNORE INTO open VALUES(?,?,?,?,?)",
+    [STORE_OPEN_GET] = "SELECT row FROM open WHERE epoch=? AND loop=? AND sequence=?",
+    [STORE_OPEN_DROP] = "DELETE FROM open WHERE epoch=? AND loop=? AND sequence=?",
     [STORE_GAP] = "INSERT OR IGNORE INTO gaps VALUES(?,?,?,?,?,?)",
-    [STORE_BLOCK] = "SELECT id FROM blocks WHERE epoch=? AND loop=? AND block=?",
-    [STORE_BLOCK_NEW] = "INSERT INTO blocks(epoch,loop,block,min_us,max_us) VALUES(?,?,?,?,?)",
-    [STORE_BLOCK_SPAN] = "UPDATE blocks SET min_us=min(min_us,?),max_us=max(max_us,?) WHERE id=?",
+    [STORE_LOOP] = "SELECT sequence FROM loops WHERE epoch=? AND loop=?",
+    [STORE_LOOP_MARK] = "INSERT INTO loops VALUES(?,?,?) ON CONFLICT(epoch,loop) DO UPDATE SET "
+                        "sequence=max(sequence,excluded.sequence)",
     [STORE_MARK] = "INSERT INTO segments VALUES(?,?) ON CONFLICT(name) DO UPDATE SET "
                    "offset=excluded.offset",
     [STORE_DRAW] = "INSERT INTO draws VALUES(strftime('%Y-%m-%d',?*86400,'unixepoch'),?,?,?) "
                    "ON CONFLICT DO UPDATE SET drawn=drawn+excluded.drawn",
+    [STORE_DAY] =
+        "INSERT INTO daily(day,tenant,key,pool,supplier,contract,model,fault,attempts,failed,"
+        "cancelled,failed_over,estimated,prompt_tok,cached_tok,output_tok,reasoning_tok,list_nusd,"
+        "marginal_nusd,charged_nusd,estimated_nusd,joules) "
+        "VALUES(strftime('%Y-%m-%d',?*86400,'unixepoch'),?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+        " ON CONFLICT DO UPDATE SET attempts=attempts+excluded.attempts,"
+        "failed=failed+excluded.failed,cancelled=cancelled+excluded.cancelled,"
+        "failed_over=failed_over+excluded.failed_over,estimated=estimated+excluded.estimated,"
+        "prompt_tok=prompt_tok+excluded.prompt_tok,cached_tok=cached_tok+excluded.cached_tok,"
+        "output_tok=output_tok+excluded.output_tok,"
+        "reasoning_tok=reasoning_tok+excluded.reasoning_tok,list_nusd=list_nusd+excluded.list_nusd,"
+        "marginal_nusd=marginal_nusd+excluded.marginal_nusd,"
+        "charged_nusd=charged_nusd+excluded.charged_nusd,"
+        "estimated_nusd=estimated_nusd+excluded.estimated_nusd,joules=joules+excluded.joules",
+    [STORE_CHUNK_NEW] = "INSERT INTO chunks(kind,n,min_us,max_us,rows) VALUES(?,?,?,?,?)",
+    [STORE_CHUNK_MORE] = "UPDATE chunks SET n=?,min_us=?,max_us=?,rows=? "
+                         "WHERE id=? AND kind=? AND max_us/86400000000=?",
 };
 
 static enum err made(struct store *s, enum store_statement which, sqlite3_stmt **out,
@@ -47,22 +51,14 @@ static enum err made(struct store *s, enum store_statement which, sqlite3_stmt *
     return ERR_NONE;
 }
 
-// A statement keeps what is bound to it, and most columns of a row are those of the row before:
-// only what differs is bound again.
-struct binder {
-    sqlite3_stmt *q;
-    struct store_bound *last;
-    int n;
-};
-
-static enum err begin(struct store *s, enum store_statement which, struct binder *b,
-                      struct diag *diag)
+enum err store_begin(struct store *s, enum store_statement which, struct store_binder *b,
+                     struct diag *diag)
 {
-    *b = (struct binder){.last = &s->bound[which]};
+    *b = (struct store_binder){.last = &s->bound[which]};
     return made(s, which, &b->q, diag);
 }
 
-static void put(struct binder *b, int64_t v)
+void store_put(struct store_binder *b, int64_t v)
 {
     int at = b->n++;
     uint64_t bit = (uint64_t)1 << at;
@@ -73,67 +69,24 @@ static void put(struct binder *b, int64_t v)
     sqlite3_bind_int64(b->q, at + 1, v);
 }
 
-static void put_id(struct binder *b, uint64_t v)
+void store_put_id(struct store_binder *b, uint64_t v)
 {
-    put(b, (int64_t)v);
+    store_put(b, (int64_t)v);
 }
 
-static void put_real(struct binder *b, double v)
+void store_put_real(struct store_binder *b, double v)
 {
     sqlite3_bind_double(b->q, ++b->n, v);
 }
 
-static void put_text(struct binder *b, const char *text, size_t max)
+void store_put_text(struct store_binder *b, const char *text, size_t max)
 {
     sqlite3_bind_text(b->q, ++b->n, text, (int)strnlen(text, max), SQLITE_STATIC);
 }
 
-// The id of the block that a sequence is in; made when there is none.
-static enum err block_id(struct store *s, const struct record *r, uint64_t sequence, int64_t *id,
-                         struct diag *diag)
+void store_put_blob(struct store_binder *b, const void *p, size_t n)
 {
-    struct store_block *known = &s->known[r->loop % STORE_KNOWN];
-    uint64_t block = sequence / STORE_BLOCK_ROWS;
-    *id = known->id;
-    if (known->id && known->epoch == r->epoch && known->loop == r->loop && known->block == block)
-        return ERR_NONE;
-    struct binder b;
-    enum err e = begin(s, STORE_BLOCK, &b, diag);
-    if (e)
-        return e;
-    put(&b, r->epoch);
-    put(&b, r->loop);
-    put_id(&b, block);
-    int status = sqlite3_step(b.q);
-    *id = status == SQLITE_ROW ? sqlite3_column_int64(b.q, 0) : 0;
-    if (status != SQLITE_ROW && status != SQLITE_DONE)
-        e = store_failure(s, "cannot be read", status, diag);
-    sqlite3_reset(b.q);
-    if (!e && !*id) {
-        e = begin(s, STORE_BLOCK_NEW, &b, diag);
-        if (e)
-            return e;
-        put(&b, r->epoch);
-        put(&b, r->loop);
-        put_id(&b, block);
-        put(&b, r->at_us);
-        put(&b, r->at_us);
-        e = store_step(s, b.q, diag);
-        *id = sqlite3_last_insert_rowid(s->db);
-    }
-    if (!e)
-        *known = (struct store_block){r->epoch, r->loop, block, *id};
-    return e;
-}
-
-// Where a row is: unique by (epoch, loop, sequence), and the same whenever it is asked for.
-static enum err row_id(struct store *s, const struct record *r, uint64_t sequence, int64_t *id,
-                       struct diag *diag)
-{
-    int64_t block = 0;
-    enum err e = block_id(s, r, sequence, &block, diag);
-    *id = block * STORE_BLOCK_ROWS + (int64_t)(sequence % STORE_BLOCK_ROWS);
-    return e;
+    sqlite3_bind_blob(b->q, ++b->n, p, (int)n, SQLITE_STATIC);
 }
 
 // --- what was drawn of commitments ------------------------------------------------------------
@@ -142,14 +95,14 @@ static enum err write_draws(struct store *s, struct diag *diag)
 {
     enum err e = ERR_NONE;
     for (int32_t i = 0; !e && i < s->n_draws; i++) {
-        struct binder b;
-        e = begin(s, STORE_DRAW, &b, diag);
+        struct store_binder b;
+        e = store_begin(s, STORE_DRAW, &b, diag);
         if (e)
             return e;
-        put(&b, s->draws[i].day);
-        put_id(&b, s->draws[i].commitment);
-        put(&b, s->draws[i].unit);
-        put_real(&b, s->draws[i].drawn);
+        store_put(&b, s->draws[i].day);
+        store_put_id(&b, s->draws[i].commitment);
+        store_put(&b, s->draws[i].unit);
+        store_put_real(&b, s->draws[i].drawn);
         e = store_step(s, b.q, diag);
     }
     s->n_draws = 0;
@@ -178,135 +131,171 @@ static enum err add_draw(struct store *s, const struct record *r, struct diag *d
 
 // --- rows -------------------------------------------------------------------------------------
 
-// What a SETTLE says, in the order that both of its statements have behind their own columns.
-static void put_settle(struct binder *b, const struct record_settle *t)
+// A row that is written for good, with its sums.
+static enum err add(struct store *s, enum packed_kind kind, const struct packed_row *row,
+                    struct diag *diag)
 {
-    put(b, t->fault);
-    put(b, t->status);
-    put(b, t->total_us);
-    put(b, t->ttft_us);
-    put(b, t->cached_tok);
-    put(b, t->output_tok);
-    put(b, t->reasoning_tok);
-    put(b, t->list_nusd);
-    put(b, t->marginal_nusd);
-    put_real(b, t->joules);
-    put(b, t->bytes_up);
-    put(b, t->bytes_down);
-    put(b, t->commitment ? t->unit : 0);
-    put_id(b, t->commitment);
-    put_real(b, t->commitment ? t->drawn : 0);
+    enum err e = store_chunk_add(s, kind, row, diag);
+    return e ? e : store_day_add(s, kind, row, diag);
 }
 
-// `settle` NULL: it is not in this batch.
-static enum err fold_reserve(struct store *s, const struct record *r, const struct record *settle,
+enum err store_open_add(struct store *s, const struct packed_row *row, struct diag *diag)
+{
+    unsigned char bytes[PACKED_ROW_BYTES_MAX];
+    struct store_binder b;
+    enum err e = store_begin(s, STORE_OPEN, &b, diag);
+    if (e)
+        return e;
+    store_put(&b, row->v[ATTEMPT_EPOCH]);
+    store_put(&b, row->v[ATTEMPT_LOOP]);
+    store_put(&b, row->v[ATTEMPT_SEQUENCE]);
+    store_put(&b, row->v[ATTEMPT_BEGAN]);
+    store_put_blob(&b, bytes, packed_put(bytes, PACKED_ATTEMPTS, row, NULL));
+    return store_step(s, b.q, diag);
+}
+
+static enum err settle(struct store *s, struct packed_row *row, const struct record *r,
+                       struct diag *diag)
+{
+    const struct record_settle *t = &r->settle;
+    int64_t *v = row->v;
+    v[ATTEMPT_FLAGS] |= r->flags;
+    v[ATTEMPT_FAULT] = t->fault;
+    v[ATTEMPT_STATUS] = t->status;
+    v[ATTEMPT_TOTAL] = t->total_us;
+    v[ATTEMPT_TTFT] = t->ttft_us;
+    v[ATTEMPT_PROMPT] = t->prompt_tok;
+    v[ATTEMPT_CACHED] = t->cached_tok;
+    v[ATTEMPT_OUTPUT] = t->output_tok;
+    v[ATTEMPT_REASONING] = t->reasoning_tok;
+    v[ATTEMPT_LIST] = t->list_nusd;
+    v[ATTEMPT_MARGINAL] = t->marginal_nusd;
+    v[ATTEMPT_JOULES] = packed_bits(t->joules);
+    v[ATTEMPT_UP] = t->bytes_up;
+    v[ATTEMPT_DOWN] = t->bytes_down;
+    v[ATTEMPT_UNIT] = t->commitment ? t->unit : 0;
+    v[ATTEMPT_COMMITMENT] = (int64_t)t->commitment;
+    v[ATTEMPT_DRAWN] = packed_bits(t->commitment ? t->drawn : 0);
+    enum err e = add(s, PACKED_ATTEMPTS, row, diag);
+    return e ? e : add_draw(s, r, diag);
+}
+
+// `end` NULL: its SETTLE is not in this part.
+static enum err fold_reserve(struct store *s, const struct record *r, const struct record *end,
                              struct diag *diag)
 {
-    static const struct record_settle open = {.ttft_us = -1};
-    const struct record_reserve *v = &r->reserve;
-    struct binder b;
-    int64_t id;
-    enum err e = row_id(s, r, r->sequence, &id, diag);
-    if (!e)
-        e = begin(s, STORE_RESERVE, &b, diag);
+    const struct record_reserve *t = &r->reserve;
+    struct packed_row row = {.v = {[ATTEMPT_EPOCH] = r->epoch,
+                                   [ATTEMPT_LOOP] = r->loop,
+                                   [ATTEMPT_SEQUENCE] = (int64_t)r->sequence,
+                                   [ATTEMPT_ORDINAL] = t->ordinal,
+                                   [ATTEMPT_SURFACE] = t->surface,
+                                   [ATTEMPT_TENANT] = (int64_t)t->tenant,
+                                   [ATTEMPT_KEY] = (int64_t)t->key,
+                                   [ATTEMPT_POOL] = (int64_t)t->pool,
+                                   [ATTEMPT_SUPPLIER] = (int64_t)t->supplier,
+                                   [ATTEMPT_CONTRACT] = (int64_t)t->contract,
+                                   [ATTEMPT_MODEL] = (int64_t)t->model,
+                                   [ATTEMPT_BEGAN] = r->at_us,
+                                   [ATTEMPT_BOUND] = t->bound_nusd,
+                                   [ATTEMPT_FLAGS] = r->flags,
+                                   [ATTEMPT_TTFT] = -1,
+                                   [ATTEMPT_PROMPT] = t->prompt_tok}};
+    memcpy(row.request, t->request, sizeof row.request);
+    return end ? settle(s, &row, end, diag) : store_open_add(s, &row, diag);
+}
+
+// The attempt that `r` settles, if it is open.
+static enum err get_open(struct store *s, const struct record *r, struct packed_row *row,
+                         bool *found, struct diag *diag)
+{
+    struct store_binder b;
+    enum err e = store_begin(s, STORE_OPEN_GET, &b, diag);
     if (e)
         return e;
-    put(&b, id);
-    put_text(&b, v->request, sizeof v->request);
-    put(&b, v->ordinal);
-    put(&b, v->surface);
-    put_id(&b, v->tenant);
-    put_id(&b, v->pool);
-    put_id(&b, v->supplier);
-    put_id(&b, v->contract);
-    put_id(&b, v->model);
-    put(&b, r->at_us);
-    put(&b, v->bound_nusd);
-    put(&b, settle ? settle->flags | r->flags : r->flags);
-    put(&b, settle ? settle->settle.prompt_tok : v->prompt_tok);
-    put(&b, settle != NULL);
-    put_settle(&b, settle ? &settle->settle : &open);
-    put_id(&b, v->key);
-    e = store_step(s, b.q, diag);
-    if (!e && settle && sqlite3_changes(s->db) > 0)
-        e = add_draw(s, settle, diag);
+    store_put(&b, r->epoch);
+    store_put(&b, r->loop);
+    store_put_id(&b, r->settle.attempt);
+    int status = sqlite3_step(b.q);
+    *found = status == SQLITE_ROW;
+    struct str bytes = *found ? store_text(b.q, 0) : (struct str){0};
+    if (!*found && status != SQLITE_DONE)
+        e = store_failure(s, "cannot be read", status, diag);
+    else if (*found && !packed_next(row, PACKED_ATTEMPTS, &bytes))
+        e = diag_set(diag, ERR_INVALID, "%s: an open row is damaged", s->path);
+    sqlite3_reset(b.q);
     return e;
 }
 
+// One whose RESERVE came with an earlier part.
 static enum err fold_settle(struct store *s, const struct record *r, struct diag *diag)
 {
-    struct binder b;
-    int64_t id;
-    enum err e = row_id(s, r, r->settle.attempt, &id, diag);
-    if (!e)
-        e = begin(s, STORE_SETTLE, &b, diag);
+    struct store_binder b;
+    struct packed_row row = {0};
+    bool found;
+    enum err e = get_open(s, r, &row, &found, diag);
+    if (e || !found)
+        return e;
+    e = store_begin(s, STORE_OPEN_DROP, &b, diag);
     if (e)
         return e;
-    put(&b, r->flags);
-    put(&b, r->settle.prompt_tok);
-    put_settle(&b, &r->settle);
-    put(&b, id);
+    store_put(&b, r->epoch);
+    store_put(&b, r->loop);
+    store_put_id(&b, r->settle.attempt);
     e = store_step(s, b.q, diag);
-    if (!e && sqlite3_changes(s->db) > 0)
-        e = add_draw(s, r, diag);
-    return e;
+    return e ? e : settle(s, &row, r, diag);
 }
 
 static enum err fold_request(struct store *s, const struct record *r, struct diag *diag)
 {
-    const struct record_request *v = &r->request;
-    struct binder b;
-    int64_t id;
-    enum err e = row_id(s, r, r->sequence, &id, diag);
-    if (!e)
-        e = begin(s, STORE_REQUEST, &b, diag);
-    if (e)
-        return e;
-    put(&b, id);
-    put_text(&b, v->request, sizeof v->request);
-    put(&b, v->surface);
-    put_id(&b, v->tenant);
-    put_id(&b, v->pool);
-    put_id(&b, v->supplier);
-    put_id(&b, v->contract);
-    put_id(&b, v->model_asked);
-    put_id(&b, v->model);
-    put_id(&b, v->class);
-    put(&b, r->at_us - v->total_us);
-    put(&b, r->flags);
-    put(&b, v->status);
-    put(&b, v->fault);
-    put(&b, v->attempts);
-    put(&b, v->total_us);
-    put(&b, v->ttft_us);
-    put(&b, v->prompt_tok);
-    put(&b, v->cached_tok);
-    put(&b, v->output_tok);
-    put(&b, v->reasoning_tok);
-    put(&b, v->list_nusd);
-    put(&b, v->charged_nusd);
-    put_id(&b, v->key);
-    return store_step(s, b.q, diag);
+    const struct record_request *t = &r->request;
+    struct packed_row row = {.v = {[REQUEST_EPOCH] = r->epoch,
+                                   [REQUEST_LOOP] = r->loop,
+                                   [REQUEST_SEQUENCE] = (int64_t)r->sequence,
+                                   [REQUEST_SURFACE] = t->surface,
+                                   [REQUEST_TENANT] = (int64_t)t->tenant,
+                                   [REQUEST_KEY] = (int64_t)t->key,
+                                   [REQUEST_POOL] = (int64_t)t->pool,
+                                   [REQUEST_SUPPLIER] = (int64_t)t->supplier,
+                                   [REQUEST_CONTRACT] = (int64_t)t->contract,
+                                   [REQUEST_MODEL_ASKED] = (int64_t)t->model_asked,
+                                   [REQUEST_MODEL] = (int64_t)t->model,
+                                   [REQUEST_CLASS] = (int64_t)t->class,
+                                   [REQUEST_BEGAN] = r->at_us - t->total_us,
+                                   [REQUEST_FLAGS] = r->flags,
+                                   [REQUEST_STATUS] = t->status,
+                                   [REQUEST_FAULT] = t->fault,
+                                   [REQUEST_ATTEMPTS] = t->attempts,
+                                   [REQUEST_TOTAL] = t->total_us,
+                                   [REQUEST_TTFT] = t->ttft_us,
+                                   [REQUEST_PROMPT] = t->prompt_tok,
+                                   [REQUEST_CACHED] = t->cached_tok,
+                                   [REQUEST_OUTPUT] = t->output_tok,
+                                   [REQUEST_REASONING] = t->reasoning_tok,
+                                   [REQUEST_LIST] = t->list_nusd,
+                                   [REQUEST_CHARGED] = t->charged_nusd}};
+    memcpy(row.request, t->request, sizeof row.request);
+    return add(s, PACKED_REQUESTS, &row, diag);
 }
 
 static enum err fold_gap(struct store *s, const struct record *r, struct diag *diag)
 {
-    struct binder b;
-    enum err e = begin(s, STORE_GAP, &b, diag);
+    struct store_binder b;
+    enum err e = store_begin(s, STORE_GAP, &b, diag);
     if (e)
         return e;
-    put(&b, r->epoch);
-    put(&b, r->loop);
-    put_id(&b, r->sequence);
-    put(&b, r->at_us);
-    put_id(&b, r->gap.attempts);
-    put(&b, r->gap.list_nusd);
+    store_put(&b, r->epoch);
+    store_put(&b, r->loop);
+    store_put_id(&b, r->sequence);
+    store_put(&b, r->at_us);
+    store_put_id(&b, r->gap.attempts);
+    store_put(&b, r->gap.list_nusd);
     return store_step(s, b.q, diag);
 }
 
 static enum err fold_all(struct store *s, const struct record *r, int32_t n, struct diag *diag)
 {
-    // A loop's sequence has no holes, so the RESERVE of a SETTLE is at a known place of the batch:
+    // A loop's sequence has no holes, so the RESERVE of a SETTLE is at a known place of the part:
     // most attempts are one row written once.
     int32_t *settle_of = take_n(sizeof *settle_of, (size_t)n + 1);
     for (int32_t i = 0; i < n; i++) {
@@ -320,14 +309,9 @@ static enum err fold_all(struct store *s, const struct record *r, int32_t n, str
     enum err e = ERR_NONE;
     for (int32_t i = 0; i < n && !e; i++) {
         switch (r[i].kind) {
-        case RECORD_RESERVE: {
-            const struct record *settle = settle_of[i] > 0 ? &r[settle_of[i] - 1] : NULL;
-            e = fold_reserve(s, &r[i], settle, diag);
-            // A row that was there already, open, of a store restored beside its journals.
-            if (!e && settle && sqlite3_changes(s->db) == 0)
-                e = fold_settle(s, settle, diag);
+        case RECORD_RESERVE:
+            e = fold_reserve(s, &r[i], settle_of[i] > 0 ? &r[settle_of[i] - 1] : NULL, diag);
             break;
-        }
         case RECORD_SETTLE:
             if (settle_of[i] == 0)
                 e = fold_settle(s, &r[i], diag);
@@ -341,68 +325,90 @@ static enum err fold_all(struct store *s, const struct record *r, int32_t n, str
     return e;
 }
 
-static int64_t began(const struct record *r)
-{
-    return r->kind == RECORD_REQUEST ? r->at_us - r->request.total_us : r->at_us;
-}
+// --- transactions -----------------------------------------------------------------------------
 
-// A block knows from when to when its rows began. One part reaches into two blocks at most.
-static enum err widen(struct store *s, const struct record *r, int32_t n, struct diag *diag)
+// The last record of this loop that the store has: what comes again changes nothing.
+static enum err folded_to(struct store *s, const struct record *r, uint64_t *sequence,
+                          struct diag *diag)
 {
-    enum err e = ERR_NONE;
-    int64_t least = INT64_MAX, most = INT64_MIN;
-    for (int32_t i = 0; i < n; i++) {
-        least = min_i64(least, began(&r[i]));
-        most = max_i64(most, began(&r[i]));
-    }
-    for (int32_t i = 0; !e && i<n; i += n> 1 ? n - 1 : 1) {
-        struct binder b;
-        int64_t id;
-        e = block_id(s, &r[i], r[i].sequence, &id, diag);
-        if (!e)
-            e = begin(s, STORE_BLOCK_SPAN, &b, diag);
-        if (e)
-            return e;
-        put(&b, least);
-        put(&b, most);
-        put(&b, id);
-        e = store_step(s, b.q, diag);
-    }
+    struct store_binder b;
+    enum err e = store_begin(s, STORE_LOOP, &b, diag);
+    if (e)
+        return e;
+    store_put(&b, r->epoch);
+    store_put(&b, r->loop);
+    int status = sqlite3_step(b.q);
+    *sequence = status == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(b.q, 0) : 0;
+    if (status != SQLITE_ROW && status != SQLITE_DONE)
+        e = store_failure(s, "cannot be read", status, diag);
+    sqlite3_reset(b.q);
     return e;
 }
 
-static enum err mark(struct store *s, const char *segment, int64_t offset, struct diag *diag)
+static enum err mark(struct store *s, const char *segment, int64_t offset,
+                     const struct record *last, struct diag *diag)
 {
-    struct binder b;
-    enum err e = begin(s, STORE_MARK, &b, diag);
+    struct store_binder b;
+    enum err e = store_begin(s, STORE_LOOP_MARK, &b, diag);
     if (e)
         return e;
-    put_text(&b, segment, SIZE_MAX / 2);
-    put(&b, offset);
+    store_put(&b, last->epoch);
+    store_put(&b, last->loop);
+    store_put_id(&b, last->sequence);
+    e = store_step(s, b.q, diag);
+    if (!e)
+        e = store_begin(s, STORE_MARK, &b, diag);
+    if (e)
+        return e;
+    store_put_text(&b, segment, SIZE_MAX / 2);
+    store_put(&b, offset);
     return store_step(s, b.q, diag);
+}
+
+static void roll_back(struct store *s)
+{
+    s->within = false;
+    s->n_draws = 0;
+    store_days_forget(s);
+    store_chunks_forget(s);  // some of them were never written
+    sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
 }
 
 enum err store_fold(struct store *s, const char *segment, int64_t offset, const struct record *r,
                     int32_t n, struct diag *diag)
 {
-    enum err e = store_run(s, "BEGIN IMMEDIATE", diag);
+    uint64_t before = 0;
+    enum err e = s->within ? ERR_NONE : store_run(s, "BEGIN IMMEDIATE", diag);
     if (e)
         return e;
-    CHECK(n <= STORE_BLOCK_ROWS);
-    s->n_draws = 0;
-    e = fold_all(s, r, n, diag);
+    s->within = true;
+    e = folded_to(s, r, &before, diag);
+    int32_t known = 0;
+    while (known < n && r[known].sequence <= before)
+        known++;
     if (!e)
-        e = write_draws(s, diag);
+        e = fold_all(s, r + known, n - known, diag);
     if (!e)
-        e = widen(s, r, n, diag);
+        e = mark(s, segment, offset, &r[n - 1], diag);
+    if (e)
+        roll_back(s);
+    return e;
+}
+
+enum err store_commit(struct store *s, struct diag *diag)
+{
+    if (!s->within)
+        return ERR_NONE;
+    enum err e = write_draws(s, diag);
     if (!e)
-        e = mark(s, segment, offset, diag);
+        e = store_days_write(s, diag);
+    if (!e)
+        e = store_chunks_write(s, diag);
     if (!e)
         e = store_run(s, "COMMIT", diag);
-    if (e) {
-        memset(s->known, 0, sizeof s->known);  // some of them were never made
-        sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
-    }
+    if (e)
+        roll_back(s);
+    s->within = false;
     return e;
 }
 

@@ -38,12 +38,6 @@ enum err store_key_revoke(struct store *s, const unsigned char sha256[32], int64
     return change(s, q, ERR_MISSING, "no such key holds", diag);
 }
 
-static struct str text_of(sqlite3_stmt *q, int column)
-{
-    return (struct str){(const char *)sqlite3_column_text(q, column),
-                        (size_t)sqlite3_column_bytes(q, column)};
-}
-
 enum err store_keys(struct store *s, bool (*row)(void *ctx, const struct store_key *key), void *ctx,
                     struct diag *diag)
 {
@@ -55,8 +49,8 @@ enum err store_keys(struct store *s, bool (*row)(void *ctx, const struct store_k
         return e;
     int status;
     while ((status = sqlite3_step(q)) == SQLITE_ROW) {
-        struct store_key key = {.tenant = text_of(q, 1),
-                                .said = text_of(q, 2),
+        struct store_key key = {.tenant = store_text(q, 1),
+                                .said = store_text(q, 2),
                                 .made_us = sqlite3_column_int64(q, 3),
                                 .revoked_us = sqlite3_column_int64(q, 4)};
         if (sqlite3_column_bytes(q, 0) != (int)sizeof key.sha256)

@@ -3,17 +3,15 @@
 import itertools
 import os
 import shutil
-import sqlite3
 import subprocess
 import tempfile
 import threading
 import unittest
 
 from harness import Gateway, Sim, chat, main, portfolio, until
-from ledger_case import Case, ledger, rows, sums
+from ledger_case import Case, age, ledger, rows, sums
 
 KEYS = ["day", "pool", "tenant", "key", "model", "contract", "supplier", "fault"]
-DAY_US = 86400 * 1000000
 
 
 class Retain(Case):
@@ -29,14 +27,6 @@ class Retain(Case):
                         sim.faults(*([fault] if fault else []))
                     for stream in (False, True):
                         gw.post("/v1/chat/completions", chat("hello " * 9, stream=stream))
-
-    def age(self, days):
-        db = sqlite3.connect(os.path.join(self.folder(), "ledger.db"))
-        for table in ("attempts", "requests"):
-            db.execute(f"UPDATE {table} SET began_us=began_us-?", (days * DAY_US,))
-        db.execute("UPDATE blocks SET min_us=min_us-?,max_us=max_us-?", (days * DAY_US, days * DAY_US))
-        db.commit()
-        db.close()
 
     def answers(self):
         """Of every question that can be asked of sums."""
@@ -58,7 +48,7 @@ class Retain(Case):
 
     def test_every_question_has_the_same_answer_before_and_after(self):
         self.serve_a_bit()
-        self.age(100)
+        age(self.folder(), 100)
         before, held = self.answers(), len(rows(self.state)) + len(rows(self.state, "requests"))
         self.assertGreater(before[()]["total"]["marginal_usd"], 0)
         self.assertTrue(before[()]["total"]["failed"] and before[()]["total"]["estimated"])
@@ -73,14 +63,14 @@ class Retain(Case):
 
     def test_what_is_not_old_enough_stays(self):
         self.serve_a_bit()
-        self.age(89)
+        age(self.folder(), 89)
         before = rows(self.state)
         self.assertIn("0 rows", ledger("retain", "90d", self.state).stdout)
         self.assertEqual(rows(self.state), before)
 
     def test_a_gateway_does_so_itself(self):
         self.serve_a_bit()
-        self.age(100)
+        age(self.folder(), 100)
         before = sums(self.state, "--by", "day,pool")
         with Gateway(self.text.replace(f"state: {self.state}", f"state: {self.state}, ledger: {{retain: 90 d}}")):
             until(lambda: not rows(self.state))

@@ -20,7 +20,7 @@ import time
 import unittest
 
 from harness import CAUDAL, ROOT, Gateway, Recorder, Sim, chat, json_answer, main, portfolio, until
-from ledger_case import RECORD, Case, ledger, rows, sums
+from ledger_case import RECORD, Case, age, ledger, rows, sums
 
 KILLS = int(os.environ.get("LEDGER_KILLS", "10"))
 SEED = int(os.environ.get("SEED", "1812"))
@@ -503,11 +503,7 @@ class Command(Case):
         self.assertEqual(sums(copy), sums(self.state))
         self.assertIn("already", ledger("backup", os.path.join(copy, "ledger.db"), self.state, ok=False).stderr)
         # Old rows become sums, and the sums stay the same.
-        db = sqlite3.connect(os.path.join(self.folder(), "ledger.db"))
-        db.execute("UPDATE attempts SET began_us=began_us-100*86400000000")
-        db.execute("UPDATE requests SET began_us=began_us-100*86400000000")
-        db.commit()
-        db.close()
+        age(self.folder(), 100)
         before = sums(self.state, "--by", "day,pool,tenant,model")
         self.assertIn("8 rows", ledger("retain", "90d", self.state).stdout)
         self.assertEqual(sums(self.state, "--by", "day,pool,tenant,model"), before)

@@ -6,13 +6,12 @@ import json
 import os
 import shutil
 import signal
-import sqlite3
 import tempfile
 import threading
 import unittest
 
 from harness import Gateway, Recorder, Sim, Stream, chat, json_answer, main, portfolio, until
-from ledger_case import sums
+from ledger_case import rows, sums
 
 KEYS = {name: f"ck-{name}" for name in ("app", "ci", "other", "gone", "far", "one")}
 
@@ -287,8 +286,7 @@ class Money(unittest.TestCase):
                 self.assertEqual([ask(gw, "ci").status for _ in range(3)], [200, 200, 429])
             with self.gateway(a, section.replace("1 USD/day", "0.0005 USD/day")) as gw:
                 self.assertEqual(ask(gw).status, 429)
-        db = sqlite3.connect(os.path.join(self.state, "ledger", "ledger.db"))
-        self.assertEqual(len(db.execute("SELECT DISTINCT key FROM requests WHERE key!=0").fetchall()), 2)
+        self.assertEqual(len({row["key"] for row in rows(self.state, "requests")} - {""}), 2)
 
 
 if __name__ == "__main__":

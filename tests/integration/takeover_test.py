@@ -113,7 +113,8 @@ class TakeOver(unittest.TestCase):
 
     def rows(self):
         with sqlite3.connect(f"file:{self.state}/ledger/ledger.db?mode=ro", uri=True) as db:
-            return db.execute("select count(*), coalesce(sum(settled), 0) from attempts").fetchone()
+            settled, = db.execute("select coalesce(sum(n), 0) from chunks where kind=1").fetchone()
+            return settled + db.execute("select count(*) from open").fetchone()[0], settled
 
     def test_three_in_a_row_under_load_and_a_broken_portfolio_between(self):
         with Sim("--ttft", "5ms", "--per-token", "2ms", "--output", "=20") as sim:

@@ -29,6 +29,12 @@ static void remove_all(void)
     closedir(d);
 }
 
+static enum err fold(struct store *s, const struct record *r, int32_t n, int64_t offset)
+{
+    enum err e = store_fold(s, "seg", offset, r, n, NULL);
+    return e ? e : store_commit(s, NULL);
+}
+
 static struct record reserve(uint64_t sequence, int64_t at_us)
 {
     return (struct record){.kind = RECORD_RESERVE,
@@ -78,15 +84,15 @@ static void folding_again_changes_nothing(void)
     struct record r[] = {reserve(1, noon_us), reserve(2, noon_us), settle(3, 1, 70),
                          reserve(4, noon_us), settle(5, 4, 30)};
     for (int i = 0; i < 3; i++) {
-        EXPECT(!store_fold(s, "seg", 6 * RECORD_BYTES, r, COUNTOF(r), NULL), "fold");
+        EXPECT(!fold(s, r, COUNTOF(r), 6 * RECORD_BYTES), "fold");
         struct store_sum sum = total(s);
         EXPECT(sum.attempts == 3 && sum.open == 1 && sum.list_nusd == 100 && sum.open_nusd == 1000,
                "%" PRId64 " %" PRId64 " %" PRId64, sum.attempts, sum.open, sum.list_nusd);
     }
     struct record late = settle(6, 2, 5);
-    EXPECT(!store_fold(s, "seg", 7 * RECORD_BYTES, &late, 1, NULL), "fold");
+    EXPECT(!fold(s, &late, 1, 7 * RECORD_BYTES), "fold");
     EXPECT(total(s).open == 0 && total(s).list_nusd == 105, "settled in a later part");
-    EXPECT(!store_fold(s, "seg", 7 * RECORD_BYTES, &late, 1, NULL), "fold");
+    EXPECT(!fold(s, &late, 1, 7 * RECORD_BYTES), "fold");
     EXPECT(total(s).list_nusd == 105, "settled once");
     int64_t offset = 0;
     EXPECT(!store_offset(s, "seg", &offset, NULL) && offset == 7 * RECORD_BYTES, "offset");
@@ -111,9 +117,9 @@ static void any_cut_gives_the_same_sums(void)
         for (int32_t at = 0; at < N;) {
             int32_t n = seed ? rand() % 7 + 1 : N;
             n = at + n > N ? N - at : n;
-            EXPECT(!store_fold(s, "seg", 0, r + at, n, NULL), "fold");
+            EXPECT(!fold(s, r + at, n, 0), "fold");
             if (rand() % 2)
-                EXPECT(!store_fold(s, "seg", 0, r + at, n, NULL), "again");
+                EXPECT(!fold(s, r + at, n, 0), "again");
             at += n;
         }
         struct store_sum sum = total(s);
@@ -133,7 +139,7 @@ static void old_rows_become_sums_and_open_ones_stay(void)
     struct store *s = open_store();
     struct record r[] = {reserve(1, noon_us - 9 * day_us), settle(2, 1, 70),
                          reserve(3, noon_us - 9 * day_us), reserve(4, noon_us), settle(5, 4, 30)};
-    EXPECT(!store_fold(s, "seg", 0, r, COUNTOF(r), NULL), "fold");
+    EXPECT(!fold(s, r, COUNTOF(r), 0), "fold");
     struct store_sum before = total(s);
     int64_t rows = 0;
     for (int i = 0; i < 2; i++) {
@@ -146,6 +152,57 @@ static void old_rows_become_sums_and_open_ones_stay(void)
     }
     store_close(s);
     remove_all();
+}
+
+// What a span of time has, from the rows themselves; those before `kept_us` have become sums.
+struct rows_of {
+    int64_t since_us, until_us, kept_us;
+    struct store_sum sum;
+};
+
+static void add_row(struct rows_of *all, int64_t at_us, int64_t nusd)
+{
+    int64_t day_begins_us = at_us / day_us * day_us;
+    int64_t counts_us = at_us < all->kept_us ? day_begins_us : at_us;
+    if (counts_us < all->since_us || counts_us >= all->until_us)
+        return;
+    all->sum.attempts++;
+    all->sum.list_nusd += nusd;
+}
+
+// Sums by day and rows at the ends of a span of time together say what the rows say.
+static void any_span_of_time_has_its_rows_sums(void)
+{
+    enum { CALLS = 40, DAYS = 4 };
+    int64_t first_us = noon_us / day_us * day_us, rows;
+    for (unsigned seed = 0; seed < 8; seed++) {
+        struct store *s = open_store();
+        int64_t at_us[CALLS], kept_us = seed % 2 ? first_us + day_us : 0;
+        srand(seed);
+        for (int i = 0; i < CALLS; i++) {
+            at_us[i] = first_us + rand() % (DAYS * 8) * (day_us / 8);
+            struct record r[] = {reserve((uint64_t)i * 2 + 1, at_us[i]),
+                                 settle((uint64_t)i * 2 + 2, (uint64_t)i * 2 + 1, i + 1)};
+            EXPECT(!fold(s, r, COUNTOF(r), 0), "fold");
+        }
+        if (kept_us)
+            EXPECT(!store_retain(s, kept_us, &rows, NULL), "retain");
+        for (int i = 0; i < 200; i++) {
+            struct store_ask ask = {.since_us = first_us + rand() % (DAYS * 8) * (day_us / 8) - 1,
+                                    .until_us = first_us + rand() % (DAYS * 8) * (day_us / 8)};
+            struct rows_of want = {
+                .since_us = ask.since_us, .until_us = ask.until_us, .kept_us = kept_us};
+            struct store_sum got = {0};
+            for (int k = 0; k < CALLS; k++)
+                add_row(&want, at_us[k], k + 1);
+            EXPECT(!store_sums(s, &ask, keep, &got, NULL), "sums");
+            EXPECT(got.attempts == want.sum.attempts && got.list_nusd == want.sum.list_nusd,
+                   "seed %u, %" PRId64 " to %" PRId64 ": %" PRId64 ", not %" PRId64 " calls", seed,
+                   ask.since_us, ask.until_us, got.attempts, want.sum.attempts);
+        }
+        store_close(s);
+        remove_all();
+    }
 }
 
 static double drawn(struct store *s, int64_t since_us, int64_t until_us)
@@ -172,9 +229,9 @@ static void what_was_drawn_is_counted_once(void)
     struct store *s = open_store();
     struct record r[] = {reserve(1, noon_us), draw(2, 1, 2.5, noon_us), reserve(3, noon_us),
                          draw(4, 3, 4, noon_us + day_us)};
-    EXPECT(!store_fold(s, "seg", 0, r, 3, NULL), "fold");
-    EXPECT(!store_fold(s, "seg", 0, r, COUNTOF(r), NULL), "again, and more");
-    EXPECT(!store_fold(s, "seg", 0, r + 1, 3, NULL), "a settle without its reserve, again");
+    EXPECT(!fold(s, r, 3, 0), "fold");
+    EXPECT(!fold(s, r, COUNTOF(r), 0), "again, and more");
+    EXPECT(!fold(s, r + 1, 3, 0), "a settle without its reserve, again");
     int64_t day = noon_us / day_us * day_us, rows;
     for (int i = 0; i < 2; i++) {
         EXPECT(drawn(s, 0, INT64_MAX) == 6.5, "all: %g", drawn(s, 0, INT64_MAX));
@@ -236,6 +293,7 @@ int main(void)
     TEST(folding_again_changes_nothing);
     TEST(any_cut_gives_the_same_sums);
     TEST(old_rows_become_sums_and_open_ones_stay);
+    TEST(any_span_of_time_has_its_rows_sums);
     TEST(what_was_drawn_is_counted_once);
     TEST(epochs_only_grow);
     TEST(one_writer_at_a_time);
