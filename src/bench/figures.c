@@ -124,6 +124,26 @@ double sample_total_us(const struct sample *s)
     return (double)(s->last_us - s->due_us);
 }
 
+// The part of begin..end that lies in from..to; an instant is in it or not.
+static double part_within(int64_t begin_us, int64_t end_us, int64_t from_us, int64_t to_us)
+{
+    if (end_us <= begin_us)
+        return begin_us >= from_us && begin_us <= to_us;
+    int64_t first_us = max_i64(begin_us, from_us), last_us = min_i64(end_us, to_us);
+    return last_us > first_us ? (double)(last_us - first_us) / (double)(end_us - begin_us) : 0;
+}
+
+void tokens_within(double *prompt_tok, double *output_tok, const struct sample *all, int32_t n,
+                   int64_t from_us, int64_t to_us)
+{
+    *prompt_tok = *output_tok = 0;
+    for (int32_t i = 0; i < n; i++) {
+        const struct sample *s = &all[i];
+        *prompt_tok += s->prompt_tok * part_within(s->due_us, s->first_us, from_us, to_us);
+        *output_tok += s->output_tok * part_within(s->first_us, s->last_us, from_us, to_us);
+    }
+}
+
 // --- the batch --------------------------------------------------------------------------------
 
 // The number in the batch is a staircase: at[i] the times of its edges, area[i] its integral there.

@@ -32,6 +32,11 @@ double sample_ttft_us(const struct sample *s);       // from the intended time
 double sample_per_token_us(const struct sample *s);  // 0: an answer of less than two tokens
 double sample_total_us(const struct sample *s);      // from the intended time to the last content
 
+// How many tokens of prompts were read, and of answers written, between two times. A prompt is read
+// evenly until the first token, an answer written evenly from then to the last.
+void tokens_within(double *prompt_tok, double *output_tok, const struct sample *all, int32_t n,
+                   int64_t from_us, int64_t to_us);
+
 // For each of `which`, the mean number of answers of `all` in the batch while it was written
 // itself. An answer is in the batch from one step before its first token, since that step made the
 // token, to its last. O(n log n).

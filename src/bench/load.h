@@ -40,6 +40,7 @@ struct load_result {
     struct hist gaps;          // between pieces of content, us
     double asked_s, ended_s;   // from the first to the last that counts: intended, and ended
     int64_t from_us, to_us;    // in which what counts was asked and answered, of clock_now_us()
+    double joules;             // in that time; for the caller to fill in
 };
 
 // Blocks until it is done. False: not one request counts.

@@ -20,6 +20,7 @@ enum err points_of_rows(struct point **out, int32_t *n_out, struct arena *a, con
         *pt = (struct point){.model = -1,
                              .batch = r->batch > 1 ? r->batch : 1,
                              .per_user_tok_s = 1e6 / r->per_token_us.value,
+                             .power_w = energy_watts(&r->energy),
                              .basis = BASIS_MEASURED};
         if (r->users != 1)
             continue;

@@ -8,9 +8,9 @@
 #include "bench/row.h"
 #include "portfolio/service.h"
 
-// Rows that become points: not saturated nor cut off, without a warm prefix, with answers of two tokens or
-// more. A TTFT is told where the user was alone: elsewhere it holds a queue, which is not the
-// chip's.
+// Rows that become points: not saturated nor cut off, without a warm prefix, with answers of two
+// tokens or more. A TTFT is told where the user was alone: elsewhere it holds a queue, which is not
+// the chip's.
 //   Errors  ERR_LIMIT  `a` is full
 MUST_USE enum err points_of_rows(struct point **out, int32_t *n_out, struct arena *a,
                                  const struct row *rows, int32_t n_rows);

@@ -82,6 +82,18 @@ static struct figure throughput_of(const struct row *r, const struct values *v, 
     return f;
 }
 
+static void add_energy(struct energy *e, const struct load_result *run)
+{
+    double prompt_tok, output_tok;
+    if (!(run->joules > 0))
+        return;
+    tokens_within(&prompt_tok, &output_tok, run->all, run->n_all, run->from_us, run->to_us);
+    e->s += (double)(run->to_us - run->from_us) / 1e6;
+    e->joules += run->joules;
+    e->prompt_tok += prompt_tok;
+    e->output_tok += output_tok;
+}
+
 void row_fill(struct row *out, const struct load_plan *plan, const struct load_result *runs,
               int32_t n_runs, struct rng *rng)
 {
@@ -101,6 +113,7 @@ void row_fill(struct row *out, const struct load_plan *plan, const struct load_r
         add_run(&v, out, &runs[i]);
         hist_merge(gaps, &runs[i].gaps);
         ended_s += runs[i].ended_s;
+        add_energy(&out->energy, &runs[i]);
     }
     means(out, n);
     out->throughput_tok_s = throughput_of(out, &v, ended_s, rng);
@@ -125,6 +138,33 @@ void row_release(struct row *r)
     free(r->ttft);
     free(r->per_token);
     r->ttft = r->per_token = NULL;
+}
+
+double energy_watts(const struct energy *e)
+{
+    return e->s > 0 ? e->joules / e->s : 0;
+}
+
+double energy_watts_above_idle(const struct energy *e)
+{
+    double watts = energy_watts(e), above = watts - e->idle_w;
+    return above > 1e-9 * watts ? above : 0;
+}
+
+static double energy_over(const struct energy *e, bool above_idle, double tok)
+{
+    double watts = above_idle ? energy_watts_above_idle(e) : energy_watts(e);
+    return tok > 0 ? watts * e->s / tok : 0;
+}
+
+double energy_per_output_tok(const struct energy *e, bool above_idle)
+{
+    return energy_over(e, above_idle, e->output_tok);
+}
+
+double energy_per_tok(const struct energy *e, bool above_idle)
+{
+    return energy_over(e, above_idle, e->prompt_tok + e->output_tok);
 }
 
 bool row_is_saturated(const struct row *r, const struct row *below, double asked_s, double ended_s)

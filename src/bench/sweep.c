@@ -81,7 +81,14 @@ static void run_once(struct side *side, struct load_plan *plan, uint64_t seed)
 {
     struct load_result *run = &side->runs[side->n_runs++];
     plan->seed = mix64(seed + (uint64_t)side->n_runs);
+    struct power *power = side->s->power;
+    if (power)
+        power_mark(power);
     load_run(run, &side->s->target, &side->s->scale, plan, &side->s->purse);
+    if (power) {
+        power_mark(power);
+        run->joules = power_joules(power, run->from_us, run->to_us);
+    }
     side->asked_s += run->asked_s;
     side->ended_s += run->ended_s;
 }
@@ -107,6 +114,7 @@ static void end_level(struct work *w, struct side *side, const struct load_plan 
     struct rng rng;
     rng_seed(&rng, w->c->seed);
     row_fill(row, plan, side->runs, side->n_runs, &rng);
+    row->energy.idle_w = s->idle_w;
     for (int32_t i = 0; i < side->n_runs; i++)
         load_release(&side->runs[i]);
     bool empty = row->n == 0 && row->errors == 0;  // nothing was asked: there is no row

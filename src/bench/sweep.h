@@ -7,6 +7,7 @@
 #ifndef CAUDAL_BENCH_SWEEP_H
 #define CAUDAL_BENCH_SWEEP_H
 
+#include "bench/power.h"
 #include "bench/row.h"
 
 enum { SWEEP_LEVELS = 32, SWEEP_LENGTHS = 16, SWEEP_REPEATS = 100, SWEEP_ROWS = 1024 };
@@ -34,6 +35,8 @@ struct sweep {  // of one supplier
     // Given:
     struct bench_target target;
     struct purse purse;
+    struct power *power;  // NULL: not measured
+    double idle_w;        // of it, with nobody asking
     // Measured:
     struct row *rows;  // [n], freed by sweep_release
     int32_t n;

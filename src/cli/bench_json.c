@@ -28,6 +28,7 @@ static void row_json(struct buf *out, const struct row *r)
                "\"gap_p99_us\":%.10g",
                r->ttft_p90_us, r->ttft_p99_us, r->per_token_p99_us, r->total_p50_us,
                r->total_p99_us, r->gap_p50_us, r->gap_p99_us);
+    bench_energy_json(out, &r->energy);
     if (r->why[0]) {
         buf_lit(out, ",\"first_error\":");
         buf_add_json(out, str_of(r->why));
@@ -46,9 +47,10 @@ static void service_json(struct buf *out, const struct service *m)
     buf_lit(out, "}");
 }
 
-static void side_json(struct buf *out, const struct bench_side *side,
-                      const struct bench_side_view *s)
+static void side_json(struct buf *out, const struct bench_view *v, int32_t side_number)
 {
+    const struct bench_side *side = &v->options->sides[side_number];
+    const struct bench_side_view *s = &v->sides[side_number];
     buf_lit(out, "{\"url\":");
     buf_add_json(out, side->url_text);
     buf_lit(out, ",\"model\":");
@@ -59,6 +61,7 @@ static void side_json(struct buf *out, const struct bench_side *side,
                s->sweep.purse.spent_tok, s->sweep.purse.spent_nusd,
                s->sweep.out_of_tokens ? "true" : "false", s->sweep.scale.bytes_per_tok,
                s->sweep.scale.known ? "true" : "false");
+    bench_power_json(out, v, side_number);
     if (s->n_points)
         service_json(out, &s->service);
     buf_lit(out, ",\"rows\":[");
@@ -97,7 +100,7 @@ void bench_json(struct buf *out, const struct bench_view *v)
     for (int32_t i = 0; i < v->options->n_sides; i++) {
         if (i)
             buf_lit(out, ",");
-        side_json(out, &v->options->sides[i], &v->sides[i]);
+        side_json(out, v, i);
     }
     buf_lit(out, "]");
     if (v->options->n_sides == 2)

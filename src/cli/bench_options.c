@@ -6,7 +6,13 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { REQUESTS_MAX = 1000000, ROWS_MAX = 64, OUTPUT_TOK = 64, AGREE_OUTPUT_TOK = 1024 };
+enum {
+    REQUESTS_MAX = 1000000,
+    ACCELERATORS_MAX = 1000000,
+    ROWS_MAX = 64,
+    OUTPUT_TOK = 64,
+    AGREE_OUTPUT_TOK = 1024
+};
 
 static const int32_t users_by_default[] = {1, 2, 4, 8, 16, 32, 64, 128, 256};
 static const int32_t prompts_by_default[] = {128, 1024};
@@ -17,6 +23,8 @@ static void defaults(struct bench_options *o)
         .tok_max = INFINITY,
         .budget_nusd = INFINITY,
         .timeout_us = S(120),
+        .power_every_us = S(1),
+        .power_idle_us = S(5),
         .seed = 1,
         .sweep = {.cold = true, .requests = 16, .warm_up = 1, .repeats = 1, .time_us = S(300)}};
     struct sweep_config *c = &o->sweep;
@@ -110,6 +118,26 @@ static void add_suppliers(struct table *t, struct bench_options *o)
     add(t, rows, COUNTOF(rows));
 }
 
+static void add_power(struct table *t, struct bench_options *o)
+{
+    struct bench_side *first = &o->sides[0], *second = &o->sides[1];
+    const struct option_row rows[] = {
+        option_text("--power", "SOURCE", &first->power,
+                    "reads watts meanwhile: rapl, nvidia-smi[:0,1], ipmi,\na command that prints "
+                    "them, or URL[#METRIC]"),
+        option_custom("--power-every", "DURATION", &o->power_every_us, bench_read_time,
+                      "so often; 1 s"),
+        option_custom("--power-idle", "DURATION", &o->power_idle_us, bench_read_time,
+                      "for so long before anybody asks; 5 s"),
+        option_text("--against-power", "SOURCE", &second->power, "the second supplier's"),
+        option_count("--accelerators", "N", &first->accelerators, 1, ACCELERATORS_MAX,
+                     "that it runs on; 1"),
+        option_count("--against-accelerators", "N", &second->accelerators, 1, ACCELERATORS_MAX,
+                     "the second supplier's; 1"),
+    };
+    add(t, rows, COUNTOF(rows));
+}
+
 static void add_agree(struct table *t, struct bench_options *o)
 {
     const struct option_row rows[] = {
@@ -159,6 +187,8 @@ static enum err check_options(struct bench_options *o, struct diag *diag)
         o->sweep.outputs[o->sweep.n_outputs++] = o->agree.n ? AGREE_OUTPUT_TOK : OUTPUT_TOK;
     if (o->agree.n && o->n_sides != BENCH_SIDES)
         return diag_set(diag, ERR_INVALID, "--agree needs two suppliers' URLs");
+    if (o->agree.n && (o->sides[0].power.n || o->sides[1].power.n))
+        return diag_set(diag, ERR_INVALID, "--power goes with levels of load, not with --agree");
     if (o->diff.n && !o->agree.n)
         return diag_set(diag, ERR_INVALID, "--diff needs --agree");
     if (o->agree.n && !o->sweep.n_users)
@@ -189,6 +219,7 @@ int bench_options_read(struct bench_options *o, int argc, char **argv)
     add_load(&t, o);
     add_bounds(&t, o);
     add_suppliers(&t, o);
+    add_power(&t, o);
     add_agree(&t, o);
     add_output(&t, o);
     const struct command command = {

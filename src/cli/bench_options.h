@@ -19,7 +19,8 @@ struct bench_side {  // a supplier
     struct url url;
     enum surface surface;  // 0: that of the first
     struct bench_price price;
-    int32_t accelerators;
+    struct str power;      // meter.h; empty: not measured
+    int32_t accelerators;  // that its throughput and its power come from
 };
 
 struct bench_options {  // texts are those of the command line
@@ -32,6 +33,7 @@ struct bench_options {  // texts are those of the command line
     struct str agree, diff;       // files: of questions, and for where answers differ; empty: none
     double tok_max, budget_nusd;  // INFINITY: no bound
     int64_t timeout_us;
+    int64_t power_every_us, power_idle_us;
     int64_t seed;
     bool json, plain;
 };

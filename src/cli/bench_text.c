@@ -147,6 +147,7 @@ void bench_text(struct buf *out, const struct bench_view *v)
                    STR_ARG(side->url_text));
         table(out, v->arena, &v->sides[i].sweep);
         notes(out, v->arena, &v->sides[i]);
+        bench_power_text(out, v, i);
     }
     if (v->options->n_sides == 2)
         comparison(out, v);

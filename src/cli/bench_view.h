@@ -3,10 +3,12 @@
 #ifndef CAUDAL_BENCH_VIEW_H
 #define CAUDAL_BENCH_VIEW_H
 
+#include "bench/meter.h"
 #include "bench/points.h"
 #include "cli/bench_options.h"
 
 struct bench_side_view {
+    struct meter meter;  // of sweep.power
     struct sweep sweep;
     struct point *points;  // [n_points]
     int32_t n_points;
@@ -36,6 +38,18 @@ MUST_USE enum err bench_target_make(struct bench_target *out, const struct bench
                                     int32_t i, struct diag *diag);
 void bench_target_release(struct bench_target *t);
 struct purse bench_purse(const struct bench_options *o, int32_t i);
+
+// Starts reading the power of the suppliers whose options say how, and waits for what they use
+// idle.
+//   Errors  those of meter_init() and of the first reading; `diag` names the option
+MUST_USE enum err bench_power_start(struct bench_view *v, const volatile sig_atomic_t *stop,
+                                    struct diag *diag);
+void bench_power_stop(struct bench_view *v);
+// What they said of a supplier: a table, a member of its JSON, and one of a row's. Nothing without
+// one.
+void bench_power_text(struct buf *out, const struct bench_view *v, int32_t side);
+void bench_power_json(struct buf *out, const struct bench_view *v, int32_t side);
+void bench_energy_json(struct buf *out, const struct energy *e);
 
 // `caudal bench --agree`. Returns the exit status; `stop`, once it is set, ends it early.
 int bench_agree(const struct bench_options *o, const volatile sig_atomic_t *stop);

@@ -19,10 +19,14 @@ static void point(struct buf *out, const struct bench_side *side, const struct p
 {
     buf_lit(out, "      - {model: ");
     buf_add_json(out, side->model);
+    if (side->accelerators > 1)
+        buf_printf(out, ", chips: %d", side->accelerators);
     buf_printf(out, ", batch: %.4g, per_user: %.6g tok/s", pt->batch, pt->per_user_tok_s);
     if (pt->ttft_us > 0)
         buf_printf(out, ", prompt: %.0f tok, ttft: %lld us", pt->prompt_tok,
                    (long long)pt->ttft_us);
+    if (pt->power_w > 0)
+        buf_printf(out, ", power: %.6g W", pt->power_w);
     buf_printf(out, ", basis: %s}\n", basis_name(pt->basis));
 }
 
@@ -32,9 +36,13 @@ static void chip(struct buf *out, const struct bench_view *v, int32_t i)
     const struct bench_side *side = &v->options->sides[i];
     const struct bench_side_view *s = &v->sides[i];
     buf_printf(out, "  measured-%d:\n    source: ", i + 1);
-    struct str source = arena_printf(v->arena, "caudal bench " STR_FMT ", %s",
-                                     STR_ARG(side->url_text), unit_text_date(date, v->wall_us));
+    struct str source =
+        arena_printf(v->arena, "caudal bench " STR_FMT ", %s%s%s", STR_ARG(side->url_text),
+                     unit_text_date(date, v->wall_us), s->sweep.power ? "; power of " : "",
+                     s->sweep.power ? s->meter.basis : "");
     buf_add_json(out, source);
+    if (s->sweep.idle_w > 0)
+        buf_printf(out, "\n    idle: %.6g W", s->sweep.idle_w / side->accelerators);
     buf_lit(out, "\n    points:\n");
     for (int32_t k = 0; k < s->n_points; k++)
         point(out, side, &s->points[k]);
@@ -46,7 +54,10 @@ static void pool(struct buf *out, const struct bench_side *side, int32_t i)
     buf_add_json(out, side->url_text);
     if (side->key.n)
         buf_lit(out, "\n    key: \"${CAUDAL_KEY}\"");
-    buf_printf(out, "\n    chip: measured-%d\n    serves:\n      ", i + 1);
+    buf_printf(out, "\n    chip: measured-%d", i + 1);
+    if (side->accelerators > 1)
+        buf_printf(out, "\n    chips: %d", side->accelerators);
+    buf_lit(out, "\n    serves:\n      ");
     buf_add_json(out, side->model);
     if (side->price.said)
         buf_printf(out, ": {price: {input: %.10g USD/Mtok, output: %.10g USD/Mtok}}\n",

@@ -194,8 +194,11 @@ static int bench_levels(const struct bench_options *o)
         v.sides[i].sweep.purse = bench_purse(o, i);
     }
     if (!e)
+        e = bench_power_start(&v, &stopped, &diag);
+    if (!e)
         e = measure(&v, &diag);
     int status = e ? fail(diag.text[0] ? diag.text : err_text(e)) : show(&v);
+    bench_power_stop(&v);
     for (int32_t i = 0; i < o->n_sides; i++) {
         bench_target_release(&v.sides[i].sweep.target);
         sweep_release(&v.sides[i].sweep);

@@ -146,6 +146,36 @@ class Bench(unittest.TestCase):
         self.assertGreater(row["requests"], 0)
         self.assertEqual(row["errors"], 0)
 
+    def test_power_is_shared_by_the_tokens_of_a_level(self):
+        with tempfile.TemporaryDirectory() as folder, Sim("--ttft", "5ms", "--per-token", "2ms") as sim, \
+                Recorder(lambda r: b"HTTP/1.1 200 OK\r\nContent-Length: 35\r\n\r\nwatts{gpu=\"0\"} 60\nwatts{gpu=\"1\"} 9\n") as there:
+            points = os.path.join(folder, "points.yaml")
+            for source in ("echo 60", f"http://127.0.0.1:{there.port}/metrics#watts{{gpu=\"0\"}}"):
+                got = measured(sim.url, "--model", "m", "--users", "2", "--prompt", "40", "--output", "8", "--requests", "8",
+                               "--power", source, "--power-every", "50ms", "--power-idle", "100ms", "--accelerators", "2",
+                               "--points", points)
+                self.assertEqual((got["power"]["failed"], got["power"]["source"]), (0, source))
+                self.assertAlmostEqual(got["power"]["idle_w"], 60)
+                energy, = (r["energy"] for r in got["rows"])
+                self.assertAlmostEqual(energy["watts"], 60)
+                self.assertAlmostEqual(energy["joules"], 60 * energy["s"])
+                self.assertAlmostEqual(energy["j_per_output_tok"], energy["joules"] / energy["output_tok"])
+                self.assertEqual(energy["j_per_tok_above_idle"], 0)
+                # 8 answers count; up to one more a user was under way when they began or ended.
+                self.assertTrue(8 * 7 <= energy["output_tok"] <= 8 * 10 and 8 * 39 <= energy["prompt_tok"] <= 41 * 10, energy)
+            with open(points) as f:
+                text = f.read()
+            self.assertIn("idle: 30 W", text)
+            self.assertIn("power: 60 W", text)
+            self.assertEqual(subprocess.run([CAUDAL, "check", points], capture_output=True).returncode, 0)
+            status, out, err = bench(sim.url, "--model", "m", "--users", "1", "--output", "8", "--power", "echo 60",
+                                     "--power-idle", "1ms")
+            self.assertEqual(status, 0, err)
+            self.assertIn("power of      what the command says", out)
+            status, _, err = bench(sim.url, "--model", "m", "--power", "echo none")
+            self.assertEqual(status, 1)
+            self.assertIn("--power: no number of watts in \"none", err)
+
     def test_errors_are_counted_and_told(self):
         with Sim("--instant", "--fault", "503,p=0.3") as sim:
             row = measured(sim.url, "--model", "m", "--users", "4", "--prompt", "40", "--output", "4", "--requests",
