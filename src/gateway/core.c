@@ -132,7 +132,8 @@ void core_estimate(struct core *c, const struct generation *g, struct route_ask 
     int32_t model = names_of(&g->names, NAMES_MODEL, ask->model);
     pthread_mutex_lock(&c->lock);
     ask->prompt_tok = forecast_prompt_tok(c->forecast, model, prompt_bytes);
-    ask->output_tok = forecast_output_tok(c->forecast, tenant, model, ask->output_tok_max);
+    const struct forecast_who who = {tenant, model, ask->user};
+    ask->output_tok = forecast_output_tok(c->forecast, &who, ask->output_tok_max);
     pthread_mutex_unlock(&c->lock);
 }
 
@@ -296,7 +297,8 @@ void core_learn(struct core *c, const struct generation *g, const struct route_a
     int32_t tenant = names_of(&g->names, NAMES_TENANT, ask->tenant);
     int32_t model = names_of(&g->names, NAMES_MODEL, ask->model);
     pthread_mutex_lock(&c->lock);
-    forecast_learn(c->forecast, tenant, model, prompt_bytes, prompt_tok, output_tok);
+    const struct forecast_who who = {tenant, model, ask->user};
+    forecast_learn(c->forecast, &who, prompt_bytes, prompt_tok, output_tok);
     pthread_mutex_unlock(&c->lock);
 }
 

@@ -389,6 +389,7 @@ static void recognise(struct exchange *x)
     x->prompt_bytes = x->rq->prompt_bytes;
     x->ask.surface = x->surface;
     x->ask.output_tok_max = x->rq->output_tok_max;
+    x->ask.user = x->rq->user;
     x->ask.draw = rng_u64(&x->worker->rng);
     if (x->stream)
         metrics_add(x->worker->metrics, x->worker->index, METRICS_STREAMS, 1);

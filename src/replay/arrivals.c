@@ -438,6 +438,7 @@ static enum err next_of_trace(struct arrivals *a, struct arrival *out, bool *mor
         a->first_us = item.at_us;
     out->at_us = a->offset_us + (int64_t)((double)(item.at_us - a->c.from_us) / a->c.rate);
     out->at_us = a->at_us = max_i64(out->at_us, a->at_us);
+    out->user = item.user;
     out->prompt_tok = item.prompt_tok;
     out->output_tok = item.output_tok;
     out->blocks = item.blocks;
@@ -484,8 +485,10 @@ static enum err next_of_tables(struct arrivals *a, struct arrival *out, bool *mo
                                      "%s makes no request between --from and --to", a->c.path);
     a->in_pass++;
     const struct trace_item item = {.name = {-1, -1, -1}};
-    *out = (struct arrival){
-        .at_us = r.at_us - a->c.from_us, .prompt_tok = r.prompt_tok, .output_tok = r.output_tok};
+    *out = (struct arrival){.at_us = r.at_us - a->c.from_us,
+                            .prompt_tok = r.prompt_tok,
+                            .output_tok = r.output_tok,
+                            .user = (uint64_t)r.client + 1};
     return find_names(a, &item, out, diag);
 }
 

@@ -46,6 +46,7 @@ struct arrival {
     int32_t prompt_tok, output_tok;
     int32_t model;  // -1: not known, to be counted
     int32_t class, tenant;
+    uint64_t user;  // one of the tenant's; 0: not said
     int32_t n_blocks;
     const uint64_t *blocks;  // borrowed until the next call
 };

@@ -254,14 +254,16 @@ void flight_begin(struct replay *rp, const struct arrival *a)
     struct flight *x = flight_new(rp);
     const struct serve_config *s = &rp->p->serve;
     int64_t patience_us = class_patience_us(rp->p, a->class);
+    const struct forecast_who who = {a->tenant, a->model, a->user};
     x->ask = (struct route_ask){
         .model = a->model,
         .class = a->class,
         .tenant = a->tenant,
+        .user = a->user,
         .surface = SURFACE_CHAT,
         .prompt_tok = a->prompt_tok,
         .output_tok =
-            rp->c->told ? a->output_tok : forecast_output_tok(rp->forecast, a->tenant, a->model, 0),
+            rp->c->told ? a->output_tok : forecast_output_tok(rp->forecast, &who, 0),
         .arrived_us = rp->now_us,
         .deadline_us = patience_us < NEVER - rp->now_us ? rp->now_us + patience_us : NEVER,
         .wall_us = rp->wall_us + rp->now_us,
@@ -312,7 +314,8 @@ void flight_last(struct replay *rp, struct flight *x)
     if (x->output_tok > 1)
         seen.per_token_us = (rp->now_us - x->first_us) / (x->output_tok - 1);
     route_done(rp->route, &x->ask, &x->d, &seen, rp->now_us);
-    forecast_learn(rp->forecast, x->ask.tenant, x->ask.model, 0, x->prompt_tok, x->output_tok);
+    const struct forecast_who who = {x->ask.tenant, x->ask.model, x->ask.user};
+    forecast_learn(rp->forecast, &who, 0, x->prompt_tok, x->output_tok);
     settle(rp, x, END_ANSWERED);
 }
 

@@ -2,10 +2,13 @@
 
 #include "base/rng.h"
 
-enum { CELLS_MAX = 65536, WARM = 16, OUTPUT_FIRST = 256 };
+enum { CELLS_MAX = 65536, WARM = 16, OUTPUT_FIRST = 256, WAYS = 4 };
 static const double BYTES_PER_TOK_FIRST = 4, TOKENS_FIRST = 64;  // what is believed, and how firmly
 static const double BYTES_PER_TOK_MIN = 0.5, BYTES_PER_TOK_MAX = 64;
 static const double OUTPUT_KEEP = 1 - 1.0 / WARM;
+static const double USER_KEEP = 1 - 1.0 / 1024;
+static const double USER_DOUBT = 8;  // answers of everybody's that one user's stand against
+
 static const double BYTES_KEEP = 1 - 1.0 / 64;
 
 // A mean that starts as the plain one and forgets after WARM samples.
@@ -21,9 +24,18 @@ struct cell {
     struct mean output;
 };
 
+// One end user with one model. `key` stands for both; n counts what was seen, faded.
+struct user {
+    uint64_t key;
+    double mean, n;
+    uint64_t heard;  // when it was learnt of last, in lessons
+};
+
 struct forecast {
     int32_t n_tenants, n_models, n_cells;
     struct cell *cells;
+    struct user *users;  // [FORECAST_USERS], in sets of WAYS by their key
+    uint64_t lessons;
     struct mean *model_output;             // [n_models]
     double *bytes, *tokens;                // [n_models], sums that fade
     double *answer_bytes, *answer_tokens;  // likewise
@@ -40,12 +52,13 @@ enum err forecast_new(struct forecast **out, struct arena *a, int32_t n_tenants,
     f->n_models = n_models;
     f->n_cells = (int32_t)min_i64(cells, CELLS_MAX);
     f->cells = arena_new(a, struct cell, f->n_cells);
+    f->users = arena_new(a, struct user, FORECAST_USERS);
     f->model_output = arena_new(a, struct mean, n_models);
     f->bytes = arena_new(a, double, n_models);
     f->tokens = arena_new(a, double, n_models);
     f->answer_bytes = arena_new(a, double, n_models);
     f->answer_tokens = arena_new(a, double, n_models);
-    if (!f->cells || !f->model_output || !f->bytes || !f->tokens || !f->answer_bytes ||
+    if (!f->cells || !f->users || !f->model_output || !f->bytes || !f->tokens || !f->answer_bytes ||
         !f->answer_tokens)
         return ERR_LIMIT;
     for (int32_t m = 0; m < n_models; m++) {
@@ -84,6 +97,8 @@ bool forecast_holds(const struct forecast *f, int32_t n_tenants, int32_t n_model
 void forecast_move(struct forecast *f, const struct forecast *from)
 {
     CHECK(forecast_holds(f, from->n_tenants, from->n_models));
+    memcpy(f->users, from->users, FORECAST_USERS * sizeof *f->users);
+    f->lessons = from->lessons;
     for (int32_t i = 0; i < from->n_cells; i++) {
         const struct cell *c = &from->cells[i];
         if (c->output.n > 0)
@@ -98,17 +113,47 @@ void forecast_move(struct forecast *f, const struct forecast *from)
     }
 }
 
-int32_t forecast_output_tok(const struct forecast *f, int32_t tenant, int32_t model,
+static uint64_t user_key(const struct forecast_who *who)
+{
+    uint64_t key = mix64(who->user ^ mix64((uint64_t)(uint32_t)who->tenant << 32 |
+                                           (uint32_t)who->model));
+    return key ? key : 1;
+}
+
+static struct user *user_set(const struct forecast *f, uint64_t key)
+{
+    return &f->users[key % (FORECAST_USERS / WAYS) * WAYS];
+}
+
+static struct user *user_of(const struct forecast *f, const struct forecast_who *who)
+{
+    if (!who->user)
+        return NULL;
+    uint64_t key = user_key(who);
+    struct user *set = user_set(f, key);
+    for (int i = 0; i < WAYS; i++)
+        if (set[i].key == key)
+            return &set[i];
+    return NULL;
+}
+
+static double output_mean(const struct forecast *f, const struct forecast_who *who)
+{
+    if (!is_known(f, who->model))
+        return OUTPUT_FIRST;
+    const struct cell *c = cell_of(f, who->tenant, who->model);
+    const struct mean *all = &f->model_output[who->model];
+    double tok = is_of(c, who->tenant, who->model) ? c->output.value
+                 : all->n > 0                      ? all->value
+                                                   : OUTPUT_FIRST;
+    const struct user *u = user_of(f, who);
+    return u ? (u->n * u->mean + USER_DOUBT * tok) / (u->n + USER_DOUBT) : tok;
+}
+
+int32_t forecast_output_tok(const struct forecast *f, const struct forecast_who *who,
                             int32_t max_tok)
 {
-    double tok = OUTPUT_FIRST;
-    if (is_known(f, model)) {
-        const struct cell *c = cell_of(f, tenant, model);
-        if (is_of(c, tenant, model))
-            tok = c->output.value;
-        else if (f->model_output[model].n > 0)
-            tok = f->model_output[model].value;
-    }
+    double tok = output_mean(f, who);
     if (max_tok > 0 && tok > max_tok)
         tok = max_tok;
     return tok < 1 ? 1 : (int32_t)(tok + 0.5);
@@ -162,17 +207,36 @@ static void mean_learn(struct mean *m, double value)
     }
 }
 
-void forecast_learn(struct forecast *f, int32_t tenant, int32_t model, int64_t prompt_bytes,
+static void user_learn(struct forecast *f, const struct forecast_who *who, double value)
+{
+    struct user *u = user_of(f, who);
+    if (!u) {
+        uint64_t key = user_key(who);
+        struct user *set = user_set(f, key);
+        u = set;
+        for (int i = 1; i < WAYS; i++)
+            u = set[i].heard < u->heard ? &set[i] : u;
+        *u = (struct user){.key = key};
+    }
+    u->n = u->n * USER_KEEP + 1;
+    u->mean += (value - u->mean) / u->n;
+    u->heard = ++f->lessons;
+}
+
+void forecast_learn(struct forecast *f, const struct forecast_who *who, int64_t prompt_bytes,
                     int32_t prompt_tok, int32_t output_tok)
 {
+    int32_t model = who->model;
     if (!is_known(f, model))
         return;
     if (output_tok > 0) {
-        struct cell *c = cell_of(f, tenant, model);
-        if (!is_of(c, tenant, model))
-            *c = (struct cell){.tenant = tenant, .model = model};
+        struct cell *c = cell_of(f, who->tenant, model);
+        if (!is_of(c, who->tenant, model))
+            *c = (struct cell){.tenant = who->tenant, .model = model};
         mean_learn(&c->output, output_tok);
         mean_learn(&f->model_output[model], output_tok);
+        if (who->user)
+            user_learn(f, who, output_tok);
     }
     if (prompt_bytes > 0 && prompt_tok > 0) {
         f->bytes[model] = f->bytes[model] * BYTES_KEEP + (double)prompt_bytes;

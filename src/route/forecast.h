@@ -1,8 +1,9 @@
 // forecast.h - how long the answer will be, and how many tokens are in these bytes: learnt, said so.
 //
-// Output length per (tenant, model) is an exponentially weighted mean of what was seen, capped by
-// max_tokens; prompt tokens are bytes times a ratio learnt per model. Fixed memory, under the same
-// lock as the router.
+// Output length is an exponentially weighted mean of what was seen, capped by max_tokens: of the end
+// user who asks, drawn towards that of (tenant, model) the more the less of him was seen, and that
+// towards the model's. Prompt tokens are bytes times a ratio learnt per model. Fixed memory, under
+// the same lock as the router.
 
 #ifndef CAUDAL_FORECAST_H
 #define CAUDAL_FORECAST_H
@@ -12,6 +13,15 @@
 
 struct forecast;
 
+enum { FORECAST_USERS = 32768 };  // remembered; who was not heard of for longest is forgotten
+
+struct forecast_who {
+    int32_t tenant, model;
+    uint64_t user;  // a hash, keyed by what makes users of two tenants two; 0: not said
+};
+
+// All from `a`: 1 MiB for the users, of which the system backs what is used, and about 32 bytes for
+// each (tenant, model), of which there are at most 65,536.
 MUST_USE enum err forecast_new(struct forecast **out, struct arena *a, int32_t n_tenants,
                                int32_t n_models);
 // Does it have room for so many?
@@ -19,7 +29,8 @@ bool forecast_holds(const struct forecast *f, int32_t n_tenants, int32_t n_model
 // Into `f`, which nothing was learnt in yet and is not smaller, all that `from` has learnt.
 void forecast_move(struct forecast *f, const struct forecast *from);
 // `max_tok` 0: the client set no limit. At least 1. Before anything was seen: 256.
-int32_t forecast_output_tok(const struct forecast *f, int32_t tenant, int32_t model, int32_t max_tok);
+int32_t forecast_output_tok(const struct forecast *f, const struct forecast_who *who,
+                            int32_t max_tok);
 // Before anything was seen: 4 bytes a token.
 int32_t forecast_prompt_tok(const struct forecast *f, int32_t model, int64_t prompt_bytes);
 double forecast_bytes_per_tok(const struct forecast *f, int32_t model);
@@ -27,7 +38,7 @@ double forecast_bytes_per_tok(const struct forecast *f, int32_t model);
 // supplier has said its tokens yet.
 double forecast_answer_bytes_per_tok(const struct forecast *f, int32_t model);
 void forecast_learn_answer(struct forecast *f, int32_t model, int64_t bytes, int32_t tok);
-void forecast_learn(struct forecast *f, int32_t tenant, int32_t model, int64_t prompt_bytes,
+void forecast_learn(struct forecast *f, const struct forecast_who *who, int64_t prompt_bytes,
                     int32_t prompt_tok, int32_t output_tok);
 
 #endif

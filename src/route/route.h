@@ -24,6 +24,7 @@ struct route_ask {
     int32_t model;      // index into the portfolio's models
     int32_t class;      // -1: none
     int32_t tenant;     // -1: none (no keys in the portfolio)
+    uint64_t user;      // which of the tenant's end users, for forecasts of length; 0: not said
     uint32_t surface;   // one bit of enum surface
     int32_t prompt_tok;      // tokens, estimated from bytes
     int32_t output_tok;      // tokens, forecast, at most output_tok_max

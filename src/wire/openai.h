@@ -26,6 +26,9 @@ struct openai_request {   // of chat/completions, completions, embeddings, respo
     int64_t prompt_bytes;          // text of messages, prompt or input, tools included; escapes count once,
                                    // a token given as a number counts 4, images and sounds nothing
     char service_tier[32];         // empty: not said
+    uint64_t user;                 // stands for who is said to ask: safety_identifier, else user, else
+                                   // metadata.user_id (messages), else prompt_cache_key; 0: none is
+                                   // said, and one that is no text passes
     char param[64];                // on failure: the key that is wrong, for the error's `param`
 };
 

@@ -11,6 +11,7 @@ struct reader {
     enum surface surface;
     struct diag *diag;
     uint32_t seen;  // bit i: keys[i] has been there
+    int user_rank;  // of rq->user
 };
 
 // --- refusing ---------------------------------------------------------------------------------
@@ -278,6 +279,52 @@ static enum err read_tier(struct reader *r, const char *name, struct json_walk *
     return fits ? ERR_NONE : refuse(r, name, "Invalid 'service_tier': string too long.");
 }
 
+// A name is better than another the less it says beside who asks.
+enum { USER_NONE, USER_CACHE_KEY, USER_METADATA, USER_SAID, USER_SAFETY };
+enum { USER_SEED = 0x75736572 };
+
+static enum err user_of(struct reader *r, struct json_walk *at, int rank)
+{
+    if (at->value.kind != JSON_STRING || rank <= r->user_rank)
+        return ERR_NONE;
+    struct str text = json_slice(at->text, json_value(at));
+    if (text.n <= 2)
+        return ERR_NONE;
+    r->rq->user = str_hash(text, USER_SEED);
+    r->user_rank = rank;
+    return ERR_NONE;
+}
+
+static enum err read_safety_identifier(struct reader *r, const char *name, struct json_walk *at)
+{
+    (void)name;
+    return user_of(r, at, USER_SAFETY);
+}
+
+static enum err read_user(struct reader *r, const char *name, struct json_walk *at)
+{
+    (void)name;
+    return user_of(r, at, USER_SAID);
+}
+
+static enum err read_metadata(struct reader *r, const char *name, struct json_walk *at)
+{
+    (void)name;
+    struct json_walk w;
+    if (at->value.kind != JSON_OBJECT || !json_walk_in(&w, at))
+        return ERR_NONE;
+    while (json_step(&w))
+        if (json_key_is(&w, STR("user_id")))
+            user_of(r, &w, USER_METADATA);
+    return ERR_NONE;
+}
+
+static enum err read_cache_key(struct reader *r, const char *name, struct json_walk *at)
+{
+    (void)name;
+    return user_of(r, at, USER_CACHE_KEY);
+}
+
 enum {
     TEXT_STREAM = SURFACE_CHAT | SURFACE_COMPLETIONS,
     STREAM = TEXT_STREAM | SURFACE_RESPONSES | SURFACE_MESSAGES,
@@ -305,6 +352,10 @@ static const struct key {
     {{"instructions", 12}, SURFACE_RESPONSES, read_preamble},
     {{"tools", 5}, SURFACE_CHAT | SURFACE_RESPONSES | SURFACE_MESSAGES, read_tools},
     {{"functions", 9}, SURFACE_CHAT, read_tools},
+    {{"safety_identifier", 17}, SURFACE_CHAT | SURFACE_RESPONSES, read_safety_identifier},
+    {{"user", 4}, ALL, read_user},
+    {{"metadata", 8}, SURFACE_MESSAGES, read_metadata},
+    {{"prompt_cache_key", 16}, SURFACE_CHAT | SURFACE_RESPONSES, read_cache_key},
 };
 enum { KEY_MODEL, KEY_MESSAGES, KEY_PROMPT, KEY_INPUT };  // the first of them
 

@@ -9,7 +9,7 @@
 //
 // CSV needs a header. Times: t_us, t_ms, t_s, Timestamp (seconds), or TIMESTAMP (date and time).
 // Lengths: prompt_tokens, ContextTokens, input_length, "Request tokens"; output_tokens,
-// GeneratedTokens, output_length, "Response tokens". May be there: model, class, tenant,
+// GeneratedTokens, output_length, "Response tokens". May be there: model, class, tenant, user,
 // block_hashes or hash_ids (numbers with blanks between). Other columns are passed over. JSON: the
 // same names; `timestamp` is in milliseconds, as Mooncake writes it.
 
@@ -34,6 +34,7 @@ struct trace_item {
     int64_t at_us;  // not before 0; of dates: since the first
     int32_t prompt_tok, output_tok;
     int32_t name[TRACE_KINDS];  // places among the trace's names; -1: not said
+    uint64_t user;              // stands for the end user; 0: not said
     const uint64_t *blocks;     // borrowed until the next call
     int32_t n_blocks;
 };

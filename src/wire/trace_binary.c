@@ -9,16 +9,16 @@
 // needs beyond that stands in front of it: REC_GAP adds to its gap, REC_BLOCKS is a run of blocks
 // that count up from words 0 and 3 (word 1 says how many), REC_NAME introduces the next name of the
 // kind in word 1, whose word 0 bytes fill the records behind it, REC_WALL (words 0 and 3) is when
-// time 0 was. REC_END closes the file with the count, so that one cut off is noticed.
+// time 0 was, REC_USER (likewise; from version 2 on) who asks. REC_END closes the file with the count, so that one cut off is noticed.
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "records are copied as they are");
 
-enum { LOW_BITS = 22, NAME_BYTES_MAX = 1024 };
-enum record_kind { REC_REQUEST, REC_GAP, REC_BLOCKS, REC_NAME, REC_WALL, REC_END };
+enum { LOW_BITS = 22, NAME_BYTES_MAX = 1024, VERSION_AT = 15, VERSION = 2 };
+enum record_kind { REC_REQUEST, REC_GAP, REC_BLOCKS, REC_NAME, REC_WALL, REC_END, REC_USER };
 static const uint32_t LOW = ((uint32_t)1 << LOW_BITS) - 1;
 
 const char trace_magic[16] = "\x89"
-                             "caudal-trace\r\n\x01";
+                             "caudal-trace\r\n\x02";
 
 struct record {
     uint32_t w[4];
@@ -84,6 +84,8 @@ bool trace_write(struct trace_writer *w, struct buf *out, const struct trace *na
             return false;
         gap = 0;
     }
+    if (item->user && !put(out, item->user, 0, REC_USER))
+        return false;
     w->last_us = item->at_us;
     w->count++;
     struct record r = {
@@ -183,6 +185,7 @@ static enum err read_other(struct trace *t, const struct record *r, struct diag 
             return damaged(t, diag, "its date is not right");
         t->wall_us = (int64_t)v;
         return ERR_NONE;
+    case REC_USER: t->user = v; return ERR_NONE;
     case REC_END:
         if (v != (uint64_t)t->count)
             return damaged(t, diag, "the file says that it has another number of requests");
@@ -205,6 +208,8 @@ static enum err read_request(struct trace *t, const struct record *r, struct tra
     out->name[TRACE_CLASS] = (int32_t)(r->w[1] >> LOW_BITS) - 1;
     out->name[TRACE_MODEL] = (int32_t)(r->w[3] & 0xffff) - 1;
     out->name[TRACE_TENANT] = (int32_t)(r->w[3] >> 16) - 1;
+    out->user = t->user;
+    t->user = 0;
     out->blocks = t->blocks;
     out->n_blocks = t->n_blocks;
     for (int k = 0; k < TRACE_KINDS; k++) {
@@ -221,11 +226,15 @@ static enum err read_head(struct trace *t, struct diag *diag)
     enum err e = take_bytes(t, sizeof trace_magic, &head, &more, diag);
     if (e)
         return e;
-    if (!more || memcmp(head.p, trace_magic, sizeof trace_magic) != 0) {
-        t->broken = true;
-        return diag_set(diag, ERR_INVALID, STR_FMT ": this is no trace, or of another version",
-                        STR_ARG(t->name));
-    }
+    t->broken = !more || memcmp(head.p, trace_magic, VERSION_AT) != 0;
+    if (t->broken)
+        return diag_set(diag, ERR_INVALID, STR_FMT ": this is no trace", STR_ARG(t->name));
+    int version = (unsigned char)head.p[VERSION_AT];
+    t->broken = version < 1 || version > VERSION;
+    if (t->broken)
+        return diag_set(diag, ERR_INVALID,
+                        STR_FMT ": its version is %d, expected one up to %d", STR_ARG(t->name),
+                        version, VERSION);
     return ERR_NONE;
 }
 

@@ -22,6 +22,7 @@ enum trace_field {
     FIELD_MODEL,
     FIELD_CLASS,
     FIELD_TENANT,
+    FIELD_USER,
     FIELD_BLOCKS,
     FIELD_COUNT
 };
@@ -50,6 +51,7 @@ struct trace {
     int64_t at_us;  // TRACE_OWN: of the last request
     int64_t count;  // TRACE_OWN: requests so far
     int64_t gap_us;
+    uint64_t user;  // TRACE_OWN: of the next request
     bool whole;  // TRACE_OWN: the record of the end has come
 };
 
@@ -69,7 +71,7 @@ enum err trace_csv(struct trace *t, struct str line, struct trace_item *out, str
 enum err trace_json(struct trace *t, struct str line, struct trace_item *out, struct diag *diag);
 
 // trace_binary.c
-extern const char trace_magic[16];
+extern const char trace_magic[16];  // its last byte is the version
 enum err trace_own(struct trace *t, struct trace_item *out, bool *more, struct diag *diag);
 
 #endif

@@ -8,6 +8,8 @@
 // Each field has the names under which it is known; letters of either case are the same, except
 // that TIMESTAMP is a date and Timestamp are seconds: so the text of the value decides.
 
+enum { USER_SEED = 0x75736572 };
+
 static const struct {
     const char *name;
     enum trace_field field;
@@ -28,6 +30,7 @@ static const struct {
     {"model", FIELD_MODEL},
     {"class", FIELD_CLASS},
     {"tenant", FIELD_TENANT},
+    {"user", FIELD_USER},
     {"block_hashes", FIELD_BLOCKS},
     {"hash_ids", FIELD_BLOCKS},
 };
@@ -152,6 +155,13 @@ static enum err block_value(struct trace *t, struct str text, struct diag *diag)
     return ERR_NONE;
 }
 
+// Users have no bound, so only what stands for one is kept.
+static uint64_t trace_user(struct str name)
+{
+    uint64_t user = str_hash(name, USER_SEED);
+    return user ? user : 1;
+}
+
 static enum err value(struct trace *t, enum trace_field f, struct str text, struct trace_item *out,
                       struct diag *diag)
 {
@@ -168,6 +178,9 @@ static enum err value(struct trace *t, enum trace_field f, struct str text, stru
         enum trace_kind kind = (enum trace_kind)(f - FIELD_MODEL);
         return text.n ? trace_name_add(t, kind, text, &out->name[kind], diag) : ERR_NONE;
     }
+    case FIELD_USER:
+        out->user = text.n ? trace_user(text) : 0;
+        return ERR_NONE;
     case FIELD_BLOCKS:
         for (struct str one; str_cut(&text, ' ', &one);) {
             enum err e = one.n ? block_value(t, one, diag) : ERR_NONE;

@@ -44,6 +44,32 @@ static void defaults_are_what_the_header_says(void)
     EXPECT(!rq.stream_said, "not said");
 }
 
+static uint64_t user_of(enum surface surface, const char *more)
+{
+    struct openai_request rq;
+    struct diag d = {0};
+    char body[512];
+    snprintf(body, sizeof body, "{\"model\":\"m\",\"messages\":[{}],\"input\":\"\"%s}", more);
+    EXPECT(openai_read(&rq, surface, str_of(body), &d) == ERR_NONE, "%s: %s", more, d.text);
+    return rq.user;
+}
+
+static void who_asks_is_the_best_name_that_is_said(void)
+{
+    uint64_t ann = user_of(SURFACE_CHAT, ",\"user\":\"ann\"");
+    EXPECT(ann && ann != user_of(SURFACE_CHAT, ",\"user\":\"bob\""), "two users");
+    EXPECT(ann == user_of(SURFACE_CHAT, ",\"prompt_cache_key\":\"x\",\"user\":\"ann\""), "user first");
+    EXPECT(ann == user_of(SURFACE_CHAT, ",\"user\":\"ann\",\"prompt_cache_key\":\"x\""), "any order");
+    EXPECT(ann == user_of(SURFACE_RESPONSES, ",\"user\":\"bob\",\"safety_identifier\":\"ann\""),
+           "the safety identifier before it");
+    EXPECT(ann == user_of(SURFACE_MESSAGES, ",\"metadata\":{\"a\":{},\"user_id\":\"ann\"}"), "messages");
+    EXPECT(ann == user_of(SURFACE_CHAT, ",\"prompt_cache_key\":\"ann\""), "better than nobody");
+    EXPECT(!user_of(SURFACE_CHAT, ",\"metadata\":{\"user_id\":\"ann\"}"), "chat's metadata are not");
+    EXPECT(!user_of(SURFACE_CHAT, ",\"user\":\"\"") && !user_of(SURFACE_CHAT, ",\"user\":7") &&
+               !user_of(SURFACE_MESSAGES, ",\"metadata\":[1]"),
+           "what is no name passes");
+}
+
 static void prompt_text_is_found_on_every_surface(void)
 {
     static const struct {
@@ -926,6 +952,7 @@ int main(void)
 {
     TEST(a_plain_request_is_read);
     TEST(defaults_are_what_the_header_says);
+    TEST(who_asks_is_the_best_name_that_is_said);
     TEST(prompt_text_is_found_on_every_surface);
     TEST(wrong_requests_name_their_key);
     TEST(a_model_name_has_at_most_255_bytes);

@@ -205,7 +205,7 @@ static void random_csv(struct buf *out, uint64_t seed)
     struct rng r;
     rng_seed(&r, seed);
     int64_t at = 0;
-    buf_lit(out, "t_us,prompt_tokens,output_tokens,model,class,tenant,hash_ids\n");
+    buf_lit(out, "t_us,prompt_tokens,output_tokens,model,class,tenant,user,hash_ids\n");
     for (int i = 0; i < ITEMS; i++) {
         at += (int64_t)(rng_below(&r, 50) ? rng_below(&r, 100000) : rng_below(&r, 20000000000));
         buf_printf(out, "%" PRId64 ",%d,%d,", at, (int)rng_below(&r, TRACE_TOK_MAX + 1),
@@ -216,6 +216,9 @@ static void random_csv(struct buf *out, uint64_t seed)
                 buf_printf(out, "%s %d", kinds[k], (int)rng_below(&r, 40));
             buf_lit(out, ",");
         }
+        if (rng_below(&r, 2))
+            buf_printf(out, "user %d", (int)rng_below(&r, 5000));
+        buf_lit(out, ",");
         uint64_t block = rng_below(&r, 1000000);
         for (uint64_t n = rng_below(&r, 12); n > 0; n--) {
             buf_printf(out, "%" PRIu64 " ", block);
@@ -268,7 +271,7 @@ static void our_own_form_loses_nothing(void)
             if (!more)
                 break;
             EXPECT(x.at_us == y.at_us && x.prompt_tok == y.prompt_tok &&
-                       x.output_tok == y.output_tok,
+                       x.output_tok == y.output_tok && x.user == y.user,
                    "seed %" PRIu64 ", %d", seed, i);
             for (int k = 0; k < TRACE_KINDS; k++)
                 EXPECT(same_name(a.t, b.t, &x, &y, (enum trace_kind)k), "seed %" PRIu64, seed);
@@ -281,6 +284,42 @@ static void our_own_form_loses_nothing(void)
         buf_release(&csv);
         buf_release(&own);
     }
+}
+
+static void users_are_told_apart(void)
+{
+    struct read r;
+    struct trace_item x[4];
+    bool more;
+    NEED(!begin(&r, STR("t_s,prompt_tokens,output_tokens,user\n0,1,1,ann\n1,1,1,bob\n2,1,1,\n"
+                        "3,1,1,ann\n"),
+                4096));
+    for (int i = 0; i < 4; i++)
+        NEED(!trace_next(r.t, &x[i], &more, &r.diag) && more);
+    EXPECT(x[0].user && x[0].user == x[3].user, "ann is ann");
+    EXPECT(x[1].user && x[1].user != x[0].user && !x[2].user, "bob is not, and nobody is nobody");
+    trace_free(r.t);
+}
+
+// Version 1 said nothing of users; one that is to come may say anything.
+static void other_versions_of_ours(void)
+{
+    struct buf csv, own;
+    buf_init(&csv, 1 << 24);
+    buf_init(&own, 1 << 24);
+    buf_lit(&csv, "t_s,prompt_tokens,output_tokens\n0,5,7\n1,6,8\n");
+    struct str bytes = convert(&own, buf_str(&csv));
+    char *copy = malloc(bytes.n), why[DIAG_BYTES];
+    NEED(copy);
+    memcpy(copy, bytes.p, bytes.n);
+    copy[15] = 1;
+    EXPECT(count((struct str){copy, bytes.n}, 512, why) == 2 && !why[0], "%s", why);
+    copy[15] = 3;
+    count((struct str){copy, bytes.n}, 512, why);
+    EXPECT(strstr(why, "its version is 3, expected one up to 2"), "%s", why);
+    free(copy);
+    buf_release(&csv);
+    buf_release(&own);
 }
 
 // Whatever is done to its bytes, reading it ends, and a file that has lost its end says so.
@@ -317,6 +356,8 @@ int main(void)
     TEST(damaged_gzip_is_noticed);
     TEST(a_faulty_line_may_be_passed_over);
     TEST(our_own_form_loses_nothing);
+    TEST(users_are_told_apart);
+    TEST(other_versions_of_ours);
     TEST(a_damaged_file_of_ours_is_survived);
     return test_end();
 }
