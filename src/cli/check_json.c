@@ -151,6 +151,16 @@ static void share(struct json *j, const struct pool_share *s)
     close(j, "}");
 }
 
+static void shadow(struct json *j, const struct pool_shadow *s)
+{
+    key(j, "shadow");
+    open(j, "{");
+    text(j, "of", j->v->p->pools[s->of].name);
+    number(j, "share", s->share);
+    amount(j, "at_most_usd_day", (double)s->at_most_nusd / 1e9, s->at_most_nusd >= 0);
+    close(j, "}");
+}
+
 static void pools(struct json *j)
 {
     const struct portfolio *p = j->v->p;
@@ -172,6 +182,8 @@ static void pools(struct json *j)
         amount(j, "tokens_per_s", x->limits.tokens_per_s, x->limits.tokens_per_s > 0);
         if (x->share.n_steps)
             share(j, &x->share);
+        if (x->shadow.on)
+            shadow(j, &x->shadow);
         close(j, "}");
     }
 }

@@ -143,6 +143,29 @@ static void shares(struct buf *out, const struct check_view *v)
     columns_print(&c, out, 2, 0x78);
 }
 
+static void shadows(struct buf *out, const struct check_view *v)
+{
+    struct columns c;
+    char money[UNIT_TEXT];
+    int32_t n = 0;
+    columns_init(&c, v->a);
+    columns_row(&c, "pool", "of", "share", "at most a day", NULL);
+    for (int32_t i = 0; i < v->p->n_pools; i++) {
+        const struct pool_shadow *s = &v->p->pools[i].shadow;
+        if (!s->on)
+            continue;
+        n++;
+        columns_row(&c, check_words(v, v->p->pools[i].name),
+                    check_words(v, v->p->pools[s->of].name),
+                    check_z(arena_printf(v->a, "%.4g %%", 100 * s->share)),
+                    s->at_most_nusd < 0 ? "-" : unit_text_uusd(money, s->at_most_nusd / 1000), NULL);
+    }
+    if (!n)
+        return;
+    check_heading(out, "pools that shadow another");
+    columns_print(&c, out, 2, 0xc);
+}
+
 // Models
 
 static const char *price_text(const struct check_view *v, int64_t nusd_per_mtok)
@@ -308,6 +331,7 @@ void check_text(struct buf *out, const struct check_view *v)
     suppliers(out, v);
     pools(out, v);
     shares(out, v);
+    shadows(out, v);
     check_contracts(out, v);
     check_sums(out, v);
     models(out, v);

@@ -227,7 +227,7 @@ static int32_t models_served(const struct portfolio *p)
     for (int32_t m = 0; m < p->n_models; m++) {
         bool served = false;
         for (int32_t i = 0; i < p->n_pools && !served; i++)
-            served = p->pools[i].enabled && pool_serving(&p->pools[i], m);
+            served = p->pools[i].enabled && pool_answers(&p->pools[i], m);
         n += served;
     }
     return n;

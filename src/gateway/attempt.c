@@ -186,3 +186,15 @@ void attempt_forget_head(struct attempt *t)
     if (t->link)
         http1_forget_head(link_http(t->link));
 }
+
+int64_t attempt_retry_after_us(const struct http1_head *h)
+{
+    double v;
+    const struct str *ms = http1_get(h, STR("retry-after-ms"));
+    if (ms && str_to_double(*ms, &v) && v >= 0 && v < 1e9)
+        return (int64_t)(v * 1000);
+    const struct str *s = http1_get(h, STR("retry-after"));
+    if (s && str_to_double(*s, &v) && v >= 0 && v < 1e7)
+        return (int64_t)(v * 1e6);
+    return s ? S(10) : -1;  // a date: a short wait is as good as any
+}

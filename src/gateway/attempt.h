@@ -45,6 +45,8 @@ void attempt_resume(struct attempt *t);
 void attempt_no_body(struct attempt *t);  // the request is a HEAD: its answer has no body
 // A streamed request body, as it goes on the wire (chunks included). True: wait for `drain`.
 bool attempt_more(struct attempt *t, struct str wire);
+// How long an answer's head asks to be left alone; -1: it does not say.
+int64_t attempt_retry_after_us(const struct http1_head *h);
 // The answer's head is no longer needed: a long stream keeps none.
 void attempt_forget_head(struct attempt *t);
 

@@ -1,6 +1,7 @@
 #include "gateway/client.h"
 #include "gateway/answer.h"
 #include "gateway/dispatch.h"
+#include "gateway/shadow.h"
 #include "base/units.h"
 
 #include <stdio.h>
@@ -257,6 +258,12 @@ static void on_opened(void *ctx, enum err e, const struct diag *diag)
     (void)ctx, (void)e, (void)diag;
 }
 
+void worker_look_idle(struct worker *w)
+{
+    if (w->draining && !w->n_clients && !w->shadows && w->idle)
+        w->idle(w);
+}
+
 static void on_closed(void *ctx, enum err why)
 {
     struct client *c = ctx;
@@ -277,8 +284,7 @@ static void on_closed(void *ctx, enum err why)
     buf_release(&c->ahead);
     free(c);
     seats_give(w->seats);
-    if (w->draining && !w->n_clients && w->idle)
-        w->idle(w);
+    worker_look_idle(w);
 }
 
 static const struct conn_calls client_conn_calls = {
@@ -440,8 +446,8 @@ void worker_drain(struct worker *w)
         if (c->state == CLIENT_IDLE)
             conn_close(c->conn);
     }
-    if (!w->n_clients && w->idle)
-        w->idle(w);
+    shadows_drain(w);
+    worker_look_idle(w);
 }
 
 void worker_leave(struct worker *w)
@@ -450,8 +456,8 @@ void worker_leave(struct worker *w)
     for (struct client *c = w->clients; c; c = c->older)
         if (c->state == CLIENT_IDLE)
             set_state(c, CLIENT_IDLE);
-    if (!w->n_clients && w->idle)
-        w->idle(w);
+    shadows_drain(w);
+    worker_look_idle(w);
 }
 
 void worker_cut(struct worker *w)
@@ -461,4 +467,5 @@ void worker_cut(struct worker *w)
         older = c->older;
         conn_abort(c->conn);
     }
+    shadows_cut(w);
 }

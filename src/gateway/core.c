@@ -178,6 +178,17 @@ struct route_decision core_pick(struct core *c, struct generation *g, const stru
     return d;
 }
 
+struct route_decision core_shadow(struct core *c, struct generation *g, const struct route_ask *ask,
+                                  int32_t shadow, int64_t now_us)
+{
+    pthread_mutex_lock(&c->lock);
+    struct route_decision d = route_shadow(g->route, ask, shadow, now_us);
+    if (d.verdict == ROUTE_SEND)
+        route_took(g->route, ask, &d, now_us);
+    pthread_mutex_unlock(&c->lock);
+    return d;
+}
+
 // Runs on the waiter's own loop.
 static void deliver(void *arg)
 {

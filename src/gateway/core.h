@@ -32,6 +32,9 @@ void core_estimate(struct core *c, const struct generation *g, struct route_ask 
 // Picks and, when the verdict is send, takes: one step under the lock, so that limits are exact.
 struct route_decision core_pick(struct core *c, struct generation *g, const struct route_ask *ask,
                                 int64_t now_us);
+// route_shadow(), taken likewise.
+struct route_decision core_shadow(struct core *c, struct generation *g, const struct route_ask *ask,
+                                  int32_t shadow, int64_t now_us);
 void core_first(struct core *c, struct generation *g, const struct route_decision *d,
                 int64_t ttft_us, int64_t now_us);
 // The attempt ended; wakes those that its slot was waited for by, of whatever generation, the oldest

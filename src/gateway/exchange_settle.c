@@ -1,38 +1,8 @@
+#include "gateway/answered.h"
 #include "gateway/exchange_parts.h"
 
 #include <inttypes.h>
 #include <stdio.h>
-
-// An answer without usage has as many tokens as its bytes over the ratio learnt of the model's
-// other answers. Before there are any, a delta of a stream is a token, and a whole answer is taken
-// for text of four bytes a token. Reasoning that was not shown cannot be counted.
-static int32_t answer_tok(const struct exchange *x)
-{
-    const struct relay_said *said = &x->relay.said;
-    double ratio = core_answer_bytes_per_tok(x->worker->core, x->generation, x->decision.model);
-    if (!(ratio > 0) && said->pieces > 1)
-        return said->pieces;
-    double tok = (double)said->content_bytes / (ratio > 0 ? ratio : 4);
-    int64_t least = x->answer_stream ? said->pieces : 1;  // a delta holds a token at least
-    return (int32_t)min_i64(INT32_MAX, max_i64(least, (int64_t)(tok + 0.5)));
-}
-
-// A supplier that sends no usage, or whose answer was cut before it, is counted from what was
-// relayed; the prompt is its bytes over the ratio learnt for the model.
-static void count_tokens(struct exchange *x)
-{
-    const struct relay_said *said = &x->relay.said;
-    x->usage = said->usage;
-    // Not every supplier's numbers agree with each other.
-    x->usage.cached_tok = (int32_t)min_i64(x->usage.cached_tok, x->usage.prompt_tok);
-    if (said->usage.said)
-        return;
-    if (!said->content && !said->content_bytes)
-        return;
-    x->tokens_estimated = true;
-    x->usage.prompt_tok = x->ask.prompt_tok;
-    x->usage.output_tok = answer_tok(x);
-}
 
 static const char *basis_text(enum basis b)
 {
@@ -55,13 +25,7 @@ static void count_cost(struct exchange *x)
     const struct openai_usage *u = &x->usage;
     x->list_nusd = price_of(&s->price, u->prompt_tok, u->cached_tok, u->output_tok);
     x->energy_basis = basis_text(service->basis);
-    if (service->busy_w <= 0)
-        return;
-    struct route_pool_view v =
-        core_view(x->worker->core, x->generation, x->decision.pool, exchange_now(x));
-    double n = v.in_flight > 1 ? v.in_flight : 1;
-    x->joules = service_joules(service, u->prompt_tok - u->cached_tok, u->output_tok, n,
-                               n * (u->prompt_tok + u->output_tok / 2.0));
+    x->joules = answered_joules(x->worker->core, x->generation, &x->decision, u, exchange_now(x));
 }
 
 void exchange_draw(struct exchange *x, const struct openai_usage *u, int64_t list_nusd)
@@ -81,7 +45,9 @@ void exchange_count(struct exchange *x)
     if (x->counted || !x->first_us)
         return;
     x->counted = true;
-    count_tokens(x);
+    x->tokens_estimated =
+        answered_tokens(x->worker->core, x->generation, x->decision.model, &x->relay.said,
+                        x->answer_stream, x->ask.prompt_tok, &x->usage);
     count_cost(x);
     exchange_draw(x, &x->usage, x->list_nusd);
 }

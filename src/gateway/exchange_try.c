@@ -1,27 +1,12 @@
+#include "gateway/ask_head.h"
 #include "gateway/exchange_parts.h"
+#include "gateway/shadow.h"
 
 #include <inttypes.h>
 
 enum { ERROR_BYTES_MAX = 64 * 1024, EVENT_BYTES_MAX = 4 * 1024 * 1024 };
 
 // --- sending ----------------------------------------------------------------------------------
-
-static const struct {
-    enum surface surface;
-    const char *path;
-} supplier_paths[] = {
-    {SURFACE_CHAT, "/chat/completions"}, {SURFACE_COMPLETIONS, "/completions"},
-    {SURFACE_EMBEDDINGS, "/embeddings"}, {SURFACE_RESPONSES, "/responses"},
-    {SURFACE_MESSAGES, "/messages"},
-};
-
-static const char *supplier_path(enum surface s)
-{
-    for (size_t i = 0; i < COUNTOF(supplier_paths); i++)
-        if (supplier_paths[i].surface == s)
-            return supplier_paths[i].path;
-    CHECK(!"a surface has a path");
-}
 
 static bool build_wire(struct exchange *x, struct endpoint *ep, const struct serving *s)
 {
@@ -32,14 +17,11 @@ static bool build_wire(struct exchange *x, struct endpoint *ep, const struct ser
     if (openai_write(&x->wire_body, x->rq, x->surface, s->as))
         return false;
     struct buf *h = &x->wire_head;
-    struct str path = str_of(supplier_path(x->surface));
-    generation_write_head(x->generation, ep, STR("POST"), path, h);
-    buf_lit(h, "Content-Type: application/json\r\nContent-Length: ");
-    buf_int(h, (int64_t)buf_len(&x->wire_body));
-    buf_join(h, STR("\r\nAccept: "), x->stream ? STR("text/event-stream") : STR("application/json"),
-             STR("\r\nAccept-Encoding: identity\r\nUser-Agent: caudal/" CAUDAL_VERSION
-                 "\r\nx-client-request-id: "),
-             str_of(x->id), STR("\r\n"));
+    const struct ask_head head = {.surface = x->surface,
+                                  .stream = x->stream,
+                                  .id = x->id,
+                                  .body_bytes = buf_len(&x->wire_body)};
+    ask_head_write(x->generation, ep, &head, h);
     span_write_parent(&x->span, x->n_sends, h);
     buf_add_str(h, x->passed_headers);
     return buf_lit(h, "\r\n") && !h->overflow;
@@ -295,19 +277,6 @@ void exchange_attempt_failed(struct exchange *x, enum fault fault, const char *w
 
 // --- hearing the supplier -----------------------------------------------------------------------
 
-// Retry-After: seconds, or a date (then a short wait is as good as any).
-static int64_t retry_after_of(const struct http1_head *h)
-{
-    double v;
-    const struct str *ms = http1_get(h, STR("retry-after-ms"));
-    if (ms && str_to_double(*ms, &v) && v >= 0 && v < 1e9)
-        return (int64_t)(v * 1000);
-    const struct str *s = http1_get(h, STR("retry-after"));
-    if (s && str_to_double(*s, &v) && v >= 0 && v < 1e7)
-        return (int64_t)(v * 1e6);
-    return s ? S(10) : -1;
-}
-
 static const struct str stream_type = {"text/event-stream", 17};
 
 static void on_head(void *ctx, const struct http1_head *h)
@@ -318,9 +287,23 @@ static void on_head(void *ctx, const struct http1_head *h)
     x->answer_stream =
         x->stream && h->status < 300 && type && type->n >= stream_type.n &&
         str_same_nocase(type->p, stream_type.p, stream_type.n);
-    x->retry_after_us = retry_after_of(h);
+    x->retry_after_us = attempt_retry_after_us(h);
     x->last_us = exchange_now(x);
     attempt_forget_head(&x->attempt);
+}
+
+// The pool answers: those that shadow it may see the request. It is needed no more here.
+static void show_shadows(struct exchange *x)
+{
+    if (exchange_portfolio(x)->pools[x->decision.pool].first_shadow < 0)
+        return;
+    shadows_see(x->worker, &(struct shadow_seen){.generation = x->generation,
+                                                 .ask = &x->ask,
+                                                 .pool = x->decision.pool,
+                                                 .model = x->decision.model,
+                                                 .id = x->id,
+                                                 .headers = x->passed_headers,
+                                                 .body = &x->body});
 }
 
 // The first content: from here on there is no other attempt, so all that one would need goes.
@@ -332,6 +315,7 @@ static void on_first(struct exchange *x)
     core_first(x->worker->core, x->generation, &x->decision, now - x->sent_us, now);
     if (!x->head_sent)
         exchange_stream_begin(x);
+    show_shadows(x);
     struct spares *spares = loop_spares(x->worker->loop);
     spare_take(spares, &x->body);
     spare_take(spares, &x->wire_head);
@@ -478,6 +462,7 @@ static void whole_end(struct exchange *x)
         return;
     }
     x->first_us = exchange_now(x);
+    show_shadows(x);
     exchange_whole(x);
 }
 

@@ -44,6 +44,7 @@ struct gateway {
     struct admin *admin;  // NULL: the portfolio says no address
     struct timer drain_timer;
     int32_t busy_workers;  // while draining: those that still have clients
+    _Atomic int32_t shadows;  // copies in progress, of all workers
     bool draining, cutting, ending, leaving, stopped;  // stopped: was asked to by a signal
     // read by scrapes of any worker
     _Atomic int32_t generations_live;

@@ -309,8 +309,9 @@ bool ledger_reserve(struct pen *pen, struct ledger_call *call, const struct reco
         tell_gap(pen);
     struct record r = {.reserve = *v};
     call->attempt = add(pen, &r, RECORD_RESERVE, flags);
-    pen->owed += call->request_owed ? 1 : 2;  // its settle, and its request's one row
-    call->request_owed = true;
+    bool request = !(flags & RECORD_SHADOW);
+    pen->owed += request && !call->request_owed ? 2 : 1;  // its settle, and its request's one row
+    call->request_owed = request;
     return true;
 }
 

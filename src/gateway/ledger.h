@@ -56,6 +56,7 @@ struct ledger_call {    // one physical send; zeroed: none
     } wait;
 };
 
+// With RECORD_SHADOW no ledger_request() follows.
 // False: there is no room and serve.ledger.on_full says refuse: nothing may be sent.
 bool ledger_reserve(struct pen *pen, struct ledger_call *call, const struct record_reserve *v,
                     uint32_t flags);

@@ -21,6 +21,16 @@ enum err ledger_spent(struct ledger *l, int64_t zone_us, int64_t wall_us,
     return e;
 }
 
+enum err ledger_shadow_spent(struct ledger *l, int64_t wall_us,
+                             bool (*row)(void *ctx, uint64_t pool, int64_t list_nusd), void *ctx,
+                             struct diag *diag)
+{
+    pthread_mutex_lock(&l->store_mutex);
+    enum err e = store_shadow_spent(l->store, wall_us - wall_us % S(86400), row, ctx, diag);
+    pthread_mutex_unlock(&l->store_mutex);
+    return e;
+}
+
 enum err ledger_key_add(struct ledger *l, const struct store_key *key, struct str name,
                         struct diag *diag)
 {

@@ -14,6 +14,12 @@ MUST_USE enum err ledger_spent(struct ledger *l, int64_t zone_us, int64_t wall_u
                                bool (*row)(void *ctx, const struct store_spent *spent), void *ctx,
                                struct diag *diag);
 
+// What the pools that shadow another came to in the UTC day of `wall_us`, at list price; those that
+// are open count as what they may cost at most. By record_id(). Waits for the disk.
+MUST_USE enum err ledger_shadow_spent(struct ledger *l, int64_t wall_us,
+                                      bool (*row)(void *ctx, uint64_t pool, int64_t list_nusd),
+                                      void *ctx, struct diag *diag);
+
 // store_keys.h under the ledger's lock; they wait for the disk, so not on a loop.
 MUST_USE enum err ledger_key_add(struct ledger *l, const struct store_key *key, struct str name,
                                  struct diag *diag);

@@ -57,6 +57,7 @@ struct fresh {
     struct quota_level level;
     int32_t tenant;  // of the portfolio; -1: it is a key
     uint64_t key;    // of rows
+    uint64_t pool;   // of rows; 0: it is no pool that shadows another
     struct quota_past past;
 };
 
@@ -91,7 +92,7 @@ static bool on_spent(void *ctx, const struct store_spent *s)
 {
     struct recall *r = ctx;
     for (int32_t i = 0; i < r->n; i++)
-        if (r->fresh[i].tenant < 0 && r->fresh[i].key == s->key)
+        if (r->fresh[i].tenant < 0 && !r->fresh[i].pool && r->fresh[i].key == s->key)
             add_past(&r->fresh[i], s);
     int32_t tenant = 0, n = r->p ? r->p->n_tenants : 0;
     while (tenant < n && r->ids[tenant] != s->tenant)
@@ -102,18 +103,35 @@ static bool on_spent(void *ctx, const struct store_spent *s)
     return true;
 }
 
-// One reading of the ledger for each time zone that is said.
-static enum err recall(struct recall *r, struct limits *l, struct ledger *ledger, struct diag *diag)
+static bool on_shadow_spent(void *ctx, uint64_t pool, int64_t list_nusd)
+{
+    struct recall *r = ctx;
+    for (int32_t i = 0; i < r->n; i++)
+        if (r->fresh[i].pool == pool)
+            r->fresh[i].past.day_nusd += list_nusd;
+    return true;
+}
+
+// One reading of the ledger for each time zone that is said, and one for pools that shadow others.
+static enum err read_past(struct recall *r, struct ledger *ledger, struct diag *diag)
 {
     enum err e = ERR_NONE;
-    for (int32_t i = 0; ledger && !e && i < r->n; i++) {
+    bool shadows = false;
+    for (int32_t i = 0; !e && i < r->n; i++) {
         int64_t zone = r->fresh[i].level.allowance->zone_us;
-        bool first = true;
+        bool first = !r->fresh[i].pool;
+        shadows = shadows || r->fresh[i].pool;
         for (int32_t k = 0; first && k < i; k++)
-            first = r->fresh[k].level.allowance->zone_us != zone;
+            first = r->fresh[k].pool || r->fresh[k].level.allowance->zone_us != zone;
         if (first)
             e = ledger_spent(ledger, zone, r->wall_us, on_spent, r, diag);
     }
+    return !e && shadows ? ledger_shadow_spent(ledger, r->wall_us, on_shadow_spent, r, diag) : e;
+}
+
+static enum err recall(struct recall *r, struct limits *l, struct ledger *ledger, struct diag *diag)
+{
+    enum err e = ledger ? read_past(r, ledger, diag) : ERR_NONE;
     for (int32_t i = 0; ledger && !e && i < r->n; i++) {
         struct fresh *f = &r->fresh[i];
         pthread_mutex_lock(&l->lock);
@@ -127,13 +145,14 @@ static void recall_init(struct recall *r, const struct generation *g,
                         const struct generation *before)
 {
     const struct portfolio *p = g->portfolio;
-    *r = (struct recall){.p = p,
-                         .fresh = take_n(sizeof *r->fresh, (size_t)(p->n_tenants + g->n_keys) + 1),
-                         .ids = take_n(sizeof *r->ids, (size_t)p->n_tenants + 1),
-                         .of = take_n(sizeof *r->of, (size_t)p->n_tenants + 1),
-                         .is_counted = take_n(sizeof *r->is_counted, QUOTA_PLACES_MAX),
-                         .now_us = clock_now_us(),
-                         .wall_us = wall_now_us()};
+    *r = (struct recall){
+        .p = p,
+        .fresh = take_n(sizeof *r->fresh, (size_t)(p->n_tenants + g->n_keys + p->n_pools) + 1),
+        .ids = take_n(sizeof *r->ids, (size_t)p->n_tenants + 1),
+        .of = take_n(sizeof *r->of, (size_t)p->n_tenants + 1),
+        .is_counted = take_n(sizeof *r->is_counted, QUOTA_PLACES_MAX),
+        .now_us = clock_now_us(),
+        .wall_us = wall_now_us()};
     for (int32_t i = 0; i < p->n_tenants; i++) {
         r->ids[i] = record_id(RECORD_TENANT, p->tenants[i].name);
         r->of[i] = -1;
@@ -144,6 +163,9 @@ static void recall_init(struct recall *r, const struct generation *g,
     for (int32_t i = 0; before && i < before->n_keys; i++)
         if (before->keys[i].place >= 0)
             r->is_counted[before->keys[i].place] = true;
+    for (int32_t i = 0; before && i < before->portfolio->n_pools; i++)
+        if (before->limits->shadow[i].place >= 0)
+            r->is_counted[before->limits->shadow[i].place] = true;
 }
 
 static void recall_release(struct recall *r)
@@ -187,6 +209,25 @@ static enum err adopt_tenant(struct limits *l, struct generation *g, int32_t ten
     return ERR_NONE;
 }
 
+// Of a pool that shadows another only the money is counted: all else its own limits say.
+static enum err adopt_shadow(struct limits *l, struct generation *g, int32_t pool,
+                             struct allowance *a, struct recall *r, struct diag *diag)
+{
+    const struct pool *p = &g->portfolio->pools[pool];
+    struct quota_level *level = &g->limits->shadow[pool];
+    uint64_t id = record_id(RECORD_POOL, p->name);
+    *level = (struct quota_level){.place = -1, .allowance = a};
+    if (!p->shadow.on || p->shadow.at_most_nusd < 0)
+        return ERR_NONE;
+    allowance_defaults(a);
+    a->budget_day_nusd = p->shadow.at_most_nusd;
+    a->budget_hard = true;
+    enum err e = find_place(l, id, &level->place, diag);
+    if (!e)
+        see(r, (struct fresh){.level = *level, .tenant = -1, .pool = id});
+    return e;
+}
+
 static enum err adopt_all(struct limits *l, struct generation *g, struct recall *r,
                           struct diag *diag)
 {
@@ -202,6 +243,13 @@ static enum err adopt_all(struct limits *l, struct generation *g, struct recall 
         if (!e)
             see(r, (struct fresh){.level = {k->place, a}, .tenant = -1, .key = k->number});
     }
+    int32_t n_pools = g->portfolio->n_pools;
+    struct allowance *money = arena_new(&g->arena, struct allowance, n_pools + 1);
+    g->limits->shadow = arena_new(&g->arena, struct quota_level, n_pools + 1);
+    if (!money || !g->limits->shadow)
+        return diag_set(diag, ERR_LIMIT, "the portfolio is too large");
+    for (int32_t i = 0; i < n_pools && !e; i++)
+        e = adopt_shadow(l, g, i, &money[i], r, diag);
     return e;
 }
 
@@ -258,6 +306,12 @@ int32_t limits_levels(const struct generation *g, int32_t tenant, const struct k
     for (int32_t i = 0; of && i < of->n; i++)
         levels[n++] = of->level[i];
     return n;
+}
+
+const struct quota_level *limits_shadow(const struct generation *g, int32_t pool)
+{
+    const struct quota_level *level = &g->limits->shadow[pool];
+    return level->place >= 0 ? level : NULL;
 }
 
 // --- what is only compared ----------------------------------------------------------------------

@@ -40,6 +40,9 @@ MUST_USE enum err limits_know_keys(struct limits *l, struct key *const *keys, in
 int32_t limits_levels(const struct generation *g, int32_t tenant, const struct key *key,
                       struct quota_level levels[QUOTA_LEVELS_MAX]);
 
+// What a pool that shadows another may cost in a day, at list price; NULL: nothing is said.
+const struct quota_level *limits_shadow(const struct generation *g, int32_t pool);
+
 // --- what is only compared ----------------------------------------------------------------------
 
 enum limits_bar { LIMITS_MAY, LIMITS_KEY_ENDED, LIMITS_TENANT_ENDED, LIMITS_ADDRESS };

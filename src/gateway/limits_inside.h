@@ -20,6 +20,7 @@ struct limits_model {
 struct generation_limits {
     struct limits_of *of;        // [n_tenants]
     struct limits_model *model;  // [n_models]
+    struct quota_level *shadow;  // [n_pools], of shadow.at_most; place -1: it has none
 };
 
 MUST_USE enum err limits_price_build(struct generation_limits *l, struct generation *g);

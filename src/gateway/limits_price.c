@@ -35,7 +35,7 @@ enum err limits_price_build(struct generation_limits *l, struct generation *g)
     if (!l->model)
         return ERR_LIMIT;
     for (int32_t i = 0; i < p->n_pools; i++)
-        for (int32_t k = 0; k < p->pools[i].n_serves; k++)
+        for (int32_t k = 0; !p->pools[i].shadow.on && k < p->pools[i].n_serves; k++)
             join(&l->model[p->pools[i].serves[k].model], p, &p->pools[i].serves[k]);
     return ERR_NONE;
 }

@@ -31,7 +31,9 @@ static void set_axes(struct metrics *m)
     m->size[AXIS_OPERATION] = OPERATION_COUNT;
     m->size[AXIS_TYPE] = TYPE_COUNT;
     m->size[AXIS_SIDE] = SIDE_COUNT;
+    m->size[AXIS_SKIP] = METRICS_SKIPS;
     m->other[AXIS_OPERATION] = m->other[AXIS_TYPE] = m->other[AXIS_SIDE] = -1;
+    m->other[AXIS_SKIP] = -1;
 }
 
 static int32_t width_of(const struct family *f)
@@ -273,15 +275,21 @@ static void observe(struct metrics *m, int32_t worker, enum what what, const str
     }
 }
 
+static void add_tokens(struct metrics *m, int32_t worker, enum what what, struct spot *at,
+                       int64_t prompt_tok, int64_t cached_tok, int64_t output_tok)
+{
+    at->slot[AXIS_TYPE] = TYPE_INPUT;
+    add(m, worker, what, at, prompt_tok - cached_tok);
+    at->slot[AXIS_TYPE] = TYPE_CACHED;
+    add(m, worker, what, at, cached_tok);
+    at->slot[AXIS_TYPE] = TYPE_OUTPUT;
+    add(m, worker, what, at, output_tok);
+}
+
 static void count_answer(struct metrics *m, int32_t worker, struct spot *at,
                          const struct metrics_request *r)
 {
-    at->slot[AXIS_TYPE] = TYPE_INPUT;
-    add(m, worker, WHAT_TOKENS, at, (int64_t)r->prompt_tok - r->cached_tok);
-    at->slot[AXIS_TYPE] = TYPE_CACHED;
-    add(m, worker, WHAT_TOKENS, at, r->cached_tok);
-    at->slot[AXIS_TYPE] = TYPE_OUTPUT;
-    add(m, worker, WHAT_TOKENS, at, r->output_tok);
+    add_tokens(m, worker, WHAT_TOKENS, at, r->prompt_tok, r->cached_tok, r->output_tok);
     add(m, worker, WHAT_ESTIMATED, at, r->tokens_estimated);
     add(m, worker, WHAT_LIST_USD, at, r->list_nusd);
     add_joules(m, worker, at, r->joules);
@@ -323,6 +331,29 @@ void metrics_attempt(struct metrics *m, int32_t worker, const struct names_map *
     add(m, worker, WHAT_ATTEMPTS, &at, 1);
     if (ttft_us >= 0)
         observe(m, worker, WHAT_ATTEMPT_TTFT, &at, ttft_us);
+}
+
+void metrics_shadow(struct metrics *m, int32_t worker, const struct metrics_shadow *s)
+{
+    struct spot at = {{0}};
+    at.slot[AXIS_POOL] = slot_of(m, AXIS_POOL, names_of(s->names, NAMES_POOL, s->pool));
+    at.slot[AXIS_OUTCOME] = slot_of(m, AXIS_OUTCOME, (int32_t)s->fault);
+    add(m, worker, WHAT_SHADOW, &at, 1);
+    add_tokens(m, worker, WHAT_SHADOW_TOKENS, &at, s->prompt_tok, s->cached_tok, s->output_tok);
+    add(m, worker, WHAT_SHADOW_USD, &at, s->list_nusd);
+    if (s->ttft_us >= 0)
+        observe(m, worker, WHAT_SHADOW_TTFT, &at, s->ttft_us);
+    if (s->per_token_us > 0)
+        observe(m, worker, WHAT_SHADOW_PER_TOKEN, &at, s->per_token_us);
+}
+
+void metrics_shadow_skipped(struct metrics *m, int32_t worker, const struct names_map *names,
+                            int32_t pool, enum metrics_skip why)
+{
+    struct spot at = {{0}};
+    at.slot[AXIS_POOL] = slot_of(m, AXIS_POOL, names_of(names, NAMES_POOL, pool));
+    at.slot[AXIS_SKIP] = (int32_t)why;
+    add(m, worker, WHAT_SHADOW_SKIPPED, &at, 1);
 }
 
 void metrics_add(struct metrics *m, int32_t worker, enum metrics_gauge g, int64_t change)

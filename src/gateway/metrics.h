@@ -45,7 +45,36 @@ void metrics_request(struct metrics *m, int32_t worker, const struct metrics_req
 // One attempt is over: FAULT_NONE is a success. Its time to first content, or -1.
 void metrics_attempt(struct metrics *m, int32_t worker, const struct names_map *names, int32_t pool,
                      enum fault fault, int64_t ttft_us);
-enum metrics_gauge { METRICS_CLIENTS, METRICS_REQUESTS, METRICS_STREAMS, METRICS_GAUGES };
+// One copy for a pool that shadows another is over. None of the counts above has it.
+struct metrics_shadow {
+    const struct names_map *names;
+    int32_t pool;
+    enum fault fault;
+    int64_t ttft_us, per_token_us;  // -1 and 0: not known
+    int32_t prompt_tok, cached_tok, output_tok;
+    int64_t list_nusd;
+};
+void metrics_shadow(struct metrics *m, int32_t worker, const struct metrics_shadow *s);
+enum metrics_skip {         // why a copy that was drawn was not sent
+    METRICS_SKIP_FULL,      // serve.limits.shadows
+    METRICS_SKIP_MONEY,     // shadow.at_most
+    METRICS_SKIP_LIMITS,    // the pool's limits
+    METRICS_SKIP_FAILING,   // it fails, or asked to be left alone
+    METRICS_SKIP_INACTIVE,  // disabled, no phase, maintenance, or its engine is not ready
+    METRICS_SKIP_UNABLE,    // the model, the call, the context or the region are not for it
+    METRICS_SKIP_LEDGER,    // which has no room
+    METRICS_SKIP_ENDING,    // the process is
+    METRICS_SKIPS
+};
+void metrics_shadow_skipped(struct metrics *m, int32_t worker, const struct names_map *names,
+                            int32_t pool, enum metrics_skip why);
+enum metrics_gauge {
+    METRICS_CLIENTS,
+    METRICS_REQUESTS,
+    METRICS_STREAMS,
+    METRICS_SHADOWS,
+    METRICS_GAUGES
+};
 void metrics_add(struct metrics *m, int32_t worker, enum metrics_gauge g, int64_t change);
 int64_t metrics_value(struct metrics *m, enum metrics_gauge g);
 void metrics_bad_head(struct metrics *m, int32_t worker);  // a request refused before it was one

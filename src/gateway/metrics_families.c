@@ -179,6 +179,41 @@ const struct family metrics_families[] = {
      .help = "From the call of a supplier to its first content.",
      .labels = {LABEL_POOL},
      .ladder = &seconds},
+    {.what = WHAT_SHADOW,
+     .splits = SPLIT_NONE,
+     .name = "caudal_shadow_requests_total",
+     .help = "Copies for pools that shadow another that are over, by how they ended.",
+     .labels = {LABEL_POOL, LABEL_OUTCOME}},
+    {.what = WHAT_SHADOW_SKIPPED,
+     .splits = SPLIT_NONE,
+     .name = "caudal_shadow_skipped_total",
+     .help = "Copies that were drawn and not sent, by why.",
+     .labels = {LABEL_POOL, LABEL_WHY}},
+    {.what = WHAT_SHADOW_TOKENS,
+     .splits = SPLIT_NONE,
+     .name = "caudal_shadow_tokens_total",
+     .help = "Tokens of copies; input is what no cache had.",
+     .labels = {LABEL_POOL, LABEL_TYPE}},
+    {.what = WHAT_SHADOW_USD,
+     .splits = SPLIT_NONE,
+     .measure = MEASURE_NUSD,
+     .name = "caudal_shadow_list_usd_total",
+     .help = "Price of copies at the suppliers' list prices, in US dollars.",
+     .labels = {LABEL_POOL}},
+    {.what = WHAT_SHADOW_TTFT,
+     .splits = SPLIT_NONE,
+     .measure = MEASURE_US,
+     .name = "caudal_shadow_time_to_first_token_seconds",
+     .help = "From sending a copy that streams to its first content.",
+     .labels = {LABEL_POOL},
+     .ladder = &seconds},
+    {.what = WHAT_SHADOW_PER_TOKEN,
+     .splits = SPLIT_NONE,
+     .measure = MEASURE_US,
+     .name = "caudal_shadow_time_per_output_token_seconds",
+     .help = "Time per token after the first, of copies that stream.",
+     .labels = {LABEL_POOL},
+     .ladder = &token_seconds},
 };
 const int32_t metrics_n_families = COUNTOF(metrics_families);
 
@@ -193,6 +228,7 @@ static const struct {
     [LABEL_CODE] = {"code", AXIS_CODE},
     [LABEL_OUTCOME] = {"outcome", AXIS_OUTCOME},
     [LABEL_TYPE] = {"type", AXIS_TYPE},
+    [LABEL_WHY] = {"why", AXIS_SKIP},
     [LABEL_GEN_AI_OPERATION] = {"gen_ai_operation_name", AXIS_OPERATION},
     [LABEL_GEN_AI_MODEL] = {"gen_ai_request_model", AXIS_MODEL},
     [LABEL_GEN_AI_TYPE] = {"gen_ai_token_type", AXIS_SIDE},
@@ -216,6 +252,9 @@ const int32_t metrics_codes[CODE_COUNT] = {
 static const char *const types[TYPE_COUNT] = {"input", "output", "cached_input"};
 static const char *const operations[OPERATION_COUNT] = {"chat", "text_completion", "embeddings"};
 
+static const char *const skips[METRICS_SKIPS] = {"in_flight", "money",  "limits", "failing",
+                                                 "inactive",  "unable", "ledger", "ending"};
+
 struct str metrics_slot_name(const struct metrics *m, enum axis axis, int32_t slot,
                              char number[SLOT_NAME_BYTES])
 {
@@ -233,6 +272,7 @@ struct str metrics_slot_name(const struct metrics *m, enum axis axis, int32_t sl
     case AXIS_OPERATION: return str_of(operations[slot]);
     case AXIS_TYPE:
     case AXIS_SIDE: return str_of(types[slot]);
+    case AXIS_SKIP: return str_of(skips[slot]);
     case AXIS_COUNT: break;
     }
     return STR("other");

@@ -26,6 +26,7 @@ enum axis {
     AXIS_OPERATION,
     AXIS_TYPE,
     AXIS_SIDE,
+    AXIS_SKIP,
     AXIS_COUNT
 };
 
@@ -38,6 +39,7 @@ enum label {  // of a family; 0 ends the list
     LABEL_CODE,
     LABEL_OUTCOME,
     LABEL_TYPE,
+    LABEL_WHY,
     LABEL_GEN_AI_OPERATION,
     LABEL_GEN_AI_MODEL,
     LABEL_GEN_AI_TYPE,
@@ -58,6 +60,12 @@ enum what {  // is counted
     WHAT_DURATION,
     WHAT_USAGE,
     WHAT_ATTEMPT_TTFT,
+    WHAT_SHADOW,
+    WHAT_SHADOW_SKIPPED,
+    WHAT_SHADOW_TOKENS,
+    WHAT_SHADOW_USD,
+    WHAT_SHADOW_TTFT,
+    WHAT_SHADOW_PER_TOKEN,
     WHAT_COUNT
 };
 

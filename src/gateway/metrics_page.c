@@ -227,6 +227,8 @@ static void write_all(const struct metrics *m, struct buf *out, const struct por
                 gauge_of(m, METRICS_REQUESTS));
     write_gauge(out, "caudal_streams_open", "Streams being relayed.",
                 gauge_of(m, METRICS_STREAMS));
+    write_gauge(out, "caudal_shadows_in_progress", "Copies for pools that shadow another.",
+                gauge_of(m, METRICS_SHADOWS));
     write_gauge(out, "caudal_waiting", "Requests that wait for a pool with room.", waiting);
     write_pools(p, out, "caudal_pool_in_flight", "Requests that the pool is busy with.", in_flight,
                 pools);

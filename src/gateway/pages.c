@@ -35,7 +35,7 @@ static struct str owner_of(const struct portfolio *p, int32_t model)
 {
     int32_t owner = -1;
     for (int32_t i = 0; i < p->n_pools; i++) {
-        if (!pool_serving(&p->pools[i], model))
+        if (!pool_answers(&p->pools[i], model))
             continue;
         if (owner >= 0 && owner != p->pools[i].supplier)
             return STR("caudal");
@@ -47,7 +47,7 @@ static struct str owner_of(const struct portfolio *p, int32_t model)
 static bool is_served(const struct portfolio *p, int32_t model)
 {
     for (int32_t i = 0; i < p->n_pools; i++)
-        if (pool_serving(&p->pools[i], model))
+        if (pool_answers(&p->pools[i], model))
             return true;
     return false;
 }
@@ -136,7 +136,8 @@ static bool is_ready(struct worker *w)
     if (w->draining)
         return false;
     for (int32_t i = 0; i < p->n_pools; i++) {
-        if (!p->pools[i].enabled || !atomic_load(&w->generation->endpoints[i].port))
+        if (!p->pools[i].enabled || p->pools[i].shadow.on ||
+            !atomic_load(&w->generation->endpoints[i].port))
             continue;
         if (core_view(w->core, w->generation, i, loop_now_us(w->loop)).ready)
             return true;

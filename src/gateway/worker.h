@@ -17,6 +17,7 @@ struct exchange;
 struct gateway;
 struct keys;
 struct limits;
+struct shadow;
 
 struct worker {
     int32_t index;
@@ -35,6 +36,7 @@ struct worker {
     struct rng rng;          // draws and request ids; seeded from the system
     struct client *clients;  // all connections, newest first
     struct exchange *exchanges;  // requests in progress, newest first
+    struct shadow *shadows;  // copies in progress, newest first
     int32_t n_clients;
     bool draining;
     bool leaving;  // draining, but those that are idle may ask once more
@@ -44,10 +46,11 @@ struct worker {
     int64_t date_s;      // what `date` says
     char date[40];       // "Sun, 06 Nov 1994 08:49:37 GMT"
     struct gateway *owner;
-    void (*idle)(struct worker *w);  // called while draining, when the last client has gone
+    void (*idle)(struct worker *w);  // called while draining, when the last client and shadow have gone
 };
 
 const char *worker_date(struct worker *w);
+void worker_look_idle(struct worker *w);  // a client or a shadow has gone: was it the last?
 // Closes idle connections, lets the others end their request, takes no new ones.
 void worker_drain(struct worker *w);
 // As worker_drain(), for a process whose place another has taken: no request that is on its way is

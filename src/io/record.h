@@ -35,6 +35,7 @@ enum record_flag {
     RECORD_UNBOUNDED = 128,  // nothing limits what it may cost
     RECORD_STREAM = 256,
     RECORD_PASSTHROUGH = 512,
+    RECORD_SHADOW = 1024,  // a copy for a pool that shadows another: no request of anybody's
 };
 
 enum record_name {  // kinds of names; part of the id, so a pool and a tenant called alike differ
@@ -54,7 +55,7 @@ struct record_reserve {
     uint64_t tenant, pool, supplier, contract, model;
     int64_t bound_nusd;         // it costs at most so much
     int32_t prompt_tok;         // estimated
-    uint16_t surface, ordinal;  // ordinal: 1 for the first attempt of its request
+    uint16_t surface, ordinal;  // ordinal: 1 for the first attempt of its request; 0: RECORD_SHADOW
     uint64_t key;               // of the client; 0: not told by name
 };
 

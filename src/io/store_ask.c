@@ -180,7 +180,7 @@ static const char *const row_columns[] = {
         "CASE settled WHEN 1 THEN 'settled' ELSE 'open' END AS state,fault,status,"
         FLAG("1", "estimated") FLAG("2", "cancelled") FLAG("4", "failed_over") FLAG("8", "cut")
         FLAG("16", "stale") FLAG("32", "unsent") FLAG("64", "unheard") FLAG("128", "unbounded")
-        FLAG("256", "stream") FLAG("512", "passthrough")
+        FLAG("256", "stream") FLAG("512", "passthrough") FLAG("1024", "shadow")
         "total_us,ttft_us,prompt_tok,cached_tok,output_tok,reasoning_tok,"
         "list_nusd,marginal_nusd,bound_nusd," NAME_OF("commitment") "unit,drawn,"
         "joules,bytes_up,bytes_down FROM (SELECT *,1 AS settled FROM attempt_rows(?1,?2) UNION ALL"

@@ -119,3 +119,28 @@ enum err store_spent(struct store *s, const struct store_spent_ask *ask,
     sqlite3_finalize(q);
     return e;
 }
+
+static const char *const shadow_sql =
+    "SELECT pool,sum(CASE settled WHEN 1 THEN list_nusd ELSE bound_nusd END) FROM attempts"
+    " WHERE id>=(SELECT coalesce(min(id),0)*65536 FROM blocks WHERE max_us>=?1) AND began_us>=?1"
+    " AND flags&1024 GROUP BY pool";
+_Static_assert(RECORD_SHADOW == 1024, "as the statement says");
+
+enum err store_shadow_spent(struct store *s, int64_t since_us,
+                            bool (*row)(void *ctx, uint64_t pool, int64_t list_nusd), void *ctx,
+                            struct diag *diag)
+{
+    sqlite3_stmt *q;
+    enum err e = store_prepare(s, shadow_sql, &q, diag);
+    if (e)
+        return e;
+    sqlite3_bind_int64(q, 1, since_us);
+    int status;
+    while ((status = sqlite3_step(q)) == SQLITE_ROW)
+        if (!row(ctx, (uint64_t)sqlite3_column_int64(q, 0), sqlite3_column_int64(q, 1)))
+            break;
+    if (status != SQLITE_ROW && status != SQLITE_DONE)
+        e = store_failure(s, "cannot be read", status, diag);
+    sqlite3_finalize(q);
+    return e;
+}

@@ -24,4 +24,10 @@ MUST_USE enum err store_spent(struct store *s, const struct store_spent_ask *ask
                               bool (*row)(void *ctx, const struct store_spent *spent), void *ctx,
                               struct diag *diag);
 
+// One call of `row` for each pool that got copies of requests (RECORD_SHADOW) since `since_us`:
+// their list price, of open ones what they may cost at most. Reads all attempts since then.
+MUST_USE enum err store_shadow_spent(struct store *s, int64_t since_us,
+                                     bool (*row)(void *ctx, uint64_t pool, int64_t list_nusd),
+                                     void *ctx, struct diag *diag);
+
 #endif

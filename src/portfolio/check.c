@@ -261,6 +261,45 @@ static void check_share(const struct check *c, const struct pool *pool)
                   "its last step is not 100 %%: it never has all that it may have");
 }
 
+static void bad_shadow(const struct check *c, const struct pool *pool, const char *key,
+                       const char *text)
+{
+    check_say(c, SEVERITY_ERROR, pool->place, "pools", pool->name, key, "%s", text);
+}
+
+// A copy costs money that nobody is charged: without a limit and a price there is no end to it.
+static void check_shadow(const struct check *c, const struct pool *pool)
+{
+    const struct pool_shadow *s = &pool->shadow;
+    if (!s->on)
+        return;
+    const struct pool *of = &c->p->pools[s->of];
+    int32_t priced = 0, unpriced = 0;
+    for (int32_t i = 0; i < pool->n_serves; i++)
+        if (pool_serving(of, pool->serves[i].model))
+            *(pool->serves[i].price.said ? &priced : &unpriced) += 1;
+    if (of == pool)
+        bad_shadow(c, pool, "shadow.of", "is itself: expected another pool");
+    else if (of->shadow.on)
+        bad_shadow(c, pool, "shadow.of",
+                   "is a shadow itself, which answers nobody: expected a pool that answers");
+    else if (!priced && !unpriced)
+        bad_shadow(c, pool, "shadow.of", "serves none of its models: it would see nothing");
+    if (pool->share.n_steps)
+        bad_shadow(c, pool, "share", "is for pools that answer: a shadow has shadow.share");
+    if (unpriced && s->at_most_nusd >= 0)
+        bad_shadow(c, pool, "shadow.at_most",
+                   "cannot hold: a model has no price, so its tokens count as free; expected a "
+                   "price for each model that both serve");
+    if (priced && s->at_most_nusd < 0)
+        bad_shadow(c, pool, "shadow.at_most",
+                   "is not said, and its copies cost money: expected money a day such as "
+                   "5 USD/day");
+    if (!(s->share > 0))
+        check_say(c, SEVERITY_WARNING, pool->place, "pools", pool->name, "shadow.share",
+                  "is 0: it sees nothing");
+}
+
 static void check_pool(const struct check *c, const struct pool *pool)
 {
     const struct portfolio *p = c->p;
@@ -281,6 +320,7 @@ static void check_pool(const struct check *c, const struct pool *pool)
                   "nothing says where to call it, so it counts in plans only");
     check_call(c, pool, s);
     check_share(c, pool);
+    check_shadow(c, pool);
     if (is_own_url(p, pool) && is_http(pool->url) && pool->key.n &&
         !host_is_loopback(url_host(pool->url)))
         check_say(c, SEVERITY_WARNING, pool->place, "pools", pool->name, "url",
@@ -333,7 +373,7 @@ static void check_model(const struct check *c, int32_t model)
     int32_t supplier = -1, pools = 0;
     bool several = false;
     for (int32_t i = 0; i < p->n_pools; i++) {
-        if (!p->pools[i].enabled || !pool_serving(&p->pools[i], model))
+        if (!p->pools[i].enabled || !pool_answers(&p->pools[i], model))
             continue;
         pools++;
         several = several || (supplier >= 0 && supplier != p->pools[i].supplier);

@@ -113,6 +113,7 @@ void serve_config_defaults(struct serve_config *c)
         .idle_us = S(75),
         .write_us = S(60),
         .connections = 20000,
+        .shadows = 32,
         .headers = 100,
         .pipelined = 16,
         .stream_buffer_bytes = 256 << 10,
@@ -157,6 +158,9 @@ void pool_defaults(struct pool *p)
         .derate = 1,
         .enabled = true,
         .purpose = PURPOSE_INFERENCE,
+        .shadow = {.of = -1, .share = 0.01, .at_most_nusd = -1},
+        .first_shadow = -1,
+        .next_shadow = -1,
         .share = {.every_us = S(1800),
                   .errors = 0.02,
                   .ttft = 1.2,
@@ -353,6 +357,20 @@ static void sort_phases(struct contract *c)
     }
 }
 
+// Each pool's shadows become a list through them, in the order of the file.
+static void link_shadows(struct portfolio *p)
+{
+    for (int32_t i = 0; i < p->n_pools; i++)
+        p->pools[i].first_shadow = p->pools[i].next_shadow = -1;
+    for (int32_t i = p->n_pools; i-- > 0;) {
+        struct pool *pool = &p->pools[i];
+        if (!pool->shadow.on)
+            continue;
+        pool->next_shadow = p->pools[pool->shadow.of].first_shadow;
+        p->pools[pool->shadow.of].first_shadow = i;
+    }
+}
+
 enum err portfolio_seal(struct portfolio *p, struct diag *diag)
 {
     struct table
@@ -382,6 +400,7 @@ enum err portfolio_seal(struct portfolio *p, struct diag *diag)
     }
     for (int32_t i = 0; i < p->n_contracts; i++)
         sort_phases(&p->contracts[i]);
+    link_shadows(p);
     return ERR_NONE;
 }
 
@@ -391,6 +410,11 @@ const struct serving *pool_serving(const struct pool *p, int32_t model)
         if (p->serves[i].model == model)
             return &p->serves[i];
     return NULL;
+}
+
+bool pool_answers(const struct pool *p, int32_t model)
+{
+    return !p->shadow.on && pool_serving(p, model);
 }
 
 uint32_t serving_surfaces(const struct portfolio *p, const struct pool *pool,

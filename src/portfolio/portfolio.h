@@ -253,6 +253,14 @@ struct pool_share {
     int32_t at_least;  // answers that say something
 };
 
+// A pool that only gets copies of requests that another pool has answered.
+struct pool_shadow {
+    bool on;
+    int32_t of;            // the pool that answers
+    double share;          // of what that one answers
+    int64_t at_most_nusd;  // at list price in a day of UTC; -1: not said
+};
+
 struct pool {
     struct str name;
     struct place place;
@@ -264,6 +272,9 @@ struct pool {
     struct pool_limits limits;
     struct pool_share share;
     struct prefix_cache prefix_cache;  // of each model that it serves
+    struct pool_shadow shadow;
+    int32_t first_shadow;    // of those that shadow it; -1: none. After portfolio_seal()
+    int32_t next_shadow;     // of those that shadow the same pool as this one; -1: the last
     double chips;            // accelerators behind it; 0: not said
     int32_t replicas;        // of the operating point; 0: 1
     int32_t priority;        // lower is first, for priority-spill
@@ -418,6 +429,7 @@ struct serve_config {
     int64_t head_bytes, body_bytes, answer_bytes;
     int64_t head_us, body_us, idle_us, write_us;  // time to send a head, a body; idle; a stuck reader
     int32_t connections, headers, pipelined;
+    int32_t shadows;             // copies for shadow pools at once, of the whole process
     int64_t stream_buffer_bytes;  // what may wait in front of a slow reader
     // attempts
     int32_t attempts;            // at most, for one request
@@ -470,6 +482,8 @@ MUST_USE enum err portfolio_seal(struct portfolio *p, struct diag *diag);
 
 // What a pool serves under this model; NULL: it does not.
 const struct serving *pool_serving(const struct pool *p, int32_t model);
+// It answers clients that ask for this model: it serves it, and shadows nobody.
+bool pool_answers(const struct pool *p, int32_t model);
 uint32_t serving_surfaces(const struct portfolio *p, const struct pool *pool, const struct serving *s);
 int32_t serving_context(const struct portfolio *p, const struct serving *s);  // 0: not said
 // How long a request that states no patience of its own may wait for its first content: until its

@@ -97,7 +97,8 @@ static void list_model(struct lister *b, int32_t model, int32_t rank, int kind)
         return;
     b->stamp[model] = b->stamps;
     for (int32_t i = b->from[model]; i < b->from[model + 1]; i++) {
-        if (answers(&b->r->offers[b->by_model[i]], kind))
+        const struct offer *o = &b->r->offers[b->by_model[i]];
+        if (answers(o, kind) && !b->r->p->pools[o->pool].shadow.on)
             b->entries[b->n++] = (struct entry){b->by_model[i], rank};
     }
 }
@@ -159,11 +160,29 @@ static enum err list_model_all(struct lister *b, struct arena *a, struct entry *
     return ERR_NONE;
 }
 
+// A shadow is nobody's candidate: each of its offers has a list of its own.
+static enum err list_shadows(struct route *r, struct arena *a)
+{
+    for (int32_t i = 0; i < r->n_offers; i++) {
+        r->offers[i].shadow_list = -1;
+        if (!r->p->pools[r->offers[i].pool].shadow.on)
+            continue;
+        struct entry *entry = arena_new(a, struct entry, 1);
+        if (!entry)
+            return ERR_LIMIT;
+        entry->offer = i;
+        r->offers[i].shadow_list = r->n_lists;
+        r->lists[r->n_lists++] = (struct list){.own = 1, .all = 1, .entries = entry};
+        r->longest = r->longest > 1 ? r->longest : 1;
+    }
+    return ERR_NONE;
+}
+
 static enum err build_lists(struct route *r, struct arena *a)
 {
     int32_t n_models = r->p->n_models;
     struct lister b = {.r = r};
-    r->lists = arena_new(a, struct list, n_models * LIST_KINDS);
+    r->lists = arena_new(a, struct list, n_models * LIST_KINDS + r->n_offers);
     r->list_of = arena_new(a, int32_t, n_models * LIST_KINDS);
     b.by_model = arena_new(a, int32_t, r->n_offers);
     b.from = arena_new(a, int32_t, n_models + 2);
@@ -183,7 +202,7 @@ static enum err build_lists(struct route *r, struct arena *a)
         if (e)
             return e;
     }
-    return ERR_NONE;
+    return list_shadows(r, a);
 }
 
 static int32_t share_of(int32_t n, double derate)

@@ -472,6 +472,30 @@ struct route_decision route_pick(const struct route *r, const struct route_ask *
     return route_decide(r, ask, strength_of(r, ask), now_us, &timed_us);
 }
 
+struct route_decision route_shadow(const struct route *r, const struct route_ask *ask,
+                                   int32_t shadow, int64_t now_us)
+{
+    const struct offer *o = route_offer(r, shadow, ask->model);
+    CHECK(o->shadow_list >= 0);
+    struct list *list = &r->lists[o->shadow_list];
+    struct look l;
+    struct scoring s;
+    look_at(&l, r, ask, now_us);
+    l.unshared = true;
+    l.strength = strength_of(r, ask);
+    see(r, &l, list);
+    scoring_of(&s, r, &l, list);
+    r->memo->n_kept = 0;
+    struct verdict v = admit(r, &l, o);
+    if (!v.bar) {
+        r->memo->room.scores[0] = r->memo->room.kept->total[kept_at(r, &l, list, &s, 0)];
+        struct score_best alone = {.usable = 1, .within = 1};
+        return send_to(r, &l, list, &s, 0, 1, &alone);
+    }
+    struct tally t = {.mildest = v.bar, .until_us = v.until_us, .wait_us = NEVER};
+    return refuse(r, ask, &t, 1, 0);
+}
+
 int32_t route_explain(const struct route *r, const struct route_ask *ask, int64_t now_us,
                       struct route_candidate *out, int32_t max)
 {

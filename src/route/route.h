@@ -155,6 +155,12 @@ struct route_drawn route_draw(struct route *r, const struct route_ask *ask,
 // The first content of an attempt came: a half-open breaker closes now, not when a long answer ends.
 void route_first(struct route *r, const struct route_decision *d, int64_t ttft_us, int64_t now_us);
 
+// May the pool `shadow`, which shadows another, have a copy of `ask` now? ROUTE_SEND: then route_took()
+// and route_done() as for any other. ROUTE_WAIT, ROUTE_REFUSE: `bar` says why not. It serves
+// ask->model; no other call here sends anything to it.
+struct route_decision route_shadow(const struct route *r, const struct route_ask *ask,
+                                   int32_t shadow, int64_t now_us);
+
 // Puts `ask` (copied) into the waiting line: earliest deadline first within a class, classes by the
 // worth of their waiting, and nobody starves. `user` comes back from route_next(). Returns a ticket,
 // or -1 when the line is full, or full enough of this tenant's while others come.

@@ -50,6 +50,7 @@ struct offer {
     struct service service;
     double derate;    // share of its slots and KV room that may be used
     int32_t from, n;  // its lanes: r->lane_of[from, from + n)
+    int32_t shadow_list;  // where it stands alone; -1: its pool is no shadow
 };
 
 struct entry {

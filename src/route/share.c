@@ -10,6 +10,11 @@ bool share_draws(double at, uint64_t draw, uint64_t name_hash)
     return (double)(chance >> 11) * 0x1p-53 < at;
 }
 
+bool share_shadows(double at, uint64_t draw, struct str name)
+{
+    return share_draws(at, mix64(draw ^ 0x736861646f77), str_hash(name, 0));
+}
+
 double share_now(const struct share *s, const struct pool_share *rules, int64_t now_us)
 {
     if (rules->n_steps == 0)

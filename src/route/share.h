@@ -1,10 +1,11 @@
-// share.h - a pool that enters in steps: which requests it may have, and when its share grows.
+// share.h - a pool that enters in steps: which requests it may have, and when its share grows; and
+// which requests a pool sees that only shadows another.
 //
-// One per pool, kept by name over reloads. It begins at the first step of the portfolio's rules, at
-// its first request. After `every` in a step, with enough answers and all of them within `while`,
-// the next step up follows; as soon as enough answers are outside, the next one down, below the
-// first nothing at all for `every`. The share itself is kept, not the number of the step, so rules
-// with other steps go on from where the old ones were.
+// A `struct share` per pool, kept by name over reloads. It begins at the first step of the
+// portfolio's rules, at its first request. After `every` in a step, with enough answers and all of
+// them within `while`, the next step up follows; as soon as enough answers are outside, the next
+// one down, below the first nothing at all for `every`. The share itself is kept, not the number of
+// the step, so rules with other steps go on from where the old ones were.
 
 #ifndef CAUDAL_SHARE_H
 #define CAUDAL_SHARE_H
@@ -37,6 +38,9 @@ struct share_step {
 
 // True: this request is among the share `at`, the same ones for every share above.
 bool share_draws(double at, uint64_t draw, uint64_t name_hash);
+// True: a pool of this name that shadows another sees a copy of this request, which is among the
+// share `at`. By other bits of the draw than those above and those that break ties.
+bool share_shadows(double at, uint64_t draw, struct str name);
 // Its share now, 0 to 1.
 double share_now(const struct share *s, const struct pool_share *rules, int64_t now_us);
 // A request was sent: begins the first step, and the one after a hold. True: that was a step.

@@ -209,6 +209,44 @@ static void read_share(struct reader *r, const struct yaml_node *node, void *obj
         bad_value(r, node, "says no steps", "steps such as [1%, 10%, 50%, 100%]");
 }
 
+// "5 USD/day".
+static void read_at_most(struct reader *r, const struct yaml_node *node, void *object)
+{
+    static const char expected[] = "money a day such as 5 USD/day";
+    struct yaml_node money = *node;
+    struct str rest = node->text;
+    if (!is_scalar(r, node, expected))
+        return;
+    bool timed = str_cut(&rest, '/', &money.text);
+    rest = str_trim(rest);
+    if (timed && (str_eq(rest, STR("day")) || str_eq(rest, STR("d"))))
+        read_i64(r, &money, UNIT_MONEY, 1000, &((struct pool *)object)->shadow.at_most_nusd);
+    else
+        bad_value(r, node, "is not money a day", expected);
+}
+
+static const struct field shadow_fields[] = {
+    {"of", KIND_REF, AT(pool, shadow.of), .unit = SECTION_POOLS,
+     .meaning = "the pool whose requests it sees; that one answers them"},
+    {"share", KIND_UNIT, AT(pool, shadow.share), .unit = UNIT_SHARE, .hi = 1, .fallback = "1 %",
+     .meaning = "of the requests that `of` answers"},
+    {"at_most", KIND_CUSTOM, .read = read_at_most, .shape = "money a day such as 5 USD/day",
+     .fallback = "none; needed where it has a price",
+     .meaning = "what they may cost in a day of UTC, at list price; the largest possible answer is "
+                "reserved, so it is never overrun"},
+    {.key = NULL},
+};
+
+static void read_shadow(struct reader *r, const struct yaml_node *node, void *object)
+{
+    struct pool *pool = object;
+    int32_t errors = r->problems->errors;
+    read_fields(r, node, shadow_fields, pool);
+    pool->shadow.on = pool->shadow.of >= 0;
+    if (!pool->shadow.on && r->problems->errors == errors)
+        bad_value(r, node, "says no pool", "of: the pool whose requests it is to see");
+}
+
 static const struct field pool_limit_fields[] = {
     {"in_flight", KIND_COUNT, AT(pool, limits.in_flight), .fallback = "none",
      .meaning = "requests at once"},
@@ -246,6 +284,10 @@ const struct field pool_fields[] = {
     {"prefix_cache", KIND_CUSTOM, .read = read_pool_cache, .sub = cache_fields, .shape = "map",
      .meaning = "beginnings of prompts that are kept, with each model: routing sends what begins "
                 "alike to where it is kept"},
+    {"shadow", KIND_CUSTOM, .read = read_shadow, .sub = shadow_fields, .shape = "map",
+     .fallback = "none",
+     .meaning = "it answers nobody: it gets copies of requests that another pool answers, and what "
+                "it says is counted and dropped"},
     {"enabled", KIND_BOOL, AT(pool, enabled), .fallback = "true",
      .meaning = "false: nothing is sent to it"},
     {"purpose", KIND_BITS, AT(pool, purpose), .word = purpose_word, .fallback = "inference",

@@ -134,6 +134,8 @@ static const struct field serve_limit_fields[] = {
      .meaning = "how long a client may read nothing of an answer that waits for it"},
     {"connections", KIND_COUNT, AT(serve_config, connections), .lo = 1, .hi = 1e7,
      .fallback = "20000", .meaning = "open connections of clients"},
+    {"shadows", KIND_COUNT, AT(serve_config, shadows), .lo = 1, .hi = 100000, .fallback = "32",
+     .meaning = "copies for shadow pools at once"},
     {"headers", KIND_COUNT, AT(serve_config, headers), .lo = 4, .hi = 10000, .fallback = "100",
      .meaning = "header lines of a request"},
     {"pipelined", KIND_COUNT, AT(serve_config, pipelined), .lo = 1, .hi = 10000, .fallback = "16",
