@@ -14,12 +14,41 @@ static struct fit_sample sample_of(const struct measured *m, enum fit_kind kind)
                                .us = kind == FIT_TTFT ? m->ttft_us : m->per_token_us};
 }
 
-int32_t validate_samples(struct fit_sample *out, const struct measured_table *t, int32_t from,
-                         int32_t to, enum fit_kind kind)
+// What is learnt from: both times of some rows.
+struct learner {
+    const struct measured_table *t;
+    struct fit_sample *steps, *firsts;  // [n]
+    int32_t n;
+};
+
+static void learner_init(struct learner *l, const struct measured_table *t)
 {
+    *l = (struct learner){.t = t,
+                          .steps = take_n(sizeof *l->steps, (size_t)t->n + 1),
+                          .firsts = take_n(sizeof *l->firsts, (size_t)t->n + 1)};
+}
+
+static void learner_release(struct learner *l)
+{
+    free(l->steps);
+    free(l->firsts);
+}
+
+static void learner_add(struct learner *l, int32_t i)
+{
+    l->steps[l->n] = sample_of(&l->t->rows[i], FIT_STEP);
+    l->firsts[l->n++] = sample_of(&l->t->rows[i], FIT_TTFT);
+}
+
+bool validate_service(struct service *out, const struct measured_table *t, int32_t from, int32_t to)
+{
+    struct learner l;
+    learner_init(&l, t);
     for (int32_t i = from; i < to; i++)
-        out[i - from] = sample_of(&t->rows[i], kind);
-    return to - from;
+        learner_add(&l, i);
+    bool fitted = fit_service(out, l.steps, l.n, l.firsts, l.n);
+    learner_release(&l);
+    return fitted;
 }
 
 static bool same_machine(const struct measured *a, const struct measured *b)
@@ -43,8 +72,15 @@ static int32_t end_of_machine(const struct measured_table *t, int32_t from)
     return to;
 }
 
+static bool is_repeat(const struct measured *a, const struct measured *b)
+{
+    return a->config == b->config && a->prompt == b->prompt && a->output == b->output &&
+           a->batch == b->batch;
+}
+
 // Deals the rows of one (model, system) to the folds, as evenly as it goes.
-static void deal(int32_t *fold, int32_t from, int32_t to, struct rng *rng)
+static void deal(int32_t *fold, const struct measured_table *t, int32_t from, int32_t to,
+                 bool apart, struct rng *rng)
 {
     for (int32_t i = from; i < to; i++)
         fold[i] = (i - from) % FOLDS;
@@ -53,68 +89,79 @@ static void deal(int32_t *fold, int32_t from, int32_t to, struct rng *rng)
         fold[i] = fold[j];
         fold[j] = kept;
     }
+    for (int32_t i = from + 1; apart && i < to; i++)  // repeats are neighbours in the table
+        if (is_repeat(&t->rows[i - 1], &t->rows[i]))
+            fold[i] = fold[i - 1];
 }
 
-static void judge(double *out, const struct measured_table *t, const struct fit *f, int32_t i,
-                  enum fit_kind kind)
+// Judges rows from..to that are in fold `k` by what was learnt.
+static void judge(double *out, const struct learner *l, const struct trial *x, const int32_t *fold,
+                  int32_t k, int32_t from, int32_t to)
 {
-    struct fit_sample s = sample_of(&t->rows[i], kind);
-    out[i] = fabs(fit_us(f, s.batch, s.prompt, s.output) / s.us - 1);
+    struct service service;
+    struct fit *f = NULL;
+    bool known = l->n >= TRAIN_LEAST;
+    if (known && x->by == FITTED_SERVICE)
+        known = fit_service(&service, l->steps, l->n, l->firsts, l->n);
+    else if (known)
+        f = fit_new(x->of, x->of == FIT_TTFT ? l->firsts : l->steps, l->n, x->by == FITTED_CURVE);
+    for (int32_t i = from; i < to; i++) {
+        if (fold && fold[i] != k)
+            continue;
+        struct fit_sample s = sample_of(&l->t->rows[i], x->of);
+        double us = 0;
+        if (f)
+            us = fit_us(f, s.batch, s.prompt, s.output);
+        else if (known)
+            us = x->of == FIT_TTFT ? service_ttft_us(&service, s.batch, s.prompt)
+                                   : service_per_token_us(&service, s.batch, s.prompt, s.output);
+        out[i] = known ? fabs(us / s.us - 1) : -1;
+    }
+    fit_free(f);
 }
 
-void validate_seen(double *out, const struct measured_table *t, enum fit_kind kind, bool corrected,
+void validate_seen(double *out, const struct measured_table *t, const struct trial *x,
                    uint64_t seed)
 {
     struct rng rng;
+    struct learner l;
     int32_t *fold = take_n(sizeof *fold, (size_t)t->n + 1);
-    struct fit_sample *train = take_n(sizeof *train, (size_t)t->n + 1);
+    learner_init(&l, t);
     rng_seed(&rng, seed);
     for (int32_t i = 0; i < t->n; i = end_of_machine(t, i))
-        deal(fold, i, end_of_machine(t, i), &rng);
+        deal(fold, t, i, end_of_machine(t, i), x->apart, &rng);
     for (int32_t from = 0; from < t->n; from = end_of_config(t, from)) {
         int32_t to = end_of_config(t, from);
         for (int32_t k = 0; k < FOLDS; k++) {
-            int32_t n = 0;
+            l.n = 0;
             for (int32_t i = from; i < to; i++)
                 if (fold[i] != k)
-                    train[n++] = sample_of(&t->rows[i], kind);
-            struct fit *f = n >= TRAIN_LEAST ? fit_new(kind, train, n, corrected) : NULL;
-            for (int32_t i = from; i < to; i++) {
-                if (fold[i] != k)
-                    continue;
-                out[i] = -1;
-                if (f)
-                    judge(out, t, f, i, kind);
-            }
-            fit_free(f);
+                    learner_add(&l, i);
+            judge(out, &l, x, fold, k, from, to);
         }
     }
-    free(train);
+    learner_release(&l);
     free(fold);
 }
 
-void validate_unseen(double *out, const struct measured_table *t, enum fit_kind kind)
+void validate_unseen(double *out, const struct measured_table *t, const struct trial *x)
 {
-    struct fit_sample *train = take_n(sizeof *train, (size_t)t->n + 1);
+    struct learner l;
     int32_t machine = 0, machine_end = 0;
+    learner_init(&l, t);
     for (int32_t from = 0; from < t->n; from = end_of_config(t, from)) {
-        int32_t to = end_of_config(t, from), n = 0;
+        int32_t to = end_of_config(t, from);
         if (from >= machine_end) {
             machine = from;
             machine_end = end_of_machine(t, from);
         }
+        l.n = 0;
         for (int32_t i = machine; i < machine_end; i++)
             if (i < from || i >= to)
-                train[n++] = sample_of(&t->rows[i], kind);
-        struct fit *f = n >= TRAIN_LEAST ? fit_new(kind, train, n, false) : NULL;
-        for (int32_t i = from; i < to; i++) {
-            out[i] = -1;
-            if (f)
-                judge(out, t, f, i, kind);
-        }
-        fit_free(f);
+                learner_add(&l, i);
+        judge(out, &l, x, NULL, 0, from, to);
     }
-    free(train);
+    learner_release(&l);
 }
 
 struct error_summary error_summary_of(const double *errors, int32_t n)

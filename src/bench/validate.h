@@ -8,18 +8,30 @@
 
 enum { FOLDS = 5, TRAIN_LEAST = 4 };  // rows of a configuration that a curve needs
 
+enum fitted {
+    FITTED_TERMS,    // fit.h, the sum of terms
+    FITTED_CURVE,    // with what the neighbours say
+    FITTED_SERVICE,  // the parameters of service.h, with what it computes from them
+};
+
+struct trial {
+    enum fit_kind of;  // time per token or to the first
+    enum fitted by;
+    bool apart;  // repeats of a measurement all go to one fold
+};
+
 // |predicted / measured - 1| of each row of `t` into out[n]; -1: there was too little to learn
 // from.
 //   seen    by 5-fold cross-validation: rows are dealt to folds at random within each (model,
 //           system), and each is predicted from the rows of its configuration in the other four
 //   unseen  each configuration is predicted from all others of its model and system
-void validate_seen(double *out, const struct measured_table *t, enum fit_kind kind, bool corrected,
+void validate_seen(double *out, const struct measured_table *t, const struct trial *x,
                    uint64_t seed);
-void validate_unseen(double *out, const struct measured_table *t, enum fit_kind kind);
+void validate_unseen(double *out, const struct measured_table *t, const struct trial *x);
 
-// Rows from..to of the table as samples of `kind`. Returns how many.
-int32_t validate_samples(struct fit_sample *out, const struct measured_table *t, int32_t from,
-                         int32_t to, enum fit_kind kind);
+// Parameters of service.h from rows from..to of the table.
+bool validate_service(struct service *out, const struct measured_table *t, int32_t from,
+                      int32_t to);
 
 struct error_summary {
     double median, p90;

@@ -27,29 +27,34 @@ static int fail(const char *why)
 
 // --- how good it is -----------------------------------------------------------------------------
 
-struct trial {
+static const struct tried {
     const char *name, *what, *kind_of_row;
-    enum fit_kind kind;
-    bool corrected, unseen;
+    struct trial trial;
+    bool unseen;
+} tried[] = {
+    {"service model", "per token", "configuration seen", {FIT_STEP, FITTED_SERVICE, false}, false},
+    {"service model", "ttft", "configuration seen", {FIT_TTFT, FITTED_SERVICE, false}, false},
+    {"service model", "per token", "repeats apart", {FIT_STEP, FITTED_SERVICE, true}, false},
+    {"service model", "ttft", "repeats apart", {FIT_TTFT, FITTED_SERVICE, true}, false},
+    {"curve", "per token", "configuration seen", {FIT_STEP, FITTED_CURVE, false}, false},
+    {"curve", "ttft", "configuration seen", {FIT_TTFT, FITTED_CURVE, false}, false},
+    {"curve", "per token", "repeats apart", {FIT_STEP, FITTED_CURVE, true}, false},
+    {"curve", "ttft", "repeats apart", {FIT_TTFT, FITTED_CURVE, true}, false},
+    {"service model",
+     "per token",
+     "configuration not seen",
+     {FIT_STEP, FITTED_SERVICE, false},
+     true},
+    {"service model", "ttft", "configuration not seen", {FIT_TTFT, FITTED_SERVICE, false}, true},
 };
 
-static const struct trial trials[] = {
-    {"curve", "per token", "configuration seen", FIT_STEP, true, false},
-    {"curve", "ttft", "configuration seen", FIT_TTFT, true, false},
-    {"terms", "per token", "configuration seen", FIT_STEP, false, false},
-    {"terms", "ttft", "configuration seen", FIT_TTFT, false, false},
-    {"service model", "per token", "configuration seen", FIT_STEP_SERVICE, false, false},
-    {"terms", "per token", "configuration not seen", FIT_STEP, false, true},
-    {"terms", "ttft", "configuration not seen", FIT_TTFT, false, true},
-};
-
-static struct error_summary run_trial(const struct trial *x, const struct measured_table *t,
+static struct error_summary run_trial(const struct tried *x, const struct measured_table *t,
                                       uint64_t seed, double *errors)
 {
     if (x->unseen)
-        validate_unseen(errors, t, x->kind);
+        validate_unseen(errors, t, &x->trial);
     else
-        validate_seen(errors, t, x->kind, x->corrected, seed);
+        validate_seen(errors, t, &x->trial, seed);
     return error_summary_of(errors, t->n);
 }
 
@@ -65,11 +70,11 @@ static void report_text(struct buf *out, struct arena *a, const struct measured_
         t->n, t->n_configs, t->saturated, t->no_batch, t->no_time);
     columns_init(&c, a);
     columns_row(&c, "fit", "of", "row's", "median", "p90", "rows", NULL);
-    for (size_t i = 0; i < COUNTOF(trials); i++) {
-        struct error_summary s = run_trial(&trials[i], t, seed, errors);
-        const struct str cells[] = {str_of(trials[i].name),
-                                    str_of(trials[i].what),
-                                    str_of(trials[i].kind_of_row),
+    for (size_t i = 0; i < COUNTOF(tried); i++) {
+        struct error_summary s = run_trial(&tried[i], t, seed, errors);
+        const struct str cells[] = {str_of(tried[i].name),
+                                    str_of(tried[i].what),
+                                    str_of(tried[i].kind_of_row),
                                     arena_printf(a, "%.1f %%", 100 * s.median),
                                     arena_printf(a, "%.1f %%", 100 * s.p90),
                                     arena_printf(a, "%d", s.n)};
@@ -86,14 +91,15 @@ static void report_json(struct buf *out, const struct measured_table *t, uint64_
                "{\"rows\":%d,\"configurations\":%d,\"saturated\":%d,\"without_batch\":%d,"
                "\"without_time\":%d,\"errors\":[",
                t->n, t->n_configs, t->saturated, t->no_batch, t->no_time);
-    for (size_t i = 0; i < COUNTOF(trials); i++) {
-        const struct trial *x = &trials[i];
+    for (size_t i = 0; i < COUNTOF(tried); i++) {
+        const struct tried *x = &tried[i];
         struct error_summary s = run_trial(x, t, seed, errors);
         buf_printf(out,
-                   "%s{\"fit\":\"%s\",\"of\":\"%s\",\"seen\":%s,\"median\":%.10g,\"p90\":%.10g,"
+                   "%s{\"fit\":\"%s\",\"of\":\"%s\",\"seen\":%s,\"row\":\"%s\",\"median\":%.10g,"
+                   "\"p90\":%.10g,"
                    "\"rows\":%d}",
-                   i ? "," : "", x->name, x->what, x->unseen ? "false" : "true", s.median, s.p90,
-                   s.n);
+                   i ? "," : "", x->name, x->what, x->unseen ? "false" : "true", x->kind_of_row,
+                   s.median, s.p90, s.n);
     }
     buf_lit(out, "]}\n");
     free(errors);
@@ -113,39 +119,37 @@ static void models(struct buf *out, const struct measured_table *t)
     }
 }
 
-// The prefill of a user alone: what is left of the curve of ttft at a batch of one.
-static void prefill(struct buf *out, const struct fit *ttft, const struct measured *row)
+// A parameter that is 0 need not be said.
+static void duration(struct buf *out, const char *key, double us)
 {
-    double per_tok = fit_weight(ttft, 1) + fit_weight(ttft, 3);
-    double p = row->prompt;
-    if (!(per_tok > 0) || !(p > 0))
-        return;
-    double us =
-        fit_weight(ttft, 0) + fit_weight(ttft, 4) + per_tok * p + fit_weight(ttft, 2) * p * p;
-    buf_printf(out, ", prefill: %.6g tok/s, prompt: %.0f tok, ttft: %.6g us", 1e6 / per_tok, p, us);
+    if (us > 0)
+        buf_printf(out, ", %s: %.6g us", key, us);
 }
 
 static void point(struct buf *out, const struct measured_table *t, int32_t from, int32_t to)
 {
-    struct fit_sample *s = take_n(sizeof *s, (size_t)(to - from));
-    struct fit *step =
-        fit_new(FIT_STEP_SERVICE, s, validate_samples(s, t, from, to, FIT_STEP_SERVICE), false);
-    struct fit *ttft = fit_new(FIT_TTFT, s, validate_samples(s, t, from, to, FIT_TTFT), false);
     const struct measured *row = &t->rows[from];
+    struct service s;
     double batch = 1;
+    CHECK(validate_service(&s, t, from, to));
     for (int32_t i = from; i < to; i++)
         batch = t->rows[i].batch > batch ? t->rows[i].batch : batch;
     buf_lit(out, "      - {model: ");
     buf_add_json(out, row->model);
     if (row->chips > 0)
         buf_printf(out, ", chips: %d", row->chips);
-    buf_printf(out, ", step: %.6g us, step_per_sequence: %.6g us, step_per_context: %.6g us",
-               fit_weight(step, 0), fit_weight(step, 1), fit_weight(step, 2));
-    prefill(out, ttft, row);
+    buf_printf(out, ", step: %.6g us", s.step_us);
+    duration(out, "step_per_sequence", s.step_us_per_seq);
+    duration(out, "step_per_root", s.step_us_per_root);
+    duration(out, "step_per_context", s.step_us_per_ctx);
+    duration(out, "step_per_prompt", s.join_us_per_tok);
+    if (s.prefill_us_per_tok > 0)
+        buf_printf(out, ", prefill: %.6g tok/s", 1e6 / s.prefill_us_per_tok);
+    duration(out, "prefill_start", s.prefill_us);
+    duration(out, "prefill_per_token2", s.prefill_us_per_tok2);
+    duration(out, "prefill_per_sequence", s.prefill_us_per_seq);
+    duration(out, "prefill_per_token_sequence", s.prefill_us_per_tok_seq);
     buf_printf(out, ", slots: %.0f, basis: measured}\n", batch);
-    fit_free(step);
-    fit_free(ttft);
-    free(s);
 }
 
 static void chip(struct buf *out, struct arena *a, const struct measured_table *t, int32_t from,
@@ -170,8 +174,8 @@ static void chips(struct buf *out, struct arena *a, const struct measured_table 
 {
     double *step_off = take_n(sizeof *step_off, (size_t)t->n + 1);
     double *ttft_off = take_n(sizeof *ttft_off, (size_t)t->n + 1);
-    validate_seen(step_off, t, FIT_STEP_SERVICE, false, seed);
-    validate_seen(ttft_off, t, FIT_TTFT, false, seed);
+    validate_seen(step_off, t, &(struct trial){FIT_STEP, FITTED_SERVICE, false}, seed);
+    validate_seen(ttft_off, t, &(struct trial){FIT_TTFT, FITTED_SERVICE, false}, seed);
     buf_lit(out, "# Fitted by caudal bench fit. Each chip is one configuration of one model, with "
                  "the error of its\n"
                  "# fit on rows that it had not seen. A batch beyond `slots` was not measured.\n"

@@ -19,25 +19,21 @@ struct fit {
     double *pull;        // [n]
 };
 
-static int32_t terms_of(enum fit_kind kind)
-{
-    return kind == FIT_STEP_SERVICE ? 3 : FIT_TERMS;
-}
-
 static void terms_at(double out[FIT_TERMS], enum fit_kind kind, double n, double p, double o)
 {
     double context = p + o / 2;  // in the middle of its answer
+    double others = n > 1 ? n - 1 : 0;
     out[0] = 1;
     if (kind == FIT_TTFT) {
         out[1] = p;
         out[2] = p * p;
-        out[3] = n * p;
-        out[4] = n;
+        out[3] = others * p;
+        out[4] = others;
         return;
     }
     out[1] = n;
     out[2] = n * context;
-    out[3] = o > 0 ? n * p / o : 0;
+    out[3] = o > 0 ? others * p / o : 0;
     out[4] = sqrt(n);
 }
 
@@ -45,7 +41,6 @@ static void terms_at(double out[FIT_TERMS], enum fit_kind kind, double n, double
 
 struct normal {  // equations of least squares
     double a[FIT_TERMS][FIT_TERMS], b[FIT_TERMS];
-    int32_t n;
 };
 
 // Solves for the terms in `set`, the others are 0. False: the samples do not determine them.
@@ -53,7 +48,7 @@ static bool solve(double out[FIT_TERMS], const struct normal *q, unsigned set)
 {
     double m[FIT_TERMS][FIT_TERMS + 1];
     int32_t which[FIT_TERMS], n = 0;
-    for (int32_t i = 0; i < q->n; i++) {
+    for (int32_t i = 0; i < FIT_TERMS; i++) {
         out[i] = 0;
         if (set & (1u << i))
             which[n++] = i;
@@ -81,9 +76,9 @@ static bool solve(double out[FIT_TERMS], const struct normal *q, unsigned set)
     return true;
 }
 
-static bool none_negative(const double *v, int32_t n)
+static bool none_negative(const double *v)
 {
-    for (int32_t i = 0; i < n; i++)
+    for (int32_t i = 0; i < FIT_TERMS; i++)
         if (v[i] < 0)
             return false;
     return true;
@@ -93,41 +88,65 @@ static bool none_negative(const double *v, int32_t n)
 static void solve_best(double out[FIT_TERMS], const struct normal *q)
 {
     double best = -1, w[FIT_TERMS];
-    for (unsigned set = 1; set < 1u << q->n; set++) {
-        if (!solve(w, q, set) || !none_negative(w, q->n))
+    for (unsigned set = 1; set < 1u << FIT_TERMS; set++) {
+        if (!solve(w, q, set) || !none_negative(w))
             continue;
         double gain = 0;  // the samples less the residual
-        for (int32_t i = 0; i < q->n; i++)
+        for (int32_t i = 0; i < FIT_TERMS; i++)
             gain += w[i] * q->b[i];
         if (gain > best * (1 + 1e-12)) {
             best = gain;
-            for (int32_t i = 0; i < q->n; i++)
+            for (int32_t i = 0; i < FIT_TERMS; i++)
                 out[i] = w[i];
         }
     }
 }
 
-static void fit_sum(struct fit *f, const struct fit_sample *s, int32_t n)
+// The least sum of distances by least squares, each sample weighed by one over how far off it was
+// the last time (Lawson's way; Daubechies et al., 2010), and all within NEAR alike.
+enum { ROUNDS = 8 };
+static const double NEAR = 0.02;
+
+static void row_of(double out[FIT_TERMS], const struct fit *f, const struct fit_sample *s)
 {
-    struct normal q = {.n = terms_of(f->kind)};
-    double row[FIT_TERMS], most[FIT_TERMS] = {0};
+    terms_at(out, f->kind, s->batch, s->prompt, s->output);
+}
+
+static void round_of(double weight[FIT_TERMS], const struct fit *f, const double most[FIT_TERMS],
+                     const struct fit_sample *s, int32_t n)
+{
+    struct normal q = {.b = {0}};
+    double row[FIT_TERMS];
     for (int32_t k = 0; k < n; k++) {
-        terms_at(row, f->kind, s[k].batch, s[k].prompt, s[k].output);
-        for (int32_t i = 0; i < q.n; i++)
-            most[i] = row[i] > most[i] ? row[i] : most[i];
-    }
-    for (int32_t k = 0; k < n; k++) {
-        terms_at(row, f->kind, s[k].batch, s[k].prompt, s[k].output);
-        for (int32_t i = 0; i < q.n; i++)
+        double rest = 1 - s[k].known_us / s[k].us, off = -rest;
+        row_of(row, f, &s[k]);
+        for (int32_t i = 0; i < FIT_TERMS; i++) {
             row[i] = most[i] > 0 ? row[i] / most[i] / s[k].us : 0;
-        for (int32_t i = 0; i < q.n; i++) {
-            for (int32_t j = 0; j < q.n; j++)
-                q.a[i][j] += row[i] * row[j];
-            q.b[i] += row[i];
+            off += row[i] * weight[i];
+        }
+        double pull = 1 / (fabs(off) > NEAR ? fabs(off) : NEAR);
+        for (int32_t i = 0; i < FIT_TERMS; i++) {
+            for (int32_t j = 0; j < FIT_TERMS; j++)
+                q.a[i][j] += pull * row[i] * row[j];
+            q.b[i] += pull * row[i] * rest;
         }
     }
-    solve_best(f->weight, &q);
-    for (int32_t i = 0; i < q.n; i++)
+    for (int32_t i = 0; i < FIT_TERMS; i++)
+        weight[i] = 0;
+    solve_best(weight, &q);
+}
+
+static void fit_sum(struct fit *f, const struct fit_sample *s, int32_t n)
+{
+    double row[FIT_TERMS], most[FIT_TERMS] = {0};
+    for (int32_t k = 0; k < n; k++) {
+        row_of(row, f, &s[k]);
+        for (int32_t i = 0; i < FIT_TERMS; i++)
+            most[i] = row[i] > most[i] ? row[i] : most[i];
+    }
+    for (int32_t k = 0; k <= ROUNDS; k++)
+        round_of(f->weight, f, most, s, n);
+    for (int32_t i = 0; i < FIT_TERMS; i++)
         f->weight[i] = most[i] > 0 ? f->weight[i] / most[i] : 0;
 }
 
@@ -135,7 +154,7 @@ static double sum_at(const struct fit *f, double batch, double prompt, double ou
 {
     double row[FIT_TERMS], us = 0;
     terms_at(row, f->kind, batch, prompt, output);
-    for (int32_t i = 0; i < terms_of(f->kind); i++)
+    for (int32_t i = 0; i < FIT_TERMS; i++)
         us += f->weight[i] * row[i];
     return us;
 }
@@ -231,8 +250,44 @@ double fit_us(const struct fit *f, double batch, double prompt, double output)
     return sum_at(f, batch, prompt, output) * det_exp(log_ratio);
 }
 
+static void fit_first(struct service *out, const struct fit_sample *firsts, int32_t n)
+{
+    struct fit_sample *s = take_n(sizeof *s, (size_t)n);
+    for (int32_t i = 0; i < n; i++) {
+        s[i] = firsts[i];
+        s[i].known_us = service_ttft_us(out, s[i].batch, s[i].prompt);
+    }
+    struct fit *f = fit_new(FIT_TTFT, s, n, false);
+    out->prefill_us = f->weight[0];
+    out->prefill_us_per_tok = f->weight[1];
+    out->prefill_us_per_tok2 = f->weight[2];
+    out->prefill_us_per_tok_seq = f->weight[3];
+    out->prefill_us_per_seq = f->weight[4];
+    fit_free(f);
+    free(s);
+}
+
+bool fit_service(struct service *out, const struct fit_sample *steps, int32_t n_steps,
+                 const struct fit_sample *firsts, int32_t n_firsts)
+{
+    struct fit *f = fit_new(FIT_STEP, steps, n_steps, false);
+    if (!f)
+        return false;
+    *out = (struct service){.step_us = f->weight[0],
+                            .step_us_per_seq = f->weight[1],
+                            .step_us_per_ctx = f->weight[2],
+                            .join_us_per_tok = f->weight[3],
+                            .step_us_per_root = f->weight[4],
+                            .slots = INT32_MAX,
+                            .replicas = 1};
+    fit_free(f);
+    if (n_firsts > 0)
+        fit_first(out, firsts, n_firsts);
+    return true;
+}
+
 double fit_weight(const struct fit *f, int32_t term)
 {
     CHECK(term >= 0 && term < FIT_TERMS);
-    return term < terms_of(f->kind) ? f->weight[term] : 0;
+    return f->weight[term];
 }

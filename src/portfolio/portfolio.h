@@ -118,7 +118,10 @@ struct point {
     double prefill_tok_s;     // uncached prompt tokens per second of one replica
     double prompt_tok;        // prompt length at which ttft was read
     int64_t ttft_us;
-    double step_us, step_per_sequence_us, step_per_context_us;  // W, H, K of service.h
+    // W, H, S, K and M of service.h; P0, P2, R and Q, which count beside prefill_tok_s.
+    double step_us, step_per_sequence_us, step_per_root_us, step_per_context_us, step_per_prompt_us;
+    double prefill_start_us, prefill_per_token2_us, prefill_per_sequence_us;
+    double prefill_per_token_sequence_us;
     int32_t slots;            // sequences a replica holds at most; 0: not said
     double kv_tok;            // context tokens a replica holds at most; 0: not said
     double power_w;           // of one replica at this point, IT

@@ -1,5 +1,7 @@
 #include "portfolio/service.h"
 
+#include <math.h>
+
 // Where each number comes from, best first: what a point states outright, what its speeds and times
 // say, the roofline of the chip, a guess. The decode step and the prefill find theirs separately.
 //
@@ -205,10 +207,12 @@ static enum how decode_of(struct service *out, const struct points *ps, enum bas
         const struct point *pt = &ps->chip->points[i];
         if (!counts(ps, pt))
             continue;
-        if (pt->step_us > 0 || pt->step_per_sequence_us > 0) {
+        if (pt->step_us > 0 || pt->step_per_sequence_us > 0 || pt->step_per_root_us > 0) {
             out->step_us = pt->step_us;
             out->step_us_per_seq = pt->step_per_sequence_us;
+            out->step_us_per_root = pt->step_per_root_us;
             out->step_us_per_ctx = pt->step_per_context_us;
+            out->join_us_per_tok = pt->step_per_prompt_us;
             weaken(basis, pt->basis);
             return HOW_STATED;
         }
@@ -233,8 +237,24 @@ static enum how decode_of(struct service *out, const struct points *ps, enum bas
 static double prefill_part_us(const struct service *out, const struct point *pt)
 {
     double n = pt->batch > 1 ? pt->batch : 1;
-    double us = (double)pt->ttft_us - (out->step_us + out->step_us_per_seq * n);
+    double us = (double)pt->ttft_us -
+                (out->step_us + out->step_us_per_seq * n + out->step_us_per_root * sqrt(n));
     return us > 1 ? us : 1;
+}
+
+static void prefill_stated(struct service *out, const struct point *pt)
+{
+    out->prefill_us_per_tok = pt->prefill_tok_s > 0 ? US_PER_S / pt->prefill_tok_s : 0;
+    out->prefill_us_per_tok2 = pt->prefill_per_token2_us;
+    out->prefill_us_per_seq = pt->prefill_per_sequence_us;
+    out->prefill_us_per_tok_seq = pt->prefill_per_token_sequence_us;
+    out->prefill_us = pt->prefill_start_us;
+    if (pt->prefill_start_us > 0 || !(pt->ttft_us > 0) || !(pt->prompt_tok > 0))
+        return;
+    double u = pt->prompt_tok;
+    double rest =
+        prefill_part_us(out, pt) - (out->prefill_us_per_tok + out->prefill_us_per_tok2 * u) * u;
+    out->prefill_us = rest > 0 ? rest : 0;
 }
 
 // Needs the decode step in `out`.
@@ -245,12 +265,8 @@ static enum how prefill_of(struct service *out, const struct points *ps)
         const struct point *pt = &ps->chip->points[i];
         if (!counts(ps, pt))
             continue;
-        if (pt->prefill_tok_s > 0) {
-            out->prefill_us_per_tok = US_PER_S / pt->prefill_tok_s;
-            double rest = 0;
-            if (pt->ttft_us > 0 && pt->prompt_tok > 0)
-                rest = prefill_part_us(out, pt) - out->prefill_us_per_tok * pt->prompt_tok;
-            out->prefill_us = rest > 0 ? rest : 0;
+        if (pt->prefill_tok_s > 0 || pt->prefill_start_us > 0) {
+            prefill_stated(out, pt);
             return HOW_STATED;
         }
         if (pt->ttft_us > 0 && pt->prompt_tok > 0)
@@ -434,22 +450,54 @@ void service_of(struct service *out, const struct portfolio *p, const struct poo
     room_of(out, &none, pool);
 }
 
-double service_prefill_us(const struct service *s, double uncached_tok)
-{
-    double u = uncached_tok > 0 ? uncached_tok : 0;
-    return s->prefill_us + (s->prefill_us_per_tok + s->prefill_us_per_tok2 * u) * u;
-}
-
 // How many replicas have work: a sequence is never spread over two.
 static double replicas_busy(const struct service *s, double n)
 {
     return n >= s->replicas ? s->replicas : n > 1 ? n : 1;
 }
 
+struct service_prefill service_prefill_of(const struct service *s, double others)
+{
+    double m = others < s->slots - 1 ? others : s->slots - 1;
+    m = m > 0 ? m / s->replicas : 0;
+    return (struct service_prefill){.us = s->prefill_us + s->prefill_us_per_seq * m,
+                                    .per_tok =
+                                        s->prefill_us_per_tok + s->prefill_us_per_tok_seq * m,
+                                    .per_tok2 = s->prefill_us_per_tok2};
+}
+
+double service_prefill_us(const struct service *s, double uncached_tok, double others)
+{
+    struct service_prefill p = service_prefill_of(s, others);
+    double u = uncached_tok > 0 ? uncached_tok : 0;
+    return p.us + (p.per_tok + p.per_tok2 * u) * u;
+}
+
 double service_step_us(const struct service *s, double n, double ctx_tok)
 {
     double busy = replicas_busy(s, n);
-    return s->step_us + s->step_us_per_seq * (n / busy) + s->step_us_per_ctx * (ctx_tok / busy);
+    double us =
+        s->step_us + s->step_us_per_seq * (n / busy) + s->step_us_per_ctx * (ctx_tok / busy);
+    return s->step_us_per_root > 0 ? us + s->step_us_per_root * sqrt(n / busy) : us;
+}
+
+double service_join_us(const struct service *s, double uncached_tok)
+{
+    return s->join_us_per_tok * uncached_tok / s->replicas;
+}
+
+double service_ttft_us(const struct service *s, double n, double prompt_tok)
+{
+    return service_prefill_us(s, prompt_tok, n - 1) + service_step_us(s, n, n * prompt_tok) +
+           (n > 1 ? service_join_us(s, prompt_tok) : 0);
+}
+
+// While one's own `output_tok` are made, each of the others ends once and is followed by a prompt.
+double service_per_token_us(const struct service *s, double n, double prompt_tok, double output_tok)
+{
+    double us = service_step_us(s, n, n * (prompt_tok + output_tok / 2));
+    return n > 1 && output_tok > 0 ? us + (n - 1) * service_join_us(s, prompt_tok) / output_tok
+                                   : us;
 }
 
 double service_joules(const struct service *s, double uncached_tok, double output_tok, double n,
@@ -457,7 +505,8 @@ double service_joules(const struct service *s, double uncached_tok, double outpu
 {
     if (n < 1)
         n = 1;
-    double us = service_prefill_us(s, uncached_tok) + output_tok * service_step_us(s, n, ctx_tok);
+    double us =
+        service_prefill_us(s, uncached_tok, n - 1) + output_tok * service_step_us(s, n, ctx_tok);
     double load = n < s->slots ? n / s->slots : 1;
     double on = replicas_busy(s, n) / s->replicas;  // replicas without work are nobody's share
     double watts = s->idle_w * on + (s->busy_w - s->idle_w) * load;

@@ -1,13 +1,17 @@
 // service.h - how fast a pool answers: the one model of service time that `sim`, `route`, `replay`
 // and `plan` share, so that they agree (design section 6).
 //
-//   prefill_us(u)  = P0 + P1 u + P2 u^2                       u uncached prompt tokens
-//   step_us(n, c)  = W + H n + K c                            n sequences, c context tokens in all
-//   power_w(n)     = idle + (busy - idle) * n / slots         of one replica, IT load
+//   prefill_us(u, m) = P0 + R m + (P1 + Q m) u + P2 u^2      u uncached prompt tokens, beside m others
+//   step_us(n, c)    = W + H n + S sqrt(n) + K c             n sequences, c context tokens in all
+//   join_us(u)       = M u                                   added to the step that a prompt joins
+//   power_w(n)       = idle + (busy - idle) * n / slots      of one replica, IT load
 //
-// W: weights read once a step; H: work per sequence; K: KV cache read per context token. Every
-// sequence gets one token a step. Parameters come from measured operating points, else from the
-// chip's bandwidth and compute with a stated efficiency; `basis` says which.
+// W: weights read once a step; H: work per sequence; S: what grows slower than the batch (experts
+// that one more sequence wakes, messages between chips); K: KV cache read per context token. Every
+// sequence gets one token a step. An engine that prefills in chunks between its steps makes both
+// slower: R and Q are what a prefill loses to those who decode beside it, M what they lose to it.
+// Parameters come from measured operating points, else from the chip's bandwidth and compute with a
+// stated efficiency; `basis` says which.
 
 #ifndef CAUDAL_SERVICE_H
 #define CAUDAL_SERVICE_H
@@ -15,8 +19,10 @@
 #include "portfolio/portfolio.h"
 
 struct service {
-    double prefill_us, prefill_us_per_tok, prefill_us_per_tok2;  // P0, P1, P2
-    double step_us, step_us_per_seq, step_us_per_ctx;            // W, H, K
+    double prefill_us, prefill_us_per_tok, prefill_us_per_tok2;         // P0, P1, P2
+    double prefill_us_per_seq, prefill_us_per_tok_seq;                  // R, Q
+    double step_us, step_us_per_seq, step_us_per_root, step_us_per_ctx;  // W, H, S, K
+    double join_us_per_tok;                                             // M
     int32_t slots;        // sequences at once, over all replicas
     double kv_tok;        // context tokens at once, over all replicas; 0: no bound known
     int32_t replicas;
@@ -30,10 +36,24 @@ struct service {
 // with BASIS_NONE. O(points of the chip).
 void service_of(struct service *out, const struct portfolio *p, const struct pool *pool, int32_t model);
 
-// Time to prefill `uncached_tok` with the replica to itself.
-double service_prefill_us(const struct service *s, double uncached_tok);
+// Time to prefill `uncached_tok` while `others` hold a slot (over all replicas): us + (per_tok +
+// per_tok2 u) u. More others than there are slots beside its own count as so many.
+struct service_prefill {
+    double us, per_tok, per_tok2;
+};
+struct service_prefill service_prefill_of(const struct service *s, double others);
+double service_prefill_us(const struct service *s, double uncached_tok, double others);
 // Length of a decode step with `n` sequences (over all replicas) holding `ctx_tok` context tokens.
 double service_step_us(const struct service *s, double n, double ctx_tok);
+// How much longer the step is that so many prompt tokens join while others decode already: the
+// replicas share one clock, and a prompt slows one of them.
+double service_join_us(const struct service *s, double uncached_tok);
+// What `n` users see who ask again as soon as they are answered, all with `prompt_tok` tokens for
+// `output_tok`; without the queue in front, which depends on how they fall. Per token: the mean
+// from the first token to the last.
+double service_ttft_us(const struct service *s, double n, double prompt_tok);
+double service_per_token_us(const struct service *s, double n, double prompt_tok,
+                            double output_tok);
 // Energy of one request in joules at the wall: its share of the replica's power, PUE included, when
 // `n` sequences are in the batch. An estimate; say so wherever it is shown.
 double service_joules(const struct service *s, double uncached_tok, double output_tok, double n,

@@ -172,7 +172,8 @@ static void admit(struct service_sim *sim)
         queue_remove(sim, id);
         q->state = PREFILL;
         sim->kv_tok += kv_need(q);
-        int64_t us = round_us(sim, service_prefill_us(&sim->service, q->uncached_tok), 0);
+        double prefill_us = service_prefill_us(&sim->service, q->uncached_tok, held(sim));
+        int64_t us = round_us(sim, prefill_us, 0);
         q->due.due_us = later(max_i64(sim->now_us, q->came_us), us);
         heap_put(&sim->prefills, &q->due);
     }
@@ -180,12 +181,15 @@ static void admit(struct service_sim *sim)
 
 static void begin_step(struct service_sim *sim)
 {
+    bool alone = sim->n_decoding == 0;  // they slow nobody
+    double prompts = 0;
     for (int32_t id = 0; sim->n_joining > 0; id++) {
         id = bit_next(sim, sim->joining, id);
         bit_clear(sim->joining, id);
         bit_set(sim->decoding, id);
         sim->all[id].state = DECODING;
         sim->ctx_tok += sim->all[id].prompt_tok;
+        prompts += alone ? 0 : sim->all[id].uncached_tok;
         sim->n_joining--;
         sim->n_decoding++;
     }
@@ -195,7 +199,10 @@ static void begin_step(struct service_sim *sim)
                     ? ((int64_t)sim->n_decoding + replicas - 1) / replicas * replicas
                     : sim->n_decoding;
     double us = service_step_us(&sim->service, (double)n, (double)sim->ctx_tok);
-    sim->step_due_us = later(sim->now_us, round_us(sim, us, 1));
+    int64_t length_us = round_us(sim, us, 1);
+    if (prompts > 0)
+        length_us = later(length_us, round_us(sim, service_join_us(&sim->service, prompts), 0));
+    sim->step_due_us = later(sim->now_us, length_us);
     sim->clock = STEPPING;
 }
 

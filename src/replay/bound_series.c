@@ -119,7 +119,8 @@ static double step_us_most(const struct bounding *b, const struct least_unit *u)
     const struct service *s = &u->service;
     double n = (double)((s->slots + s->replicas - 1) / s->replicas * s->replicas);
     double context = (double)s->slots * b->context_most;
-    return (service_step_us(s, n, context) + 1) * slowest(b, u->pool) + 1;
+    double us = service_step_us(s, n, context) + service_join_us(s, context);
+    return (us + 1) * slowest(b, u->pool) + 1;
 }
 
 static enum err add_unit(struct bounding *b, int32_t i)
@@ -226,13 +227,14 @@ struct prepaid *prepaid_at(const struct bounding *b, int32_t contract, int64_t a
 
 // --- what a request uses ----------------------------------------------------------------------
 
-// A step of n sequences takes at least W + (H n + K c) / replicas and gives n tokens, and n is at
-// most the slots: so a token takes at least this much of the clock. Steps are rounded to whole
-// microseconds, so up to half of one may be missing.
+// A step of n sequences takes at least W + S sqrt(n / replicas) + (H n + K c) / replicas and gives
+// n tokens, and n is at most the slots: so a token takes at least this much of the clock. Steps are
+// rounded to whole microseconds, so up to half of one may be missing.
 static double decode_us(const struct least_unit *u, const struct arrival *r)
 {
     const struct service *s = &u->service;
-    double step_us = s->step_us * u->speed - 0.6, n = r->output_tok;
+    double root_us = s->step_us_per_root * sqrt((double)s->slots / s->replicas);
+    double step_us = (s->step_us + root_us) * u->speed - 0.6, n = r->output_tok;
     double context = n * r->prompt_tok + n * (n - 1) / 2;
     return n * (step_us > 0 ? step_us : 0) / s->slots +
            (n * s->step_us_per_seq + context * s->step_us_per_ctx) * u->speed / s->replicas;

@@ -24,7 +24,8 @@ struct list {
     int32_t head, tail;
 };
 
-// A *run* is a row of steps between two changes: its i-th step takes a + b i.
+// A *run* is a row of steps between two changes: its i-th step takes a + b i, the first `extra`
+// more.
 struct unit {
     struct service service;
     double factor;
@@ -39,10 +40,10 @@ struct unit {
     int64_t kv_tok;   // promised to those who hold a slot
     int64_t ctx_tok;  // context of those who decode, at the begin of the run
     bool stepping;
-    int64_t step;      // steps done when the run began
-    int64_t from;      // when it began, fine
-    int64_t a, b;      // fine
-    int64_t cut_step;  // where it must end for those who want to join; NEVER: nobody
+    int64_t step;         // steps done when the run began
+    int64_t from;         // when it began, fine
+    int64_t a, b, extra;  // fine
+    int64_t cut_step;     // where it must end for those who want to join; NEVER: nobody
     int32_t held, most;
     int64_t held_since_us;
     double held_us;
@@ -176,13 +177,14 @@ static void tell(struct fleet *f, const struct unit *u, int64_t at_us, enum serv
 static int64_t step_end_us(const struct unit *u, int64_t i)
 {
     int64_t half = 1 << (FINE_BITS - 1);
-    return (u->from + i * u->a + u->b * (i * (i - 1) / 2) + half) >> FINE_BITS;
+    return (u->from + u->extra + i * u->a + u->b * (i * (i - 1) / 2) + half) >> FINE_BITS;
 }
 
 // A far step is not multiplied out: FAR_US stands for whatever is later.
 static int64_t step_end_at_most(const struct unit *u, int64_t i)
 {
-    double fine = (double)u->from + (double)i * (double)u->a + (double)u->b * (double)i * (double)i;
+    double fine = (double)u->from + (double)u->extra + (double)i * (double)u->a +
+                  (double)u->b * (double)i * (double)i;
     return fine < (double)(FAR_US << FINE_BITS) ? step_end_us(u, i) : FAR_US;
 }
 
@@ -191,7 +193,7 @@ static int64_t step_at(const struct unit *u, int64_t at_us)
 {
     if (step_end_us(u, 1) >= at_us)
         return 1;
-    double left = (double)((at_us << FINE_BITS) - u->from), a = (double)u->a;
+    double left = (double)((at_us << FINE_BITS) - u->from - u->extra), a = (double)u->a;
     double guess = left / a;
     if (u->b > 0) {  // a i + b i (i - 1) / 2 = left
         double b = (double)u->b, half = a - b / 2;
@@ -203,6 +205,12 @@ static int64_t step_at(const struct unit *u, int64_t at_us)
     while (step_end_us(u, i) < at_us)
         i++;
     return i;
+}
+
+static int64_t whole_us(double us)
+{
+    us += 0.5;
+    return us < (double)FAR_US ? max_i64((int64_t)us, 0) : FAR_US;
 }
 
 static int64_t fine_of(double us)
@@ -222,6 +230,8 @@ static void begin_run(struct fleet *f, struct unit *u)
         u->firsts = grown(u->firsts, sizeof *u->firsts, u->firsts_size, size);
         u->firsts_size = size;
     }
+    bool alone = u->n_decoding == 0;  // they slow nobody
+    double prompts = 0;
     while (u->joining.head >= 0) {
         int32_t id = u->joining.head;
         struct sequence *q = &f->all[id];
@@ -232,9 +242,11 @@ static void begin_run(struct fleet *f, struct unit *u)
         if (q->output_tok > 1)
             u->firsts[u->n_firsts++] = id;
         u->ctx_tok += q->prompt_tok;
+        prompts += alone ? 0 : q->uncached_tok;
         u->n_decoding++;
     }
     u->n_joining = 0;
+    u->extra = 0;
     u->stepping = u->n_decoding > 0;
     if (!u->stepping)
         return;
@@ -254,6 +266,8 @@ static void begin_run(struct fleet *f, struct unit *u)
     u->a = alike ? (int64_t)(us + 0.5) << FINE_BITS : fine_of(us);
     if (u->a < 1 << FINE_BITS)
         u->a = 1 << FINE_BITS;
+    if (prompts > 0)
+        u->extra = fine_of((double)whole_us(service_join_us(&u->service, prompts) * u->factor));
 }
 
 // --- slots ------------------------------------------------------------------------------------
@@ -301,9 +315,9 @@ static void admit(struct fleet *f, struct unit *u, int64_t now_us)
         q->state = PREFILL;
         u->kv_tok += kv_need(q);
         int64_t from_us = max_i64(now_us, q->at_us);
+        double us = service_prefill_us(&u->service, q->uncached_tok, u->held) * u->factor;
         held_change(f, u, 1, from_us);
-        double us = service_prefill_us(&u->service, q->uncached_tok) * u->factor + 0.5;
-        int64_t length_us = us < (double)FAR_US ? max_i64((int64_t)us, 0) : FAR_US;
+        int64_t length_us = whole_us(us);
         q->at_us = from_us;
         queue_put(&u->prefills, min_i64(from_us + length_us, FAR_US), id);
         u->bare += q->output_tok == 0;
@@ -390,7 +404,8 @@ static void catch_up(struct fleet *f, struct unit *u, int64_t now_us)
 static void run_to(struct fleet *f, struct unit *u, int64_t i)
 {
     int64_t now_us = step_end_us(u, i);
-    u->from += i * u->a + u->b * (i * (i - 1) / 2);
+    u->from += u->extra + i * u->a + u->b * (i * (i - 1) / 2);
+    u->extra = 0;
     u->step += i;
     u->ctx_tok += i * u->n_decoding;
     for (int32_t k = 0; k < u->n_firsts; k++)
@@ -505,6 +520,10 @@ void fleet_cancel(struct fleet *f, int32_t id, int64_t now_us)
         }
         int64_t done = step_at(u, now_us + 1) - 1;
         int64_t made = q->output_tok - (q->finish_step - u->step) + done;
+        if (done > 0) {
+            u->from += u->extra;
+            u->extra = 0;
+        }
         u->from += done * u->a + u->b * (done * (done - 1) / 2);
         u->a += u->b * done;
         u->step += done;

@@ -139,7 +139,7 @@ struct steps {  // of a request that is alone with its replica
 static struct steps steps_of(const struct least_unit *u, const struct arrival *r)
 {
     const struct service *s = &u->service;
-    double alone_us = (s->step_us + s->step_us_per_seq) * u->speed, n = r->output_tok;
+    double alone_us = service_step_us(s, 1, 0) * u->speed, n = r->output_tok;
     if (!(s->step_us_per_ctx > 0)) {
         double whole = (double)(int64_t)(alone_us + 0.5);
         if (whole < 1)
@@ -180,7 +180,7 @@ void least_of(const struct least *l, const struct least_unit *u, const struct ar
 {
     const struct portfolio *p = l->p;
     int32_t cached = cached_most(l, r);
-    double prefill_us = service_prefill_us(&u->service, r->prompt_tok - cached) * u->speed;
+    double prefill_us = service_prefill_us(&u->service, r->prompt_tok - cached, 0) * u->speed;
     out->prefill_us = (int64_t)(prefill_us + 0.5);
     struct steps steps = steps_of(u, r);
     out->hold_us = out->prefill_us + (int64_t)steps.all_us;

@@ -48,8 +48,6 @@ static void lane_set(const struct list *l, int32_t i, const struct offer *o)
         c->step[k] = 1;
         return;
     }
-    c->prefill[k] = o->service.prefill_us;
-    c->prefill_tok[k] = o->service.prefill_us_per_tok;
     m->prefill_tok2[k] = o->service.prefill_us_per_tok2;
     m->answer_max[k] = or_infinite(o->output_tok_max);
     m->context_max[k] = or_infinite(o->context_tok);
@@ -64,6 +62,9 @@ static void fill_load(const struct offer *o, const struct live_pool *lp, struct 
     if (s->step_us_per_ctx > 0)
         per = (service_step_us(s, n + 1, 0x1p20) - base) * 0x1p-20;
     double step = base + per * ctx;
+    struct service_prefill prefill = service_prefill_of(s, n);
+    c->prefill[k] = prefill.us;
+    c->prefill_tok[k] = prefill.per_tok;
     c->step[k] = step > STEP_US_MIN ? step : STEP_US_MIN;
     c->step_ctx[k] = per;
     c->queue[k] = c->full[k] = m->kv[k] = m->kv_tok[k] = 0;
@@ -96,7 +97,7 @@ static void fill_price(const struct route *r, const struct offer *o, const struc
     c->energy[k] = 0;
     if (o->energy_nusd_per_joule > 0) {
         double n = lp->in_flight + 1.0;
-        double us = service_prefill_us(&o->service, 0) + service_step_us(&o->service, n, 0);
+        double us = service_prefill_us(&o->service, 0, n - 1) + service_step_us(&o->service, n, 0);
         double joules = service_joules(&o->service, 0, 1, n, 0);
         c->energy[k] = us > 0 ? o->energy_nusd_per_joule * joules / us : 0;
     }
@@ -107,7 +108,8 @@ static int64_t free_us(const struct route *r, const struct offer *o, const struc
                        const struct live_pair *pair)
 {
     const struct route_limits *lim = &r->limits[o->pool];
-    if (o->fixed || lp->lever.stopped || lp->absent || !r->memo->active[o->pool] || lp->in_flight >= lim->in_flight)
+    if (o->fixed || lp->lever.stopped || lp->absent || !r->memo->active[o->pool] ||
+        lp->in_flight >= lim->in_flight)
         return NEVER;
     if (pair->breaker.open && pair->breaker.probing)
         return NEVER;
@@ -355,8 +357,9 @@ static enum err list_build(struct route *r, struct arena *a, struct list *l)
         l->buckets = l->buckets || r->limits[o->pool].token_us > 0;
         l->bends =
             l->bends || s->prefill_us_per_tok2 > 0 || s->kv_tok > 0 || o->beyond_hold_nusd > 0;
-        l->least_us = larger(l->least_us, s->prefill_us + far_us);
-        l->least_us_per_tok = larger(l->least_us_per_tok, s->prefill_us_per_tok);
+        struct service_prefill full = service_prefill_of(s, s->slots);
+        l->least_us = larger(l->least_us, full.us + far_us);
+        l->least_us_per_tok = larger(l->least_us_per_tok, full.per_tok);
         l->least_us_per_tok2 = larger(l->least_us_per_tok2, s->prefill_us_per_tok2);
     }
     return ERR_NONE;

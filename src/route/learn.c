@@ -59,7 +59,7 @@ double learn_hold_us(const struct offer *o, const struct route_ask *ask, double 
     int32_t tok = ask->output_tok < 1 ? 1 : ask->output_tok;
     double out = o->output_tok_max > 0 && tok > o->output_tok_max ? o->output_tok_max : tok;
     double each = ask->prompt_tok + out;
-    return at_most(service_prefill_us(&o->service, ask->prompt_tok) +
+    return at_most(service_prefill_us(&o->service, ask->prompt_tok, n - 1) +
                    out * service_step_us(&o->service, n, n * each));
 }
 
@@ -69,7 +69,8 @@ double learn_ttft_least_us(const struct route *r, const struct look *l, const st
         return 0;
     double ratio = learn_ratio_ttft(&r->live->pairs[o->pair], l->now_us);
     double fresh = l->ask->prompt_tok - warm_cached_tok(r, l, o);
-    double us = service_prefill_us(&o->service, fresh) + l->round_trip_us[o->pool];
+    double n = r->live->pools[o->place].in_flight;
+    double us = service_prefill_us(&o->service, fresh, n) + l->round_trip_us[o->pool];
     // Observed slowness is no proof that the next one is slow too; observed speed is one.
     return at_most(ratio < 1 ? us * ratio : us);
 }

@@ -276,7 +276,7 @@ class Fit(unittest.TestCase):
     COLUMNS = "id,model_path,system,tp_size,isl,osl,batch_size,silicon_ttft_ms,silicon_tpot_ms\n"
 
     def test_parameters_of_a_table_come_back_in_a_portfolio(self):
-        rows = [f"{tp}-{n}-{isl},m/x,h100,{tp},{isl},128,{n},{50 + 0.1 * isl + 0.001 * n * isl},{(8 + 0.5 * n + 1e-4 * n * (isl + 64)) / tp}"
+        rows = [f"{tp}-{n}-{isl},m/x,h100,{tp},{isl},128,{n},{50 + 0.1 * isl + 0.001 * n * isl + (8 + 0.5 * n + 1e-4 * n * isl) / tp},{(8 + 0.5 * n + 1e-4 * n * (isl + 64)) / tp}"
                 for tp in (1, 2) for n in (1, 2, 4, 8, 16, 32) for isl in (128, 1024, 4096)]
         with tempfile.TemporaryDirectory() as folder:
             table, chips = os.path.join(folder, "t.csv.gz"), os.path.join(folder, "chips.yaml")

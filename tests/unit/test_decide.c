@@ -256,7 +256,7 @@ static void times_and_energy_are_those_of_the_service_model(void)
                 EXPECT(d.terms.energy < energy * (1 + 1e-9) + 1e-9 &&
                            d.terms.energy > energy_least * (1 - 1e-9) - 1e-9,
                        "seed %" PRIu64 ": %g and %g", seed, d.terms.energy, energy);
-                double alone = service_prefill_us(&o->service, least) + step_us;
+                double alone = service_prefill_us(&o->service, least, n - 1) + step_us;
                 EXPECT(d.terms.model_ttft_us >= alone * (1 - 1e-9), "seed %" PRIu64, seed);
             }
             follow(&t, &ask, &d);

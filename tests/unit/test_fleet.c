@@ -37,6 +37,10 @@ static void random_load(struct load *l, uint64_t seed, bool context)
     l->s = (struct service){.prefill_us = (double)below(&r, 3000),
                             .prefill_us_per_tok = rng_unit(&r) * 30,
                             .prefill_us_per_tok2 = rng_unit(&r) * 1e-3,
+                            .prefill_us_per_seq = rng_unit(&r) * 200,
+                            .prefill_us_per_tok_seq = rng_unit(&r) * 0.3,
+                            .join_us_per_tok = below(&r, 2) ? rng_unit(&r) * 30 : 0,
+                            .step_us_per_root = below(&r, 2) ? rng_unit(&r) * 900 : 0,
                             .step_us = 1 + (double)below(&r, 20000),
                             .step_us_per_seq = rng_unit(&r) * 500,
                             .step_us_per_ctx = context ? rng_unit(&r) * 0.05 : 0,
@@ -56,7 +60,8 @@ static void random_load(struct load *l, uint64_t seed, bool context)
                                      .cached = (int32_t)below(&r, 2) * (int32_t)below(&r, 1000),
                                      .output = (int32_t)below(&r, below(&r, 8) ? 200 : 3)};
     }
-    l->step_most_us = (int64_t)service_step_us(&l->s, l->s.slots, (double)l->s.slots * 3200) + 2;
+    l->step_most_us = (int64_t)service_step_us(&l->s, l->s.slots, (double)l->s.slots * 3200) + 2 +
+                      (int64_t)service_join_us(&l->s, (double)l->s.slots * 3000);
 }
 
 static void play_tokens(const struct load *l, struct told *out)

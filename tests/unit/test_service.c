@@ -44,7 +44,7 @@ static void nothing_known_is_a_stated_guess(void)
     service_of(&s, &f.p, &f.pool, 0);
     EXPECT(s.basis == BASIS_NONE && s.why && s.slots == 64 && s.pue == 1, "%d slots", s.slots);
     EXPECT(near(service_step_us(&s, 1, 100), 20000), "50 tok/s: %g", service_step_us(&s, 1, 100));
-    EXPECT(near(service_prefill_us(&s, 2000), 1e6), "%g", service_prefill_us(&s, 2000));
+    EXPECT(near(service_prefill_us(&s, 2000, 0), 1e6), "%g", service_prefill_us(&s, 2000, 0));
     f.pool.limits.in_flight = 8;
     f.pool.chip = 0;
     service_of(&s, &f.p, &f.pool, 0);
@@ -147,8 +147,8 @@ static void one_point_gives_what_it_holds(void)
     f.points[0] =
         (struct point){.per_user_tok_s = 100, .batch = 1, .prompt_tok = 1000, .ttft_us = 210000};
     service_of(&s, &f.p, &f.pool, 0);
-    EXPECT(near(service_prefill_us(&s, 1000), 200000), "TTFT less a step: %g",
-           service_prefill_us(&s, 1000));
+    EXPECT(near(service_prefill_us(&s, 1000, 0), 200000), "TTFT less a step: %g",
+           service_prefill_us(&s, 1000, 0));
     // Those of the model itself come before those of any.
     fixture_init(&f, 2);
     f.points[0] = (struct point){.model = -1, .per_user_tok_s = 1, .batch = 1};
