@@ -121,9 +121,9 @@ enum err store_spent(struct store *s, const struct store_spent_ask *ask,
 }
 
 static const char *const shadow_sql =
-    "SELECT pool,sum(CASE settled WHEN 1 THEN list_nusd ELSE bound_nusd END) FROM attempts"
-    " WHERE id>=(SELECT coalesce(min(id),0)*65536 FROM blocks WHERE max_us>=?1) AND began_us>=?1"
-    " AND flags&1024 GROUP BY pool";
+    "SELECT pool,sum(nusd) FROM ("
+    "SELECT pool,list_nusd AS nusd FROM attempt_rows(?1,?2) WHERE flags&1024 UNION ALL "
+    "SELECT pool,bound_nusd FROM open_rows(?1,?2) WHERE flags&1024) GROUP BY pool";
 _Static_assert(RECORD_SHADOW == 1024, "as the statement says");
 
 enum err store_shadow_spent(struct store *s, int64_t since_us,
@@ -135,6 +135,7 @@ enum err store_shadow_spent(struct store *s, int64_t since_us,
     if (e)
         return e;
     sqlite3_bind_int64(q, 1, since_us);
+    sqlite3_bind_int64(q, 2, INT64_MAX);
     int status;
     while ((status = sqlite3_step(q)) == SQLITE_ROW)
         if (!row(ctx, (uint64_t)sqlite3_column_int64(q, 0), sqlite3_column_int64(q, 1)))
