@@ -102,9 +102,15 @@ void flights_watch(struct replay *rp)
 
 // --- trying -----------------------------------------------------------------------------------
 
+static void forget_retry(struct replay *rp, struct flight *x)
+{
+    if (x->retry.slot)
+        heap_take(&rp->retry, &x->retry);
+}
+
 static void leave_line(struct replay *rp, struct flight *x)
 {
-    heap_take(&rp->retry, &x->retry);
+    forget_retry(rp, x);
     if (x->ticket >= 0)
         route_cancel(rp->route, x->ticket);
     x->ticket = -1;
@@ -240,7 +246,7 @@ void flights_wake(struct replay *rp)
         struct flight *x = &rp->flights[woken.user];
         CHECK(x->state == FLIGHT_WAITING);
         x->ticket = -1;
-        heap_take(&rp->retry, &x->retry);
+        forget_retry(rp, x);
         x->d = woken.decision;
         if (follow(rp, x))
             try_it(rp, x);
@@ -292,7 +298,7 @@ void flight_begin(struct replay *rp, const struct arrival *a)
 
 void flight_first(struct replay *rp, struct flight *x)
 {
-    heap_take(&rp->retry, &x->retry);
+    forget_retry(rp, x);
     x->first_us = rp->now_us;
     flight_state(rp, x, FLIGHT_RELAYING);
     int32_t row = x->ask.tenant >= 0 ? x->ask.tenant : rp->p->n_tenants;

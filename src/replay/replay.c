@@ -182,16 +182,26 @@ static void on_fleet(struct replay *rp)
         flights_wake(rp);
 }
 
-static int64_t retry_due_us(const struct replay *rp)
-{
-    struct heap_node *first = heap_first(&rp->retry);
-    return first ? first->due_us : NEVER;
-}
-
 static int64_t event_due_us(const struct replay *rp)
 {
     const struct events *e = &rp->c->events;
     return rp->next_event < e->n ? e->all[rp->next_event].at_us : NEVER;
+}
+
+struct due_times {
+    int64_t fleet_us, event_us, retry_us, line_us;
+    int64_t other_us;  // the earliest but the fleet's
+};
+
+static struct due_times due_times_of(const struct replay *rp)
+{
+    struct due_times d = {fleet_due(rp->fleet), event_due_us(rp), NEVER, NEVER, rp->watch_due_us};
+    if (rp->retry.n)
+        d.retry_us = heap_first(&rp->retry)->due_us;
+    if (route_waiting(rp->route))
+        d.line_us = max_i64(route_due(rp->route), rp->now_us);
+    d.other_us = min_i64(d.other_us, min_i64(d.event_us, min_i64(d.retry_us, d.line_us)));
+    return d;
 }
 
 // Does what is due up to `until_us`, in the order of time; what is due together in the order of the
@@ -199,23 +209,19 @@ static int64_t event_due_us(const struct replay *rp)
 static void run_until(struct replay *rp, int64_t until_us)
 {
     for (;;) {
-        int64_t fleet_us = fleet_due(rp->fleet), event_us = event_due_us(rp);
-        int64_t retry_us = retry_due_us(rp);
-        int64_t line_us =
-            route_waiting(rp->route) ? max_i64(route_due(rp->route), rp->now_us) : NEVER;
-        int64_t due_us = min_i64(min_i64(fleet_us, event_us), min_i64(retry_us, line_us));
-        due_us = min_i64(due_us, rp->watch_due_us);
+        struct due_times d = due_times_of(rp);
+        int64_t due_us = min_i64(d.fleet_us, d.other_us);
         if (due_us > until_us || due_us == NEVER)
             return;
         CHECK(due_us >= rp->now_us);
         rp->now_us = due_us;
-        if (fleet_us == due_us)
+        if (d.fleet_us == due_us)
             on_fleet(rp);
-        else if (event_us == due_us)
+        else if (d.event_us == due_us)
             befall(rp, &rp->c->events.all[rp->next_event++]);
         else if (rp->watch_due_us == due_us)
             flights_watch(rp);
-        else if (retry_us == due_us)
+        else if (d.retry_us == due_us)
             flight_retry(rp, CONTAINER_OF(heap_first(&rp->retry), struct flight, retry));
         else
             flights_wake(rp);
@@ -273,10 +279,8 @@ static enum err play(struct replay *rp, struct diag *diag)
             rp->t->partial = true;
             return ERR_NONE;
         }
-        int64_t next_us = min_i64(min_i64(fleet_due(rp->fleet), event_due_us(rp)),
-                                  min_i64(retry_due_us(rp), rp->watch_due_us));
-        if (route_waiting(rp->route))
-            next_us = min_i64(next_us, max_i64(route_due(rp->route), rp->now_us));
+        struct due_times d = due_times_of(rp);
+        int64_t next_us = min_i64(d.fleet_us, d.other_us);
         CHECK(next_us < NEVER);
         run_until(rp, next_us);
     }

@@ -1,8 +1,10 @@
 #include "replay/watch.h"
 
+#include "base/arena.h"
+
 #include <stdlib.h>
 
-enum { RING_FIRST = 256 };
+enum { RING_FIRST = 1024 };
 
 void watch_release(struct watch *w)
 {
@@ -11,25 +13,25 @@ void watch_release(struct watch *w)
     w->from = w->n = w->size = 0;
 }
 
-static void make_room(struct watch *w, watch_live live, void *ctx)
+void watch_tidy(struct watch *w, watch_live live, void *ctx)
 {
     uint32_t kept = 0;
     struct watch_entry *old = w->ring;
-    uint32_t size = w->size ? w->size : RING_FIRST;
-    for (uint32_t i = 0; i < w->n; i++)
-        kept += live(ctx, &old[(w->from + i) & (w->size - 1)]);
-    if (kept > size / 2)
-        size *= 2;
-    struct watch_entry *ring = malloc(size * sizeof *ring);
-    CHECK(ring);
-    uint32_t n = 0;
     for (uint32_t i = 0; i < w->n; i++) {
-        const struct watch_entry *e = &old[(w->from + i) & (w->size - 1)];
-        if (live(ctx, e))
-            ring[n++] = *e;
+        const struct watch_entry e = old[(w->from + i) & (w->size - 1)];
+        if (live(ctx, &e))
+            old[(w->from + kept++) & (w->size - 1)] = e;
     }
+    w->n = kept;
+    // With a quarter in use, each entry is looked at once and a third before it goes.
+    if (kept < w->size / 4)
+        return;
+    uint32_t size = w->size ? 2 * w->size : RING_FIRST;
+    struct watch_entry *ring = take_n(sizeof *ring, size);
+    for (uint32_t i = 0; i < kept; i++)
+        ring[i] = old[(w->from + i) & (w->size - 1)];
     free(old);
-    *w = (struct watch){.length_us = w->length_us, .ring = ring, .n = n, .size = size};
+    *w = (struct watch){.length_us = w->length_us, .ring = ring, .n = kept, .size = size};
 }
 
 const struct watch_entry *watch_first(struct watch *w, watch_live live, void *ctx)
@@ -39,12 +41,4 @@ const struct watch_entry *watch_first(struct watch *w, watch_live live, void *ct
         w->n--;
     }
     return w->n ? &w->ring[w->from] : NULL;
-}
-
-void watch_add(struct watch *w, const struct watch_entry *e, watch_live live, void *ctx)
-{
-    if (w->n == w->size && !(w->n && !live(ctx, &w->ring[w->from])))
-        make_room(w, live, ctx);
-    watch_first(w, live, ctx);
-    w->ring[(w->from + w->n++) & (w->size - 1)] = *e;
 }

@@ -1,8 +1,7 @@
 // watch.h - things that are due a fixed time after they began, of which nearly none comes to it.
 //
 // One ring per length of time: entries are due in the order in which they were added, so nothing is
-// sorted; those that are over are dropped from the front and, when the ring is full, from
-// everywhere.
+// sorted; those that are over are dropped when the ring is full.
 
 #ifndef CAUDAL_WATCH_H
 #define CAUDAL_WATCH_H
@@ -25,7 +24,15 @@ struct watch {
 typedef bool (*watch_live)(void *ctx, const struct watch_entry *e);
 
 void watch_release(struct watch *w);
-void watch_add(struct watch *w, const struct watch_entry *e, watch_live live, void *ctx);
+// Drops what is over, and makes room for at least one.
+void watch_tidy(struct watch *w, watch_live live, void *ctx);
+static inline void watch_add(struct watch *w, const struct watch_entry *e, watch_live live,
+                             void *ctx)
+{
+    if (w->n == w->size)
+        watch_tidy(w, live, ctx);
+    w->ring[(w->from + w->n++) & (w->size - 1)] = *e;
+}
 // The first that is still waiting; NULL: none.
 const struct watch_entry *watch_first(struct watch *w, watch_live live, void *ctx);
 
