@@ -58,6 +58,8 @@ double service_per_token_us(const struct service *s, double n, double prompt_tok
 // `n` sequences are in the batch. An estimate; say so wherever it is shown.
 double service_joules(const struct service *s, double uncached_tok, double output_tok, double n,
                       double ctx_tok);
+// The same of `us` of work among `n` sequences, at least 1.
+double service_joules_in(const struct service *s, double us, double n);
 
 // The moving state of a pool in virtual time: queue, prefill, batch, one clock of steps. Used by the
 // simulated supplier in real time and by replay in virtual time; neither clock nor chance in here.

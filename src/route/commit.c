@@ -93,7 +93,7 @@ static void see_stop(struct route *r, const struct commit *m, int64_t now_us, in
     bool ends = c->pace.until_us < NEVER && c->pace.until_us > wall_us;
     c->stop_until_us = !stops ? 0 : ends ? now_us + (c->pace.until_us - wall_us) : NEVER;
     r->live->version += !stops;
-    live_changed(r->live, -1 - m->place);
+    live_contract_changed(r->live, m->place);
 }
 
 // Requests say how far the clocks are apart. A wall clock that is set changes all shares.
@@ -106,7 +106,7 @@ static void see_wall(struct route *r, int64_t wall_us)
     l->wall_known = true;
     l->wall_us = wall_us;
     for (int32_t i = 0; i < l->n_contracts; i++)
-        live_changed(l, -1 - i);
+        live_contract_changed(l, i);
 }
 
 void commit_used(struct route *r, const struct offer *o, double units, int64_t now_us,
@@ -119,7 +119,7 @@ void commit_used(struct route *r, const struct offer *o, double units, int64_t n
     pace_see(&c->pace, &m->terms, wall_us);
     pace_use(&c->pace, units);
     if (share_at(r, m, now_us) != before)
-        live_changed(r->live, -1 - m->place);
+        live_contract_changed(r->live, m->place);
     see_stop(r, m, now_us, wall_us);
 }
 
@@ -144,7 +144,7 @@ struct route_drawn route_draw(struct route *r, const struct route_ask *ask,
                               const struct route_decision *d, const struct route_seen *seen,
                               int64_t now_us)
 {
-    const struct offer *o = route_offer(r, d->pool, d->model);
+    const struct offer *o = route_offer(r, d);
     struct route_drawn out = {.contract = o->commit, .marginal_nusd = seen->list_nusd};
     if (o->commit < 0)
         return out;
@@ -171,7 +171,7 @@ void commit_set(struct route *r, int32_t contract, double used, int64_t now_us, 
     see_wall(r, wall_us - now_us);
     pace_see(&r->live->contracts[m->place].pace, &m->terms, wall_us);
     r->live->contracts[m->place].pace.used = used > 0 ? used : 0;
-    live_changed(r->live, -1 - m->place);
+    live_contract_changed(r->live, m->place);
     see_stop(r, m, now_us, wall_us);
 }
 

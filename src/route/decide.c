@@ -385,6 +385,7 @@ static struct route_decision send_to(const struct route *r, const struct look *l
                                    .candidates = n,
                                    .usable = best->usable,
                                    .context_tok = o->context_tok,
+                                   .place = list->entries[i].offer + 1,
                                    .terms = terms_at(r, l, o, i, row, r->memo->room.scores[i]),
                                    .why = why};
 }
@@ -475,7 +476,7 @@ struct route_decision route_pick(const struct route *r, const struct route_ask *
 struct route_decision route_shadow(const struct route *r, const struct route_ask *ask,
                                    int32_t shadow, int64_t now_us)
 {
-    const struct offer *o = route_offer(r, shadow, ask->model);
+    const struct offer *o = route_offer_find(r, shadow, ask->model);
     CHECK(o->shadow_list >= 0);
     struct list *list = &r->lists[o->shadow_list];
     struct look l;

@@ -6,7 +6,8 @@
 //
 //   took, done, first ...  -> live->changed   a ring of which pools changed
 //   lanes_see()            -> list->dirty     their lanes, in every list that has them
-//                          -> lane_fill()     those of the list that is looked at now
+//                          -> lane_load()     those of the list that is looked at now,
+//                             lane_times()    as far as the change concerns them
 //
 // So a change costs a number in a ring, and a pool that changes ten times between two looks at a
 // list is worked out once.
@@ -49,8 +50,23 @@ static void lane_set(const struct list *l, int32_t i, const struct offer *o)
         return;
     }
     m->prefill_tok2[k] = o->service.prefill_us_per_tok2;
+    c->input[k] = o->input_nusd;
+    c->output[k] = o->output_nusd;
+    m->cached_less[k] = o->input_nusd - o->cached_nusd;
     m->answer_max[k] = or_infinite(o->output_tok_max);
     m->context_max[k] = or_infinite(o->context_tok);
+}
+
+static void fill_price(const struct route *r, const struct offer *o, int64_t fresh_us,
+                       struct candidates *c, struct candidates_more *m, int k)
+{
+    if (o->commit < 0 || !r->policy->paced)
+        return;  // as lane_set() left it
+    double share = commit_share(r, o, fresh_us);
+    c->input[k] = share * o->beyond_input_nusd;
+    m->cached_less[k] = share * (o->beyond_input_nusd - o->beyond_cached_nusd);
+    c->output[k] = share * o->beyond_output_nusd;
+    m->capacity[k] = share * o->beyond_hold_nusd;
 }
 
 static void fill_load(const struct offer *o, const struct live_pool *lp, struct candidates *c,
@@ -67,39 +83,18 @@ static void fill_load(const struct offer *o, const struct live_pool *lp, struct 
     c->prefill_tok[k] = prefill.per_tok;
     c->step[k] = step > STEP_US_MIN ? step : STEP_US_MIN;
     c->step_ctx[k] = per;
-    c->queue[k] = c->full[k] = m->kv[k] = m->kv_tok[k] = 0;
+    if (o->energy_nusd_per_joule > 0) {
+        double us = prefill.us + base, joules = service_joules_in(s, us, n + 1);
+        c->energy[k] = us > 0 ? o->energy_nusd_per_joule * joules / us : 0;
+    }
     if (s->basis == BASIS_NONE)  // the slots of a guess would queue what is not queued
         return;
-    c->queue[k] = n / (s->replicas > 1 ? s->replicas : 1);
+    c->queue[k] = s->replicas > 1 ? n / s->replicas : n;
     double slots = s->slots * o->derate, room = s->kv_tok * o->derate;
-    if (slots > 0 && n >= slots)
-        c->full[k] = (n - slots + 1) / slots;
+    c->full[k] = slots > 0 && n >= slots ? (n - slots + 1) / slots : 0;
     if (room > 0) {
         m->kv[k] = (ctx - room) / room;
         m->kv_tok[k] = 1 / room;
-    }
-}
-
-static void fill_price(const struct route *r, const struct offer *o, const struct live_pool *lp,
-                       int64_t fresh_us, struct candidates *c, struct candidates_more *m, int k)
-{
-    c->input[k] = o->input_nusd;
-    c->output[k] = o->output_nusd;
-    m->capacity[k] = 0;
-    m->cached_less[k] = o->input_nusd - o->cached_nusd;
-    if (o->commit >= 0 && r->policy->paced) {
-        double share = commit_share(r, o, fresh_us);
-        c->input[k] = share * o->beyond_input_nusd;
-        m->cached_less[k] = share * (o->beyond_input_nusd - o->beyond_cached_nusd);
-        c->output[k] = share * o->beyond_output_nusd;
-        m->capacity[k] = share * o->beyond_hold_nusd;
-    }
-    c->energy[k] = 0;
-    if (o->energy_nusd_per_joule > 0) {
-        double n = lp->in_flight + 1.0;
-        double us = service_prefill_us(&o->service, 0, n - 1) + service_step_us(&o->service, n, 0);
-        double joules = service_joules(&o->service, 0, 1, n, 0);
-        c->energy[k] = us > 0 ? o->energy_nusd_per_joule * joules / us : 0;
     }
 }
 
@@ -114,27 +109,24 @@ static int64_t free_us(const struct route *r, const struct offer *o, const struc
     if (pair->breaker.open && pair->breaker.probing)
         return NEVER;
     int64_t at = max_i64(pair->cool_until_us, lp->empty_until_us);
-    at = max_i64(at, commit_stop_us(r, o));
+    if (o->commit >= 0)
+        at = max_i64(at, commit_stop_us(r, o));
     if (pair->breaker.open)
         at = max_i64(at, pair->breaker.open_until_us);
-    return max_i64(at, admit_requests_free_us(lim, lp));
+    return lim->request_us > 0 ? max_i64(at, admit_requests_free_us(lim, lp)) : at;
 }
 
-static void lane_fill(const struct route *r, const struct list *l, int32_t i)
+// What a request that comes or goes changes.
+static void lane_load(const struct route *r, const struct list *l, int32_t i)
 {
     const struct offer *o = &r->offers[l->entries[i].offer];
     const struct live_pool *lp = &r->live->pools[o->place];
-    const struct live_pair *pair = &r->live->pairs[o->pair];
     struct candidates *c = &l->lanes[i / LANES];
     struct candidates_more *m = &l->more[i / LANES];
     int k = i % LANES;
     fill_load(o, lp, c, m, k);
-    fill_price(r, o, lp, l->fresh_us, c, m, k);
-    double ratio = learn_ratio_ttft(pair, l->fresh_us);
-    c->ttft_ratio[k] = ratio * (1 + learn_fail_load(pair, l->fresh_us));
-    c->step_ratio[k] = learn_ratio_per_token(pair, l->fresh_us);
-    m->least_ratio[k] = o->service.basis == BASIS_NONE ? 0 : ratio < 1 ? ratio : 1;
-    c->free_us[k] = as_double(free_us(r, o, lp, pair));
+    fill_price(r, o, l->fresh_us, c, m, k);
+    c->free_us[k] = as_double(free_us(r, o, lp, &r->live->pairs[o->pair]));
     const struct route_limits *lim = &r->limits[o->pool];
     m->bucket_at[k] = -INFINITY;
     m->bucket_tok[k] = 0;
@@ -146,24 +138,37 @@ static void lane_fill(const struct route *r, const struct list *l, int32_t i)
     }
 }
 
-static void mark(const struct route *r, int32_t pool)
+// What an observation changes.
+static void lane_times(const struct route *r, const struct list *l, int32_t i)
 {
-    for (int32_t i = r->pool_offers[pool]; i < r->pool_offers[pool + 1]; i++) {
-        const struct offer *o = &r->offers[i];
-        for (int32_t j = o->from; j < o->from + o->n; j++) {
-            struct list *l = &r->lists[r->lane_of[j].list];
-            int32_t lane = r->lane_of[j].lane;
-            l->dirty[lane / 64] |= UINT64_C(1) << (lane % 64);
-            l->summary |= UINT64_C(1) << (lane / 64 % 64);
-        }
+    const struct offer *o = &r->offers[l->entries[i].offer];
+    const struct live_pair *pair = &r->live->pairs[o->pair];
+    struct candidates *c = &l->lanes[i / LANES];
+    int k = i % LANES;
+    double ratio = learn_ratio_ttft(pair, l->fresh_us);
+    c->ttft_ratio[k] = ratio * (1 + learn_fail_load(pair, l->fresh_us));
+    c->step_ratio[k] = learn_ratio_per_token(pair, l->fresh_us);
+    l->more[i / LANES].least_ratio[k] = o->service.basis == BASIS_NONE ? 0 : ratio < 1 ? ratio : 1;
+}
+
+// Lanes of a pool, `what` of LIVE_* of them.
+static void mark(const struct route *r, const struct lanes_of *of, int32_t what)
+{
+    for (int32_t i = of->from; i < of->from + of->n; i++) {
+        struct list *l = &r->lists[r->lane_of[i].list];
+        int32_t lane = r->lane_of[i].lane, w = lane / 64;
+        uint64_t bit = UINT64_C(1) << (lane % 64);
+        l->dirty[w].load |= what & LIVE_LOAD ? bit : 0;
+        l->dirty[w].times |= what & LIVE_TIMES ? bit : 0;
+        l->summary |= UINT64_C(1) << (w % 64);
     }
 }
 
-static void mark_pool(const struct route *r, int32_t pool, double derate)
+static void mark_pool(const struct route *r, int32_t pool)
 {
-    if (r->limits[pool].derate != derate)  // said to the router of another portfolio, perhaps
-        route_limits_of(r, pool);
-    mark(r, pool);
+    int32_t first = r->pool_offers[pool];
+    if (first < r->pool_offers[pool + 1])
+        mark(r, &r->place_of[r->offers[first].place], LIVE_ALL);
 }
 
 static void mark_all(const struct route *r)
@@ -179,7 +184,7 @@ static void mark_contract(const struct route *r, int32_t place)
     for (int32_t i = 0; i < r->n_offers; i++) {
         int32_t c = r->offers[i].commit;
         if (c >= 0 && r->commits[c].place == place)
-            mark(r, r->offers[i].pool);
+            mark(r, &r->place_of[r->offers[i].place], LIVE_LOAD);
     }
 }
 
@@ -187,16 +192,28 @@ static void catch_up(const struct route *r)
 {
     struct memo *memo = r->memo;
     const struct live *live = r->live;
-    if (live->changes - memo->seen > LIVE_CHANGES) {
+    // A lever may have been said to the router of another portfolio.
+    if (live->changes - memo->seen > LIVE_CHANGES || live->levers != memo->levers) {
         mark_all(r);
         memo->seen = live->changes;
+        memo->levers = live->levers;
     }
     for (; memo->seen != live->changes; memo->seen++) {
         int32_t what = live->changed[memo->seen % LIVE_CHANGES];
         if (what < 0)
             mark_contract(r, -1 - what);
-        else if (r->pool_at[what] >= 0)
-            mark_pool(r, r->pool_at[what], live->pools[what].derate);
+        else
+            mark(r, &r->place_of[what >> LIVE_BITS], what);
+    }
+}
+
+static void fill_all(const struct route *r, struct list *l)
+{
+    memset(l->dirty, 0, (size_t)words_of(l->all) * sizeof *l->dirty);
+    l->summary = 0;
+    for (int32_t i = 0; i < l->all; i++) {
+        lane_load(r, l, i);
+        lane_times(r, l, i);
     }
 }
 
@@ -207,16 +224,16 @@ void lanes_find(const struct route *r, struct list *l, int64_t now_us)
     int64_t step_us = now_us & ~(int64_t)(FADE_US - 1);
     if (l->fresh_us != step_us) {
         l->fresh_us = step_us;
-        memset(l->dirty, 0, (size_t)words_of(l->all) * sizeof *l->dirty);
-        l->summary = 0;
-        for (int32_t i = 0; i < l->all; i++)
-            lane_fill(r, l, i);
+        fill_all(r, l);
         return;
     }
     for (; l->summary; l->summary &= l->summary - 1) {
         for (int32_t w = __builtin_ctzll(l->summary); w < words_of(l->all); w += 64) {
-            for (; l->dirty[w]; l->dirty[w] &= l->dirty[w] - 1)
-                lane_fill(r, l, w * 64 + __builtin_ctzll(l->dirty[w]));
+            struct dirty *d = &l->dirty[w];
+            for (; d->load; d->load &= d->load - 1)
+                lane_load(r, l, w * 64 + __builtin_ctzll(d->load));
+            for (; d->times; d->times &= d->times - 1)
+                lane_times(r, l, w * 64 + __builtin_ctzll(d->times));
         }
     }
 }
@@ -295,7 +312,7 @@ void lanes_find_wall(const struct route *r, int64_t wall_us)
             boundary(m, wall_us, pool->maintenance[j].until_us);
         }
         if (m->active[i] != active)
-            mark(r, i);
+            mark_pool(r, i);
         m->active[i] = active;
     }
 }
@@ -330,7 +347,7 @@ static enum err list_build(struct route *r, struct arena *a, struct list *l)
     l->more = take_lines(a, (size_t)blocks * sizeof *l->more);
     double *trips = take_lines(a, (size_t)users * (size_t)blocks * LANES * sizeof(double));
     double *weights = arena_new(a, double, l->all);
-    l->dirty = arena_new(a, uint64_t, words_of(l->all));
+    l->dirty = arena_new(a, struct dirty, words_of(l->all));
     if (!l->lanes || !l->more || !trips || !weights || !l->dirty)
         return ERR_LIMIT;
     l->round_trip_us = trips;
@@ -375,11 +392,12 @@ enum err lanes_build(struct route *r, struct arena *a)
             r->offers[r->lists[i].entries[j].offer].n++;
     }
     r->lane_of = arena_new(a, struct lane_at, n);
-    r->pool_at = arena_new(a, int32_t, r->live->max_pools);
-    if (!m || !r->lane_of || !r->pool_at)
+    r->place_of = arena_new(a, struct lanes_of, r->live->max_pools);
+    if (!m || !r->lane_of || !r->place_of)
         return ERR_LIMIT;
     r->memo = m;
     m->seen = r->live->changes;
+    m->levers = r->live->levers;
     m->wall_from_us = NEVER;
     m->wall_until_us = INT64_MIN;
     m->active = arena_new(a, bool, r->p->n_pools);
@@ -390,11 +408,12 @@ enum err lanes_build(struct route *r, struct arena *a)
     if (!m->active || !m->room.scores || !m->room.within || !m->room.kept)
         return ERR_LIMIT;
     int32_t from = 0;
-    for (int32_t i = 0; i < r->live->max_pools; i++)
-        r->pool_at[i] = -1;
     for (int32_t i = 0; i < r->n_offers; i++) {
         struct offer *o = &r->offers[i];
-        r->pool_at[o->place] = o->pool;
+        struct lanes_of *of = &r->place_of[o->place];
+        if (of->n == 0)
+            of->from = from;
+        of->n += o->n;
         o->from = from;
         from += o->n;
         o->n = 0;

@@ -63,6 +63,9 @@ struct live_contract {
 
 enum { LIVE_CHANGES = 1024 };  // a power of two
 
+// What of a pool has changed: what it holds and when it is free, or the times that are learnt.
+enum { LIVE_LOAD = 1, LIVE_TIMES = 2, LIVE_ALL = LIVE_LOAD | LIVE_TIMES, LIVE_BITS = 2 };
+
 struct live {
     struct live_pool *pools;
     struct live_pair *pairs;
@@ -77,8 +80,10 @@ struct live {
     uint64_t version;  // changes whenever a waiting request might go that could not before
 
     // What has changed, for routers that keep what they worked out of it: the newest of `changes`
-    // at changed[(changes - 1) % LIVE_CHANGES], a pool's place or -1 - a contract's.
+    // at changed[(changes - 1) % LIVE_CHANGES], a pool's place and the LIVE_* of it, or -1 - a
+    // contract's.
     uint64_t changes;
+    uint64_t levers;  // how often a lever was set
     int32_t changed[LIVE_CHANGES];
 };
 
@@ -87,10 +92,15 @@ int32_t live_pool_of(struct live *l, struct str pool);
 int32_t live_pair_of(struct live *l, int32_t pool, struct str model);
 int32_t live_contract_of(struct live *l, struct str contract);
 
-// To be called after everything that changes a pool, its pairs, or a contract.
-static inline void live_changed(struct live *l, int32_t what)
+// To be called after everything that changes a pool or its pairs.
+static inline void live_changed(struct live *l, int32_t pool, int32_t what)
 {
-    l->changed[l->changes++ % LIVE_CHANGES] = what;
+    l->changed[l->changes++ % LIVE_CHANGES] = pool << LIVE_BITS | what;
+}
+
+static inline void live_contract_changed(struct live *l, int32_t contract)
+{
+    l->changed[l->changes++ % LIVE_CHANGES] = -1 - contract;
 }
 
 #endif

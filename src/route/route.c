@@ -56,7 +56,7 @@ enum err route_new(struct route **out, struct arena *a, const struct portfolio *
     return ERR_NONE;
 }
 
-const struct offer *route_offer(const struct route *r, int32_t pool, int32_t model)
+const struct offer *route_offer_find(const struct route *r, int32_t pool, int32_t model)
 {
     CHECK(pool >= 0 && pool < r->p->n_pools);
     int32_t i = r->pool_offers[pool], end = r->pool_offers[pool + 1];
@@ -102,7 +102,7 @@ void route_took(struct route *r, const struct route_ask *ask, const struct route
                 int64_t now_us)
 {
     CHECK(d->verdict == ROUTE_SEND);
-    const struct offer *o = route_offer(r, d->pool, d->model);
+    const struct offer *o = route_offer(r, d);
     struct live_pair *pair = &r->live->pairs[o->pair];
     admit_took(r, ask, o, now_us);
     struct live_pool *lp = &r->live->pools[o->place];
@@ -116,18 +116,18 @@ void route_took(struct route *r, const struct route_ask *ask, const struct route
         breaker_probe_sent(&pair->breaker);
     if (o->commit >= 0)
         commit_used(r, o, 0, now_us, ask->wall_us + (now_us - ask->arrived_us));
-    live_changed(r->live, o->place);
+    live_changed(r->live, o->place, LIVE_LOAD);
 }
 
 void route_first(struct route *r, const struct route_decision *d, int64_t ttft_us, int64_t now_us)
 {
-    const struct offer *o = route_offer(r, d->pool, d->model);
+    const struct offer *o = route_offer(r, d);
     struct live_pair *pair = &r->live->pairs[o->pair];
-    if (breaker_first(&pair->breaker, d->probe_number, d->panic, now_us))
-        r->live->version++;
+    bool closed = breaker_first(&pair->breaker, d->probe_number, d->panic, now_us);
+    r->live->version += closed;
     pair->content_us = now_us;
     learn_ttft(pair, &r->live->pools[o->place], d->terms.model_ttft_us, ttft_us, now_us);
-    live_changed(r->live, o->place);
+    live_changed(r->live, o->place, closed ? LIVE_ALL : LIVE_TIMES);
 }
 
 // Up to a quarter later, by chance, so that a crowd does not come back at once.
@@ -194,7 +194,7 @@ static void count_share(struct route *r, const struct offer *o, const struct rou
 void route_done(struct route *r, const struct route_ask *ask, const struct route_decision *d,
                 const struct route_seen *seen, int64_t now_us)
 {
-    const struct offer *o = route_offer(r, d->pool, d->model);
+    const struct offer *o = route_offer(r, d);
     struct live_pair *pair = &r->live->pairs[o->pair];
     struct live_pool *lp = &r->live->pools[o->place];
     admit_done(r, ask, o, seen, now_us);
@@ -222,13 +222,13 @@ void route_done(struct route *r, const struct route_ask *ask, const struct route
     if (!seen->drawn)
         route_draw(r, ask, d, seen, now_us);
     r->live->version++;
-    live_changed(r->live, o->place);
+    live_changed(r->live, o->place, LIVE_ALL);
 }
 
 static void pool_changed(struct route *r, int32_t pool)
 {
     if (r->pool_offers[pool] < r->pool_offers[pool + 1])
-        live_changed(r->live, r->offers[r->pool_offers[pool]].place);
+        live_changed(r->live, r->offers[r->pool_offers[pool]].place, LIVE_ALL);
 }
 
 void route_set_ready(struct route *r, int32_t pool, bool ready)
@@ -256,6 +256,7 @@ void route_set_lever(struct route *r, int32_t pool, const struct route_lever *le
     lp->lever.said = true;
     route_see_shares(r);
     lp->derate = lever->derate;
+    r->live->levers++;
     route_limits_of(r, pool);
     lanes_weigh(r, pool);
     r->memo->wall_until_us = INT64_MIN;  // maintenance is looked at again

@@ -93,6 +93,7 @@ struct route_decision {
     int32_t candidates; // pools that might have had it, and of these
     int32_t usable;     // those that could have it now
     int32_t context_tok;  // of `pool` with `model`; 0: not said
+    int32_t place;      // the router's own mark of (pool, model), so that it need not look; 0: none
     struct route_terms terms;  // of `pool`
     const char *why;    // static text, for the log line, the decision header and the report
 };

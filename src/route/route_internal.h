@@ -58,6 +58,10 @@ struct entry {
     int32_t rank;  // 0: the model asked for; else its place in the group
 };
 
+struct dirty {
+    uint64_t load, times;  // a bit for each lane: LIVE_LOAD, LIVE_TIMES
+};
+
 enum { LIST_SURFACES = 5, LIST_ANY = LIST_SURFACES, LIST_KINDS };
 struct list {
     int32_t own, all;             // entries[0, own) are the model's, up to `all` with stand-ins
@@ -72,14 +76,18 @@ struct list {
     bool buckets;                 // some lane has a token bucket
     double context_min;           // no lane's context is smaller
     double least_us, least_us_per_tok, least_us_per_tok2;  // bounds of every lane's least TTFT
-    // Which lanes are to be worked out again.
-    uint64_t *dirty;   // [words_of(all)]
-    uint64_t summary;  // bit w % 64: dirty[w] is not 0
+    // Which lanes are to be worked out again, and what of them.
+    struct dirty *dirty;  // [words_of(all)]
+    uint64_t summary;     // bit w % 64: dirty[w] is not 0
     int64_t fresh_us;  // all was worked out for this time, a multiple of FADE_US
 };
 
 struct lane_at {
     int32_t list, lane;
+};
+
+struct lanes_of {   // a pool's: r->lane_of[from, from + n)
+    int32_t from, n;  // 0: it is not of this portfolio
 };
 
 enum { FADE_US = 1 << 20 };  // what fades is worked out at multiples of this
@@ -102,7 +110,7 @@ struct commit {     // of a contract
 
 // What is only kept so as not to be worked out again, and room to work in.
 struct memo {
-    uint64_t seen;  // of live->changes
+    uint64_t seen, levers;  // of live->changes and live->levers
     // Which pools are active, as long as the wall clock is in [wall_from_us, wall_until_us).
     int64_t wall_from_us, wall_until_us;
     bool *active;            // [n_pools]
@@ -134,9 +142,9 @@ struct route {
     struct list *lists;  // [n_lists]; two surfaces with the same candidates share one
     int32_t *list_of;    // [n_models][LIST_KINDS]
     int32_t n_lists, longest;
-    struct lane_at *lane_of;  // by offer
-    int32_t *pool_at;         // [live->max_pools]: pool with this state; -1: not of this portfolio
-    int32_t *offer_at;        // [live->max_pairs]: offer with this state; -1: none
+    struct lane_at *lane_of;    // by offer, so those of a pool stand together
+    struct lanes_of *place_of;  // [live->max_pools]: the pool with this state
+    int32_t *offer_at;          // [live->max_pairs]: offer with this state; -1: none
     struct memo *memo;
 
     int32_t n_regions, n_user_regions, n_rights;
@@ -329,7 +337,12 @@ int64_t defer_until_us(const struct look *l);  // when time alone may let it hav
 // route.c
 double route_share(const struct route *r, const struct offer *o, int64_t now_us);  // of its pool
 void route_see_shares(struct route *r);  // some_shared
-const struct offer *route_offer(const struct route *r, int32_t pool, int32_t model);
+const struct offer *route_offer_find(const struct route *r, int32_t pool, int32_t model);
+static inline const struct offer *route_offer(const struct route *r, const struct route_decision *d)
+{
+    const struct offer *o = d->place > 0 && d->place <= r->n_offers ? &r->offers[d->place - 1] : NULL;
+    return o && o->pool == d->pool && o->model == d->model ? o : route_offer_find(r, d->pool, d->model);
+}
 
 // wait.c
 enum err line_new(struct line **out, struct arena *a, const struct route *r);

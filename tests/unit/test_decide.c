@@ -240,7 +240,7 @@ static void times_and_energy_are_those_of_the_service_model(void)
             struct route_ask ask = next_ask(&t);
             struct route_decision d = route_pick(t.f.route, &ask, t.now_us);
             if (d.verdict == ROUTE_SEND) {
-                const struct offer *o = route_offer(t.f.route, d.pool, d.model);
+                const struct offer *o = route_offer_find(t.f.route, d.pool, d.model);
                 const struct live_pool *lp = &t.f.live->pools[o->place];
                 double n = lp->in_flight + 1.0, answer = ask.output_tok;
                 double ctx = (double)lp->context_tok + ask.prompt_tok + answer;
