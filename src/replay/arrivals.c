@@ -273,9 +273,25 @@ static enum err find_model(struct arrivals *a, const struct trace_item *item, st
     return e;
 }
 
+// All its names have been looked up before, and found.
+static bool names_known(const struct arrivals *a, const struct trace_item *item,
+                        struct arrival *out)
+{
+    int32_t model = item->name[TRACE_MODEL], class = item->name[TRACE_CLASS],
+            tenant = item->name[TRACE_TENANT];
+    if (model < 0 || class < 0 || a->c.class >= 0)
+        return false;
+    out->model = a->name[TRACE_MODEL][model];
+    out->class = a->name[TRACE_CLASS][class];
+    out->tenant = tenant < 0 ? -1 : a->name[TRACE_TENANT][tenant];
+    return out->model >= 0 && out->class >= 0 && out->tenant >= -1 && a->class_looked[out->class];
+}
+
 static enum err find_names(struct arrivals *a, const struct trace_item *item, struct arrival *out,
                            struct diag *diag)
 {
+    if (names_known(a, item, out))
+        return ERR_NONE;
     const struct portfolio *p = a->c.p;
     enum err e = find_model(a, item, out, diag);
     out->tenant = out->class = -1;
@@ -436,7 +452,10 @@ static enum err next_of_trace(struct arrivals *a, struct arrival *out, bool *mor
     }
     if (a->in_pass++ == 0)
         a->first_us = item.at_us;
-    out->at_us = a->offset_us + (int64_t)((double)(item.at_us - a->c.from_us) / a->c.rate);
+    int64_t gone_us = item.at_us - a->c.from_us;
+    if (a->c.rate != 1)
+        gone_us = (int64_t)((double)gone_us / a->c.rate);
+    out->at_us = a->offset_us + gone_us;
     out->at_us = a->at_us = max_i64(out->at_us, a->at_us);
     out->user = item.user;
     out->prompt_tok = item.prompt_tok;

@@ -157,6 +157,7 @@ static enum err read_name(struct trace *t, const struct record *r, struct diag *
     e = trace_name_add(t, kind, (struct str){text.p, n}, &at, diag);
     if (!e && at != had)
         return damaged(t, diag, "a name stands twice");
+    t->n_names[kind] = table_len(t->names[kind]);
     return e;
 }
 
@@ -212,11 +213,10 @@ static enum err read_request(struct trace *t, const struct record *r, struct tra
     t->user = 0;
     out->blocks = t->blocks;
     out->n_blocks = t->n_blocks;
-    for (int k = 0; k < TRACE_KINDS; k++) {
-        if (out->name[k] >= table_len(t->names[k]))
-            return damaged(t, diag, "a request has a name that was not introduced");
-    }
-    return ERR_NONE;
+    bool known = true;
+    for (int k = 0; k < TRACE_KINDS; k++)
+        known = known && out->name[k] < t->n_names[k];
+    return known ? ERR_NONE : damaged(t, diag, "a request has a name that was not introduced");
 }
 
 static enum err read_head(struct trace *t, struct diag *diag)
@@ -240,6 +240,17 @@ static enum err read_head(struct trace *t, struct diag *diag)
 
 enum err trace_own(struct trace *t, struct trace_item *out, bool *more, struct diag *diag)
 {
+    // Nearly always: a whole record lies there, and it is a request.
+    struct record r;
+    if (t->bytes.n >= sizeof r && t->count > 0 && !t->whole) {
+        memcpy(&r, t->bytes.p, sizeof r);
+        if (r.w[2] >> LOW_BITS == REC_REQUEST) {
+            t->bytes = str_skip(t->bytes, sizeof r);
+            t->n_blocks = 0;
+            *more = true;
+            return read_request(t, &r, out, diag);
+        }
+    }
     if (t->count == 0 && t->line == 0) {
         enum err e = read_head(t, diag);
         if (e)
@@ -254,7 +265,6 @@ enum err trace_own(struct trace *t, struct trace_item *out, bool *more, struct d
             return e;
         if (!*more)
             return t->whole ? ERR_NONE : damaged(t, diag, "the file is cut off");
-        struct record r;
         memcpy(&r, text.p, sizeof r);
         if (t->whole)
             return damaged(t, diag, "something follows the end");

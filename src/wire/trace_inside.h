@@ -44,6 +44,7 @@ struct trace {
     int64_t wall_us;
     struct arena arena;  // of the names
     struct table *names[TRACE_KINDS];
+    int32_t n_names[TRACE_KINDS];  // TRACE_OWN: introduced so far
     uint64_t *blocks;  // [TRACE_BLOCKS_MAX]
     int32_t n_blocks;
     enum trace_field columns[TRACE_COLUMNS];
