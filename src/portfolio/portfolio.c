@@ -486,6 +486,14 @@ int64_t price_of(const struct token_price *price, int64_t prompt_tok, int64_t ca
     cached_tok = min_i64(max_i64(cached_tok, 0), prompt_tok);
     output_tok = max_i64(output_tok, 0);
     int64_t cached_price = price->cached_input < 0 ? price->input : price->cached_input;
+    // Up to 275 USD/Mtok and 8 million tokens no sum needs more than 64 bits.
+    const int64_t dear = (int64_t)1 << 38, many = 1 << 23;
+    if (prompt_tok < many && output_tok < many && price->input < dear && cached_price < dear &&
+        price->output < dear && price->input >= 0 && price->output >= 0) {
+        int64_t nusd = (prompt_tok - cached_tok) * price->input + cached_tok * cached_price +
+                       output_tok * price->output;
+        return (nusd + 500000) / 1000000;
+    }
     const i128 per = 1000000;
     i128 sum = (i128)(prompt_tok - cached_tok) * price->input + (i128)cached_tok * cached_price +
                (i128)output_tok * price->output;

@@ -301,19 +301,15 @@ void flight_first(struct replay *rp, struct flight *x)
     forget_retry(rp, x);
     x->first_us = rp->now_us;
     flight_state(rp, x, FLIGHT_RELAYING);
-    int32_t row = x->ask.tenant >= 0 ? x->ask.tenant : rp->p->n_tenants;
-    double trip_us = rp->round_trip_us[(size_t)row * (size_t)rp->p->n_pools + (size_t)x->d.pool];
-    route_first(rp->route, &x->d, rp->now_us - x->sent_us + (int64_t)trip_us, rp->now_us);
+    route_first(rp->route, &x->d, rp->now_us - x->sent_us + flight_trip_us(rp, x), rp->now_us);
 }
 
 void flight_last(struct replay *rp, struct flight *x)
 {
     if (x->state == FLIGHT_TRYING)
         flight_first(rp, x);
-    int32_t row = x->ask.tenant >= 0 ? x->ask.tenant : rp->p->n_tenants;
-    double trip_us = rp->round_trip_us[(size_t)row * (size_t)rp->p->n_pools + (size_t)x->d.pool];
     struct route_seen seen = {.outcome = ROUTE_OK,
-                              .ttft_us = x->first_us - x->sent_us + (int64_t)trip_us,
+                              .ttft_us = x->first_us - x->sent_us + flight_trip_us(rp, x),
                               .prompt_tok = x->prompt_tok,
                               .cached_tok = x->cached_tok,
                               .output_tok = x->output_tok};

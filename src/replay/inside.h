@@ -65,7 +65,7 @@ struct replay {
     struct berth *berths;    // by unit
     int32_t *first_berth;    // [n_pools + 1]
     enum pool_state *state;  // [n_pools]
-    double *round_trip_us;   // [n_tenants + 1][n_pools]; the last row: no tenant
+    int64_t *round_trip_us;  // [n_tenants + 1][n_pools]; the last row: no tenant
     struct prefix *cache;    // [n_pools]
     struct arrivals *arrivals;
     int64_t now_us, wall_us;
@@ -82,6 +82,7 @@ struct replay {
     int32_t n_deadlines, n_silences;
     int64_t watch_due_us;  // no watch is due before
     int32_t next_event;
+    int64_t event_due_us;
 };
 
 // flight.c
@@ -103,6 +104,13 @@ static inline void flight_state(struct replay *rp, struct flight *x, enum flight
     x->state = state;
     b->trying = state == FLIGHT_TRYING;
     b->unheard = state == FLIGHT_TRYING || state == FLIGHT_WAITING;
+}
+
+// From where the flight's user is to its pool and back.
+static inline int64_t flight_trip_us(const struct replay *rp, const struct flight *x)
+{
+    int32_t row = x->ask.tenant >= 0 ? x->ask.tenant : rp->p->n_tenants;
+    return rp->round_trip_us[(size_t)row * (size_t)rp->p->n_pools + (size_t)x->d.pool];
 }
 
 // settle.c

@@ -46,7 +46,7 @@ static bool make_trips(struct replay *rp)
 {
     const struct portfolio *p = rp->p;
     rp->round_trip_us =
-        arena_new(rp->arena, double, (size_t)(p->n_tenants + 1) * (size_t)p->n_pools);
+        arena_new(rp->arena, int64_t, (size_t)(p->n_tenants + 1) * (size_t)p->n_pools);
     if (!rp->round_trip_us)
         return false;
     for (int32_t t = 0; t <= p->n_tenants; t++) {
@@ -54,7 +54,7 @@ static bool make_trips(struct replay *rp)
             t < p->n_tenants && p->tenants[t].region.n ? p->tenants[t].region : p->serve.region;
         for (int32_t i = 0; i < p->n_pools; i++)
             rp->round_trip_us[t * p->n_pools + i] =
-                (double)pool_round_trip_us(p, &p->pools[i], region);
+                pool_round_trip_us(p, &p->pools[i], region);
     }
     return true;
 }
@@ -188,43 +188,53 @@ static int64_t event_due_us(const struct replay *rp)
     return rp->next_event < e->n ? e->all[rp->next_event].at_us : NEVER;
 }
 
-struct due_times {
-    int64_t fleet_us, event_us, retry_us, line_us;
-    int64_t other_us;  // the earliest but the fleet's
-};
-
-static struct due_times due_times_of(const struct replay *rp)
+static int64_t retry_due_us(const struct replay *rp)
 {
-    struct due_times d = {fleet_due(rp->fleet), event_due_us(rp), NEVER, NEVER, rp->watch_due_us};
-    if (rp->retry.n)
-        d.retry_us = heap_first(&rp->retry)->due_us;
-    if (route_waiting(rp->route))
-        d.line_us = max_i64(route_due(rp->route), rp->now_us);
-    d.other_us = min_i64(d.other_us, min_i64(d.event_us, min_i64(d.retry_us, d.line_us)));
-    return d;
+    return rp->retry.n ? heap_first(&rp->retry)->due_us : NEVER;
 }
 
-// Does what is due up to `until_us`, in the order of time; what is due together in the order of the
-// ifs below.
+static int64_t line_due_us(const struct replay *rp)
+{
+    return route_waiting(rp->route) ? max_i64(route_due(rp->route), rp->now_us) : NEVER;
+}
+
+// When something but the fleet is due.
+static int64_t other_due_us(const struct replay *rp)
+{
+    int64_t us = min_i64(rp->watch_due_us, rp->event_due_us);
+    return min_i64(us, min_i64(retry_due_us(rp), line_due_us(rp)));
+}
+
+static void on_other(struct replay *rp)
+{
+    if (rp->event_due_us == rp->now_us) {
+        const struct event *ev = &rp->c->events.all[rp->next_event++];
+        rp->event_due_us = event_due_us(rp);
+        befall(rp, ev);
+    } else if (rp->watch_due_us == rp->now_us) {
+        flights_watch(rp);
+    } else if (retry_due_us(rp) == rp->now_us) {
+        flight_retry(rp, CONTAINER_OF(heap_first(&rp->retry), struct flight, retry));
+    } else {
+        flights_wake(rp);
+    }
+}
+
+// Does what is due up to `until_us`, in the order of time; what is due together in the order of
+// fleet, events, watches, retries, line.
 static void run_until(struct replay *rp, int64_t until_us)
 {
     for (;;) {
-        struct due_times d = due_times_of(rp);
-        int64_t due_us = min_i64(d.fleet_us, d.other_us);
+        int64_t fleet_us = fleet_due(rp->fleet), other_us = other_due_us(rp);
+        int64_t due_us = min_i64(fleet_us, other_us);
         if (due_us > until_us || due_us == NEVER)
             return;
         CHECK(due_us >= rp->now_us);
         rp->now_us = due_us;
-        if (d.fleet_us == due_us)
+        if (fleet_us == due_us)
             on_fleet(rp);
-        else if (d.event_us == due_us)
-            befall(rp, &rp->c->events.all[rp->next_event++]);
-        else if (rp->watch_due_us == due_us)
-            flights_watch(rp);
-        else if (d.retry_us == due_us)
-            flight_retry(rp, CONTAINER_OF(heap_first(&rp->retry), struct flight, retry));
         else
-            flights_wake(rp);
+            on_other(rp);
     }
 }
 
@@ -279,8 +289,7 @@ static enum err play(struct replay *rp, struct diag *diag)
             rp->t->partial = true;
             return ERR_NONE;
         }
-        struct due_times d = due_times_of(rp);
-        int64_t next_us = min_i64(d.fleet_us, d.other_us);
+        int64_t next_us = min_i64(fleet_due(rp->fleet), other_due_us(rp));
         CHECK(next_us < NEVER);
         run_until(rp, next_us);
     }
@@ -299,6 +308,7 @@ enum err replay_run(struct tally *out, struct arena *a, const struct replay_conf
     if (e)
         return diag_set(diag, e, "the replay does not fit its memory");
     heap_init(&rp.retry);
+    rp.event_due_us = event_due_us(&rp);
     e = make(&rp, diag);
     if (!e)
         e = play(&rp, diag);

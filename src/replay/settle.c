@@ -32,9 +32,7 @@ struct seen {
 
 static struct seen look(const struct replay *rp, const struct flight *x, const struct berth *b)
 {
-    int32_t row = x->ask.tenant >= 0 ? x->ask.tenant : rp->p->n_tenants;
-    size_t trip = (size_t)row * (size_t)rp->p->n_pools + (size_t)x->d.pool;
-    int64_t trip_us = (int64_t)rp->round_trip_us[trip];
+    int64_t trip_us = flight_trip_us(rp, x);
     struct seen s = {.ttft_us = x->first_us + trip_us - x->ask.arrived_us,
                      .total_us = rp->now_us + trip_us - x->ask.arrived_us,
                      .list_nusd = price_of(b->price, x->prompt_tok, x->cached_tok, x->output_tok)};
@@ -120,7 +118,7 @@ void settle(struct replay *rp, struct flight *x, enum flight_end end)
 {
     rp->t->ended_us = rp->now_us;
     if (end == END_ANSWERED) {
-        const struct berth *b = berth_of(rp, x->d.pool, x->d.model);
+        const struct berth *b = &rp->berths[x->unit];
         struct seen s = look(rp, x, b);
         count_answer(tally_cell(rp->t, x->d.pool, x->ask.class), x, &s);
         account(rp, x, b, &s);

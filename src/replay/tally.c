@@ -32,9 +32,13 @@ static void widen(struct tally *t)
 
 void tally_held(struct tally *t, int32_t pool, int64_t at_us, int64_t hold_us)
 {
-    while (at_us / t->load_span_us >= TALLY_SPANS)
-        widen(t);
-    t->load[pool * TALLY_SPANS + at_us / t->load_span_us] += (double)hold_us;
+    if (at_us < t->load_from_us || at_us - t->load_from_us >= t->load_span_us) {
+        while (at_us / t->load_span_us >= TALLY_SPANS)
+            widen(t);
+        t->load_span = (int32_t)(at_us / t->load_span_us);
+        t->load_from_us = t->load_span * t->load_span_us;
+    }
+    t->load[pool * TALLY_SPANS + t->load_span] += (double)hold_us;
 }
 
 static void add(struct tally_cell *to, const struct tally_cell *from)

@@ -60,6 +60,8 @@ struct tally {
     struct account_drawn *drawn;  // [n_contracts]
     double *load;          // [n_pools][TALLY_SPANS]: us that slots were held by what ended then
     int64_t load_span_us;  // length of each; doubles as the trace grows
+    int64_t load_from_us;  // begin of the span that was added to last
+    int32_t load_span;     // its number
     struct least least;
     struct account account;
     int64_t bars[ROUTE_BAR_MODEL + 1];  // why requests were refused

@@ -80,8 +80,8 @@ static struct cell *cell_of(const struct forecast *f, int32_t tenant, int32_t mo
         tenant = -1;
     uint64_t place = (uint64_t)(tenant + 1) * (uint64_t)f->n_models + (uint64_t)model;
     if (((int64_t)f->n_tenants + 1) * f->n_models > f->n_cells)
-        place = mix64(place);
-    return &f->cells[place % (uint64_t)f->n_cells];
+        place = mix64(place) % (uint64_t)f->n_cells;
+    return &f->cells[place];
 }
 
 static bool is_of(const struct cell *c, int32_t tenant, int32_t model)
