@@ -72,9 +72,9 @@ void exchange_charge(struct exchange *x)
     int64_t tokens = (int64_t)u->prompt_tok + u->output_tok;
     if (x->first_us)
         limits_settle(x->worker->limits, &x->admission, (int32_t)min_i64(INT32_MAX, tokens),
-                      x->charged_nusd);
+                      x->charged_nusd, exchange_now(x));
     else if (x->n_sends && (x->status == 499 || is_clients(x->last_fault)))
-        limits_settle(x->worker->limits, &x->admission, x->ask.prompt_tok, 0);
+        limits_settle(x->worker->limits, &x->admission, x->ask.prompt_tok, 0, exchange_now(x));
     else
         limits_give_back(x->worker->limits, &x->admission, exchange_now(x));
 }

@@ -444,12 +444,13 @@ bool limits_take(struct limits *l, const struct quota_level *levels, int32_t n,
     return in;
 }
 
-void limits_settle(struct limits *l, struct admission *a, int32_t tokens, int64_t charged_nusd)
+void limits_settle(struct limits *l, struct admission *a, int32_t tokens, int64_t charged_nusd,
+                   int64_t now_us)
 {
     if (!a->ticket.n)
         return;
     pthread_mutex_lock(&l->lock);
-    quota_settle(l->quota, &a->ticket, tokens, charged_nusd);
+    quota_settle(l->quota, &a->ticket, tokens, charged_nusd, now_us);
     pthread_mutex_unlock(&l->lock);
 }
 

@@ -70,7 +70,8 @@ struct admission {  // of one request, as long as it; zeroed: nothing is limited
 // False: `*why` says which limit. `a->shown` is filled either way.
 bool limits_take(struct limits *l, const struct quota_level *levels, int32_t n,
                  const struct quota_ask *ask, struct admission *a, struct quota_refusal *why);
-void limits_settle(struct limits *l, struct admission *a, int32_t tokens, int64_t charged_nusd);
+void limits_settle(struct limits *l, struct admission *a, int32_t tokens, int64_t charged_nusd,
+                   int64_t now_us);
 void limits_give_back(struct limits *l, struct admission *a, int64_t now_us);
 struct quota_view limits_look(struct limits *l, const struct quota_level *level, int64_t now_us,
                               int64_t wall_us);

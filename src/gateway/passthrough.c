@@ -27,6 +27,7 @@ struct pass {
     char id[REQUEST_ID_BYTES];
     struct buf origin;
     bool chunked_up, body_done, head_sent, chunked_down, paused, over;
+    bool failed;  // by us or the supplier: it counts as no request
     bool keep;  // as the answer's head said
     bool is_head;  // HEAD: an answer without a body
 };
@@ -127,12 +128,12 @@ static void end(struct pass *p)
         return;
     p->over = true;
     tell_ledger(p);
-    if (p->fault && p->fault != FAULT_GONE)
-        limits_give_back(p->worker->limits, &p->admission, loop_now_us(p->worker->loop));
-    else
-        limits_settle(p->worker->limits, &p->admission, 0, 0);
-    timer_stop(p->worker->loop, &p->timer);
     int64_t now = loop_now_us(p->worker->loop);
+    if (p->failed || (p->fault && p->fault != FAULT_GONE))
+        limits_give_back(p->worker->limits, &p->admission, now);
+    else
+        limits_settle(p->worker->limits, &p->admission, 0, 0, now);
+    timer_stop(p->worker->loop, &p->timer);
     struct metrics_request m = {.names = &p->generation->names,
         .tenant = p->tenant,
                                 .model = -1,
@@ -163,6 +164,7 @@ static void finish(struct pass *p, bool keep)
 static void fail(struct pass *p, int32_t status, const char *code, const char *message)
 {
     p->status = p->status ? p->status : status;
+    p->failed = true;
     attempt_cancel(&p->attempt);
     if (p->client && p->head_sent) {
         client_abort(p->client);  // a cut body must not look whole

@@ -185,7 +185,7 @@ void shadow_finish(struct shadow *s, enum fault fault, bool stale, const char *w
     if (stale)  // a kept connection had died: that says nothing of the pool
         seen.outcome = ROUTE_NO_SAY;
     settle(s, fault, stale, &c, &drawn);
-    limits_settle(s->worker->limits, &s->money, 0, c.list_nusd);
+    limits_settle(s->worker->limits, &s->money, 0, c.list_nusd, shadow_now(s));
     core_done(s->worker->core, s->generation, &s->ask, &s->decision, &seen, shadow_now(s));
     tell(s, fault, why, &c);
     leave(s);

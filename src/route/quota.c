@@ -7,6 +7,7 @@
 struct used {
     double n, per_us;
     int64_t at_us;
+    double returned;  // given back so far, over its whole life
 };
 
 // Money of one day or month. More than the current one is kept, since a clock may be set ahead and
@@ -96,6 +97,30 @@ static void flow(struct used *u, double per_s, int64_t now_us)
 static void correct(struct used *u, double by)
 {
     u->n = u->n + by > 0 ? u->n + by : 0;
+}
+
+// First in, first out: a request's own tokens are behind those that were there before it. What of
+// them has flowed off may have let another in, so only what is still there can be given back.
+static double still_there(const struct used *u, const struct quota_hold *h, int64_t taken_us,
+                          int64_t now_us)
+{
+    double flowed = u->per_us * (double)max_i64(0, now_us - taken_us);
+    double left = h->mark - flowed - u->returned;
+    return left < 0 ? 0 : left < h->tokens ? left : h->tokens;
+}
+
+// A request that was reckoned with `h->tokens` came to `tokens`.
+static void set_right(struct used *u, const struct quota_hold *h, double tokens, int64_t taken_us,
+                      int64_t now_us)
+{
+    if (tokens >= h->tokens) {
+        u->n += tokens - h->tokens;
+        return;
+    }
+    double there = still_there(u, h, taken_us, now_us), spare = h->tokens - tokens;
+    double back = spare < there ? spare : there;
+    u->returned += back;
+    correct(u, -back);
 }
 
 static double size_of(double per_s)
@@ -276,6 +301,7 @@ static void take_level(struct quota *q, const struct allowance *a, const struct 
     if (a->tokens_per_s > 0) {
         h->tokens = (int32_t)tokens_wanted(a, ask);
         s->tokens.n += h->tokens;
+        h->mark = s->tokens.n + s->tokens.returned;
     }
     // Money is counted where no budget is said, too: a reload may say one.
     h->nusd = a->budget_hard ? ask->most_nusd : ask->expected_nusd;
@@ -346,13 +372,14 @@ int64_t quota_charge(const struct quota_ticket *t, int64_t charged_nusd)
     return t->n ? min_i64(charged_nusd, t->most_nusd) : charged_nusd;
 }
 
-int64_t quota_settle(struct quota *q, struct quota_ticket *t, int32_t tokens, int64_t charged_nusd)
+int64_t quota_settle(struct quota *q, struct quota_ticket *t, int32_t tokens, int64_t charged_nusd,
+                     int64_t now_us)
 {
     int64_t charged = quota_charge(t, charged_nusd);
     for (int32_t i = 0; i < t->n; i++) {
         const struct quota_hold *h = &t->hold[i];
         if (h->tokens)
-            correct(&q->spenders[h->place].tokens, (double)tokens - h->tokens);
+            set_right(&q->spenders[h->place].tokens, h, tokens, t->taken_us, now_us);
         leave(q, h, charged);
     }
     *t = (struct quota_ticket){0};
@@ -369,7 +396,8 @@ void quota_give_back(struct quota *q, struct quota_ticket *t, int64_t now_us)
         double flowed = s->requests.per_us * (double)max_i64(0, now_us - t->taken_us);
         if (s->requests.per_us > 0 && flowed < 1)
             correct(&s->requests, flowed - 1);
-        correct(&s->tokens, -(double)h->tokens);
+        if (h->tokens)
+            set_right(&s->tokens, h, 0, t->taken_us, now_us);
         leave(q, h, 0);
     }
     *t = (struct quota_ticket){0};

@@ -65,6 +65,7 @@ struct quota_ticket {
     struct quota_hold {
         int32_t place, day, month;  // the day and month in which money is reserved
         int32_t tokens;             // taken, as expected
+        double mark;                // of the bucket behind them, to tell what has flowed off
         int64_t nusd;               // reserved
     } hold[QUOTA_LEVELS_MAX];
 };
@@ -73,9 +74,12 @@ struct quota_ticket {
 bool quota_take(struct quota *q, const struct quota_level *levels, int32_t n,
                 const struct quota_ask *ask, struct quota_ticket *t, struct quota_refusal *why);
 // It was answered, in part or whole. Returns what is charged: `charged_nusd`, or less where a hard
-// budget had reserved less. The ticket is empty afterwards; an empty one does nothing.
-int64_t quota_settle(struct quota *q, struct quota_ticket *t, int32_t tokens, int64_t charged_nusd);
-// Nobody answered: as if it had not come.
+// budget had reserved less. The ticket is empty afterwards; an empty one does nothing. Tokens that
+// were expected and did not come are given back as far as they have not flowed off meanwhile: what
+// has may have let another in.
+int64_t quota_settle(struct quota *q, struct quota_ticket *t, int32_t tokens, int64_t charged_nusd,
+                     int64_t now_us);
+// Nobody answered: as if it had not come, but for what has flowed off.
 void quota_give_back(struct quota *q, struct quota_ticket *t, int64_t now_us);
 int64_t quota_charge(const struct quota_ticket *t, int64_t charged_nusd);  // as settling would say
 

@@ -28,6 +28,18 @@ def whole(body=b"", status=200, headers=()):
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
+class Limits(unittest.TestCase):
+    def test_what_we_refuse_ourselves_is_no_request_of_the_tenants(self):
+        with Gateway("""
+caudal: 1
+suppliers: {files: {api: llama.cpp, run: [sh, -c, 'exec sleep 1000', '${PORT}']}}
+pools: {a: {supplier: files, serves: [m]}}
+tenants: {t: {passthrough: files, requests: 1/min}}
+""") as gw:
+            for _ in range(3):
+                self.assertEqual(503, gw.get("/v1/files").status)
+
+
 class AsItIs(unittest.TestCase):
     def setUp(self):
         self.there = Recorder(lambda r: self.answer(r))

@@ -55,7 +55,7 @@ static void a_minute_of_requests_passes_at_once_and_then_at_its_rate(void)
     single_init(&s);
     s.allowance.requests_per_s = 100 / 60.0;
     for (int i = 0; i < 100; i++)
-        EXPECT(take_one(&s, &t) && quota_settle(s.q, &t, 1, 0) == 0, "request %d", i);
+        EXPECT(take_one(&s, &t) && quota_settle(s.q, &t, 1, 0, s.ask.now_us) == 0, "request %d", i);
     EXPECT(!take_one(&s, &t), "the 101st");
     EXPECT(s.why.what == QUOTA_REQUESTS && s.why.limit == 100 && s.why.used == 100, "%d %g %g",
            (int)s.why.what, s.why.limit, s.why.used);
@@ -74,7 +74,7 @@ static void less_than_one_a_minute_is_still_one(void)
     s.allowance.requests_per_s = 2 / 86400.0;
     EXPECT(take_one(&s, &t) && !take_one(&s, &(struct quota_ticket){0}), "one of two a day");
     EXPECT(s.why.again_us > S(43199) && s.why.again_us < S(43201), "%" PRId64, s.why.again_us);
-    quota_settle(s.q, &t, 0, 0);
+    quota_settle(s.q, &t, 0, 0, s.ask.now_us);
     arena_release(&s.a);
 }
 
@@ -88,7 +88,7 @@ static void tokens_are_set_right_at_the_end(void)
     s.ask.output_tok = 500;
     EXPECT(take_one(&s, &t) && look(&s).tokens == 600, "%g", look(&s).tokens);
     EXPECT(!take_one(&s, &(struct quota_ticket){0}) && s.why.what == QUOTA_TOKENS, "600 and 600");
-    quota_settle(s.q, &t, 150, 0);
+    quota_settle(s.q, &t, 150, 0, s.ask.now_us);
     EXPECT(look(&s).tokens == 150, "%g", look(&s).tokens);
     EXPECT(take_one(&s, &t), "150 and 600");
     quota_give_back(s.q, &t, s.ask.now_us);
@@ -96,10 +96,43 @@ static void tokens_are_set_right_at_the_end(void)
     s.ask.output_tok = 5000;
     s.ask.now_us += S(60);
     EXPECT(take_one(&s, &t), "a forecast larger than the limit waits for a full bucket only");
-    quota_settle(s.q, &t, 100, 0);
+    quota_settle(s.q, &t, 100, 0, s.ask.now_us);
     s.ask.prompt_tok = 1001;
     s.ask.now_us += S(600);
     EXPECT(!take_one(&s, &t) && s.why.again_us == NEVER, "a prompt larger than the limit");
+    arena_release(&s.a);
+}
+
+// What was expected and did not come is given back only as far as it has not flowed off: else more
+// than a full bucket would go through at once.
+static void what_has_flowed_off_is_not_given_back(void)
+{
+    struct single s;
+    struct quota_ticket t[3] = {{0}};
+    single_init(&s);
+    s.allowance.tokens_per_s = 1000 / 60.0;
+    s.ask.prompt_tok = 100;
+    s.ask.output_tok = 500;
+    EXPECT(take_one(&s, &t[0]), "600 of 1000");
+    s.ask.now_us += S(36);  // 600 have flowed off
+    EXPECT(take_one(&s, &t[1]), "600 more");
+    quota_settle(s.q, &t[0], 150, 0, s.ask.now_us);
+    double level = look(&s).tokens;
+    EXPECT(level > 599.9 && level < 600.1, "%g", level);
+    s.ask.now_us += S(6);  // 100 of the second's 600
+    quota_give_back(s.q, &t[1], s.ask.now_us);
+    EXPECT(look(&s).tokens < 0.1, "%g", look(&s).tokens);
+    s.ask.output_tok = 300;
+    EXPECT(take_one(&s, &t[0]) && take_one(&s, &t[1]), "400 behind 400");
+    quota_settle(s.q, &t[0], 100, 0, s.ask.now_us);
+    s.ask.now_us += S(24);  // the 100 that were before it, and 300 of its own
+    EXPECT(take_one(&s, &t[2]), "and 400 of another");
+    quota_settle(s.q, &t[1], 100, 0, s.ask.now_us);
+    level = look(&s).tokens;
+    EXPECT(level > 399.9 && level < 400.1, "%g", level);
+    quota_settle(s.q, &t[2], 500, 0, s.ask.now_us);
+    level = look(&s).tokens;
+    EXPECT(level > 499.9 && level < 500.1, "what was not expected is added: %g", level);
     arena_release(&s.a);
 }
 
@@ -115,14 +148,15 @@ static void a_hard_budget_reserves_the_most_and_a_forecast_what_is_expected(void
     EXPECT(take_one(&s, &t[0]) && take_one(&s, &t[1]) && !take_one(&s, &t[2]), "2, 2, 2 of 5");
     EXPECT(s.why.what == QUOTA_DAY && s.why.used == 4e9 && s.why.again_us == S(1), "%g",
            s.why.used);
-    EXPECT(quota_settle(s.q, &t[0], 0, 3 * USD) == 2 * USD, "never more than was reserved");
-    EXPECT(quota_settle(s.q, &t[1], 0, 2 * USD) == 2 * USD, "as it came");
+    EXPECT(quota_settle(s.q, &t[0], 0, 3 * USD, s.ask.now_us) == 2 * USD,
+           "never more than was reserved");
+    EXPECT(quota_settle(s.q, &t[1], 0, 2 * USD, s.ask.now_us) == 2 * USD, "as it came");
     EXPECT(!take_one(&s, &t[2]) && s.why.again_us == S(43200), "%" PRId64, s.why.again_us);
     s.allowance.zone_us = S(3600);
     EXPECT(!take_one(&s, &t[2]) && s.why.again_us == S(39600), "%" PRId64, s.why.again_us);
     s.allowance.budget_hard = false;
     EXPECT(take_one(&s, &t[2]), "the expected dollar fits");
-    EXPECT(quota_settle(s.q, &t[2], 0, 2 * USD) == 2 * USD, "a forecast is overrun");
+    EXPECT(quota_settle(s.q, &t[2], 0, 2 * USD, s.ask.now_us) == 2 * USD, "a forecast is overrun");
     EXPECT(look(&s).day_nusd == 6 * USD && look(&s).day_reserved_nusd == 0, "%" PRId64,
            look(&s).day_nusd);
     s.ask.wall_us += S(43200);
@@ -143,14 +177,14 @@ static void the_month_and_its_end_are_the_calendars(void)
     s.ask.expected_nusd = USD;
     EXPECT(take_one(&s, &t), "a dollar of one");
     EXPECT(!take_one(&s, &(struct quota_ticket){0}) && s.why.what == QUOTA_MONTH, "the second");
-    quota_settle(s.q, &t, 0, USD);
+    quota_settle(s.q, &t, 0, USD, s.ask.now_us);
     EXPECT(!take_one(&s, &t), "spent");
     EXPECT(s.why.again_us ==
                civil_us((struct civil){.year = 2026, .month = 12, .day = 1}) - s.ask.wall_us,
            "%" PRId64, s.why.again_us);
     s.ask.wall_us += s.why.again_us;
     EXPECT(take_one(&s, &t), "in December");
-    quota_settle(s.q, &t, 0, USD);
+    quota_settle(s.q, &t, 0, USD, s.ask.now_us);
     arena_release(&s.a);
 }
 
@@ -341,7 +375,7 @@ static void go(struct world *w, struct open *o)
         quota_give_back(w->q, &o->t, w->now_us);
     else
         charged = quota_settle(w->q, &o->t, (int32_t)below(w, 700),
-                               is_hard ? cost : min_i64(cost, o->most_nusd));
+                               is_hard ? cost : min_i64(cost, o->most_nusd), w->now_us);
     for (int32_t i = 0; i < o->n; i++) {
         struct who *x = &w->who[o->who[i]];
         x->in_flight--;
@@ -450,7 +484,7 @@ static void what_is_given_back_lets_nobody_in_twice(void)
             if (t[at].n && failing[at])
                 quota_give_back(s.q, &t[at], s.ask.now_us);
             else if (t[at].n)
-                quota_settle(s.q, &t[at], 1, 0);
+                quota_settle(s.q, &t[at], 1, 0, s.ask.now_us);
             if (!take_one(&s, &t[at]))
                 continue;
             failing[at] = rng_u64(&rng) % 2;
@@ -470,6 +504,7 @@ int main(void)
     TEST(a_minute_of_requests_passes_at_once_and_then_at_its_rate);
     TEST(less_than_one_a_minute_is_still_one);
     TEST(tokens_are_set_right_at_the_end);
+    TEST(what_has_flowed_off_is_not_given_back);
     TEST(a_hard_budget_reserves_the_most_and_a_forecast_what_is_expected);
     TEST(the_month_and_its_end_are_the_calendars);
     TEST(what_the_ledger_knows_is_counted);
