@@ -95,6 +95,7 @@ static void free_call(struct admin_call *call)
     if (call->client)
         call->client->call = NULL;
     arena_release(&call->arena);
+    wipe(call->out.p, call->out.size);  // a key that was made, perhaps
     buf_release(&call->out);
     free(call);
 }

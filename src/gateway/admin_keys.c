@@ -127,6 +127,13 @@ void admin_keys_list(struct admin_call *call)
 
 // --- making -------------------------------------------------------------------------------------
 
+// It may hold a key in plain text, which lives until it has been answered and no longer.
+static void change_free(struct change *c)
+{
+    wipe(c, sizeof *c);
+    free(c);
+}
+
 static bool needs_store(struct admin_call *call)
 {
     if (call->gateway->keys)
@@ -158,7 +165,7 @@ static void on_added(struct keys_job *job)
         buf_lit(&call->out, "}");
         admin_answer(call, 201);
     }
-    free(c);
+    change_free(c);
 }
 
 // The body without the members that are not the key's own, as the store keeps it.
@@ -267,7 +274,7 @@ void admin_keys_add(struct admin_call *call)
     if (right)
         keys_change(call->gateway->keys, &c->job);
     else
-        free(c);
+        change_free(c);
 }
 
 // --- revoking -----------------------------------------------------------------------------------
@@ -305,7 +312,7 @@ static void on_revoked(struct keys_job *job)
         write_key(c->call, k);
         admin_answer(c->call, 200);
     }
-    free(c);
+    change_free(c);
 }
 
 void admin_keys_revoke(struct admin_call *call)

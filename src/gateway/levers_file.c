@@ -81,18 +81,40 @@ void levers_write(struct levers *s, struct buf *out)
 
 // --- the file ---------------------------------------------------------------------------------
 
-static bool write_file(const char *path, struct str text)
+// Whole or not at all: what could not be written must not stand in the place of what was.
+static enum err write_whole(const char *path, struct str text, struct diag *diag)
+{
+    FILE *f = fopen(path, "we");
+    if (!f)
+        return diag_set(diag, ERR_DENIED, "%s: %s", path, strerror(errno));
+    bool ok = fwrite(text.p, 1, text.n, f) == text.n && fputc('\n', f) != EOF && fflush(f) == 0 &&
+              fsync(fileno(f)) == 0;
+    int why = errno;
+    if (fclose(f) != 0 && ok) {
+        ok = false;
+        why = errno;
+    }
+    return ok ? ERR_NONE : diag_set(diag, ERR_SYSTEM, "%s: %s", path, strerror(why));
+}
+
+static enum err write_file(const char *path, const struct buf *text, struct diag *diag)
 {
     char other[4096];
+    if (text->overflow)
+        return diag_set(diag, ERR_LIMIT, "%s: what operators said does not fit %d bytes", path,
+                        (int)FILE_BYTES_MAX);
     if ((size_t)snprintf(other, sizeof other, "%s.new", path) >= sizeof other)
-        return false;
-    FILE *f = fopen(other, "we");
-    if (!f)
-        return false;
-    bool ok = fwrite(text.p, 1, text.n, f) == text.n && fputc('\n', f) != EOF;
-    ok = fflush(f) == 0 && fsync(fileno(f)) == 0 && ok;
-    ok = fclose(f) == 0 && ok;
-    return ok && rename(other, path) == 0;
+        return diag_set(diag, ERR_INVALID, "%s: the path is too long", path);
+    enum err e = write_whole(other, buf_str(text), diag);
+    if (!e && rename(other, path))
+        e = diag_set(diag, ERR_SYSTEM, "%s: %s", path, strerror(errno));
+    return e;
+}
+
+static void complain(const struct levers *s, const char *why)
+{
+    log_line(s->gateway->config->log, LOG_ERROR, "levers", log_text("why", why),
+             log_text("what", "they hold, and a restart will not know of the last change"));
 }
 
 static void on_written(void *arg)
@@ -107,12 +129,10 @@ static void on_written(void *arg)
 static void *run_writer(void *arg)
 {
     struct levers *s = arg;
-    struct gateway *g = s->gateway;
-    if (!write_file(s->path, buf_str(&s->text)))
-        log_line(g->config->log, LOG_ERROR, "levers", log_text("file", s->path),
-                 log_text("why", strerror(errno)),
-                 log_text("what", "they hold, and a restart will not know of the last change"));
-    loop_post(first_worker(g)->loop, on_written, s);
+    struct diag diag = {0};
+    if (write_file(s->path, &s->text, &diag))
+        complain(s, diag.text);
+    loop_post(first_worker(s->gateway)->loop, on_written, s);
     return NULL;
 }
 
@@ -125,7 +145,10 @@ void levers_save(struct levers *s)
         return;
     buf_clear(&s->text);
     levers_write(s, &s->text);
-    s->writing = pthread_create(&s->writer, NULL, run_writer, s) == 0;
+    int bad = pthread_create(&s->writer, NULL, run_writer, s);
+    s->writing = !bad;
+    if (bad)
+        complain(s, strerror(bad));
 }
 
 struct file_text {
@@ -260,7 +283,9 @@ void levers_stop(struct levers *s)
     if (s->again) {
         buf_clear(&s->text);
         levers_write(s, &s->text);
-        write_file(s->path, buf_str(&s->text));
+        struct diag diag = {0};
+        if (write_file(s->path, &s->text, &diag))
+            complain(s, diag.text);
     }
 }
 

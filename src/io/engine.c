@@ -87,6 +87,8 @@ static void on_look(struct engine *e, bool good)
         }
         // Between our choice of the port and the engine's bind another program may have taken it:
         // what that one answers is no engine's health, and requests are not for it.
+        // On the loop, though it reads through /proc: once for each start of an engine, which takes
+        // seconds by itself, and 10 to 80 ms with 160 processes on two busy cores.
         if (!group_listens(engine_pid(e), e->port)) {
             fail(e, "port %d answers, but it is not this engine that listens there", e->port);
             return;

@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/x509v3.h>
@@ -437,4 +438,10 @@ uint64_t random_u64(void)
     uint64_t u;
     random_bytes(&u, sizeof u);
     return u;
+}
+
+void wipe(void *p, size_t n)
+{
+    if (p)
+        OPENSSL_cleanse(p, n);
 }

@@ -40,5 +40,6 @@ bool hex_read(unsigned char *out, size_t n, struct str hex);
 bool equal_in_constant_time(const void *a, const void *b, size_t n);
 void random_bytes(void *out, size_t n);  // from the system; stops the program if it has none
 uint64_t random_u64(void);
+void wipe(void *p, size_t n);  // a secret that is no longer needed; no compiler leaves it out
 
 #endif
