@@ -6,7 +6,14 @@ static void figure(struct buf *out, const char *name, struct figure f)
                f.high);
 }
 
-static void row_json(struct buf *out, const struct row *r)
+static void price_json(struct buf *out, const struct row *r, const struct tariff *t)
+{
+    double usd = row_usd_per_mtok(r, t);
+    if (usd > 0)
+        buf_printf(out, ",\"usd_per_mtok\":%.10g", usd);
+}
+
+static void row_json(struct buf *out, const struct row *r, const struct tariff *t)
 {
     if (r->users)
         buf_printf(out, "{\"users\":%d", r->users);
@@ -28,6 +35,7 @@ static void row_json(struct buf *out, const struct row *r)
                "\"gap_p99_us\":%.10g",
                r->ttft_p90_us, r->ttft_p99_us, r->per_token_p99_us, r->total_p50_us,
                r->total_p99_us, r->gap_p50_us, r->gap_p99_us);
+    price_json(out, r, t);
     bench_energy_json(out, &r->energy);
     if (r->why[0]) {
         buf_lit(out, ",\"first_error\":");
@@ -61,6 +69,7 @@ static void side_json(struct buf *out, const struct bench_view *v, int32_t side_
                s->sweep.purse.spent_tok, s->sweep.purse.spent_nusd,
                s->sweep.out_of_tokens ? "true" : "false", s->sweep.scale.bytes_per_tok,
                s->sweep.scale.known ? "true" : "false");
+    buf_printf(out, ",\"accelerators\":%d", side->accelerators);
     bench_power_json(out, v, side_number);
     if (s->n_points)
         service_json(out, &s->service);
@@ -68,7 +77,7 @@ static void side_json(struct buf *out, const struct bench_view *v, int32_t side_
     for (int32_t i = 0; i < s->sweep.n; i++) {
         if (i)
             buf_lit(out, ",");
-        row_json(out, &s->sweep.rows[i]);
+        row_json(out, &s->sweep.rows[i], &side->price);
     }
     buf_lit(out, "]}");
 }
@@ -83,13 +92,52 @@ static void ratios_json(struct buf *out, const struct bench_view *v)
         if (!bench_ratio_of(&x, v, r))
             continue;
         buf_printf(out,
-                   "%s{\"users\":%d,\"rate_per_s\":%.10g,\"prompt_asked\":%d,\"output_asked\":%d",
-                   any ? "," : "", r->users, r->rate_per_s, r->prompt_asked, r->output_asked);
+                   "%s{\"users\":%d,\"rate_per_s\":%.10g,\"prefix\":\"%s\",\"prompt_asked\":%d,"
+                   "\"output_asked\":%d",
+                   any ? "," : "", r->users, r->rate_per_s, r->warm ? "warm" : "cold",
+                   r->prompt_asked, r->output_asked);
         figure(out, "ttft", x.ttft);
         figure(out, "speed", x.speed);
+        if (x.price > 0)
+            buf_printf(out, ",\"price\":%.10g,\"price_over_speed\":%.10g", x.price,
+                       x.price / x.speed.value);
         buf_lit(out, "}");
         any = true;
     }
+    buf_lit(out, "]");
+}
+
+struct equals {
+    struct buf *out;
+    bool any;
+};
+
+static void equal_json(void *ctx, const struct row *like, const struct equal *q)
+{
+    struct equals *e = ctx;
+    buf_printf(
+        e->out,
+        "%s{\"prefix\":\"%s\",\"prompt_asked\":%d,\"output_asked\":%d,\"measured_tok_s\":[[%.10g,"
+        "%.10g],[%.10g,%.10g]],\"speeds\":[",
+        e->any ? "," : "", like->warm ? "warm" : "cold", like->prompt_asked, like->output_asked,
+        q->from_tok_s[0], q->to_tok_s[0], q->from_tok_s[1], q->to_tok_s[1]);
+    for (int32_t i = 0; i < q->n; i++)
+        buf_printf(e->out,
+                   "%s{\"tok_s\":%.10g,\"throughput_tok_s\":[%.10g,%.10g],\"usd_per_mtok\":[%.10g,"
+                   "%.10g]}",
+                   i ? "," : "", q->at[i].tok_s, q->at[i].throughput_tok_s[0],
+                   q->at[i].throughput_tok_s[1], q->at[i].usd_per_mtok[0],
+                   q->at[i].usd_per_mtok[1]);
+    buf_lit(e->out, "]}");
+    e->any = true;
+}
+
+static void comparison_json(struct buf *out, const struct bench_view *v)
+{
+    struct equals e = {.out = out};
+    ratios_json(out, v);
+    buf_lit(out, ",\"equal_speed\":[");
+    bench_equals(v, equal_json, &e);
     buf_lit(out, "]");
 }
 
@@ -104,6 +152,6 @@ void bench_json(struct buf *out, const struct bench_view *v)
     }
     buf_lit(out, "]");
     if (v->options->n_sides == 2)
-        ratios_json(out, v);
+        comparison_json(out, v);
     buf_lit(out, "}\n");
 }

@@ -96,6 +96,8 @@ static void add_bounds(struct table *t, struct bench_options *o)
         option_custom(
             "--price", "IN,OUT", &o->sides[0].price, bench_read_price,
             "of a prompt's and an answer's token, such as\n\"0.35 USD/Mtok,0.75 USD/Mtok\""),
+        option_custom("--cost", "RATE", &o->sides[0].price.usd_per_h, bench_read_hourly,
+                      "of the whole supplier however much is used, such as\n\"24 USD/h\""),
     };
     add(t, rows, COUNTOF(rows));
 }
@@ -112,6 +114,8 @@ static void add_suppliers(struct table *t, struct bench_options *o)
         option_custom("--against-surface", "NAME", &second->surface, bench_read_surface,
                       "the second supplier's; the same"),
         option_custom("--against-price", "IN,OUT", &second->price, bench_read_price,
+                      "the second supplier's"),
+        option_custom("--against-cost", "RATE", &second->price.usd_per_h, bench_read_hourly,
                       "the second supplier's"),
         WEB_TRUST_OPTIONS(&o->trust),
     };
@@ -156,6 +160,7 @@ static void add_output(struct table *t, struct bench_options *o)
                     "writes operating points for the portfolio, as YAML;\n- is standard output"),
         option_text("--table", "FILE", &o->table,
                     "writes a table that caudal bench fit reads, as CSV"),
+        option_text("--html", "FILE", &o->html, "writes one page with charts"),
         option_flag("--json", &o->json, "all figures, one JSON object"),
     };
     add(t, rows, COUNTOF(rows));
@@ -166,7 +171,7 @@ static void add_output(struct table *t, struct bench_options *o)
 static enum err check_side(const struct bench_options *o, int32_t i, struct diag *diag)
 {
     const struct bench_side *s = &o->sides[i];
-    if (isfinite(o->budget_nusd) && !s->price.said)
+    if (isfinite(o->budget_nusd) && !s->price.listed)
         return diag_set(diag, ERR_INVALID, "--budget needs to know what a token costs: say %s",
                         i ? "--against-price" : "--price");
     if (!http1_value_ok(s->key))

@@ -3,22 +3,18 @@
 #ifndef CAUDAL_BENCH_OPTIONS_H
 #define CAUDAL_BENCH_OPTIONS_H
 
+#include "bench/equal.h"
 #include "bench/sweep.h"
 #include "cli/web.h"
 #include "gateway/generation.h"
 
 enum { BENCH_SIDES = 2 };
 
-struct bench_price {
-    bool said;
-    double input_nusd_per_tok, output_nusd_per_tok;
-};
-
 struct bench_side {  // a supplier
     struct str url_text, model, key;
     struct url url;
     enum surface surface;  // 0: that of the first
-    struct bench_price price;
+    struct tariff price;
     struct str power;      // meter.h; empty: not measured
     int32_t accelerators;  // that its throughput and its power come from
 };
@@ -29,6 +25,7 @@ struct bench_options {  // texts are those of the command line
     struct sweep_config sweep;
     struct web_trust trust;
     struct str table;             // file; empty: none
+    struct str html;              // likewise
     struct str points;            // file; empty: none
     struct str agree, diff;       // files: of questions, and for where answers differ; empty: none
     double tok_max, budget_nusd;  // INFINITY: no bound

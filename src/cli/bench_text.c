@@ -111,34 +111,6 @@ static void notes(struct buf *out, struct arena *a, const struct bench_side_view
                 "  note          ended by --tokens or --budget; what follows was not measured\n");
 }
 
-static void comparison(struct buf *out, const struct bench_view *v)
-{
-    struct columns c;
-    columns_init(&c, v->arena);
-    columns_row(&c, "users", "prefix", "prompt", "answer", "ttft", "95 %", "tok/s a user", "95 %",
-                NULL);
-    for (int32_t i = 0; i < v->sides[0].sweep.n; i++) {
-        struct bench_ratio x;
-        const struct row *r = &v->sides[0].sweep.rows[i];
-        struct arena *a = v->arena;
-        if (!bench_ratio_of(&x, v, r))
-            continue;
-        const struct str cells[] = {
-            load_cell(a, r),
-            r->warm ? STR("warm") : STR("cold"),
-            arena_printf(a, "%d", r->prompt_asked),
-            arena_printf(a, "%d", r->output_asked),
-            arena_printf(a, "%.2fx", x.ttft.value),
-            arena_printf(a, "%.2f-%.2f", x.ttft.low, x.ttft.high),
-            arena_printf(a, "%.2fx", x.speed.value),
-            arena_printf(a, "%.2f-%.2f", x.speed.low, x.speed.high),
-        };
-        columns_row_str(&c, cells, COUNTOF(cells));
-    }
-    buf_lit(out, "\nhow many times faster the second is\n");
-    columns_print(&c, out, 2, 0xfd);
-}
-
 void bench_text(struct buf *out, const struct bench_view *v)
 {
     for (int32_t i = 0; i < v->options->n_sides; i++) {
@@ -150,7 +122,7 @@ void bench_text(struct buf *out, const struct bench_view *v)
         bench_power_text(out, v, i);
     }
     if (v->options->n_sides == 2)
-        comparison(out, v);
+        bench_comparison_text(out, v);
     if (v->stopped)
         buf_lit(out, "\nstopped before the end: this is what was measured so far\n");
 }

@@ -89,7 +89,7 @@ enum err bench_read_prefix(void *to, struct str value, struct diag *diag)
 
 enum err bench_read_price(void *to, struct str value, struct diag *diag)
 {
-    struct bench_price *price = to;
+    struct tariff *price = to;
     struct str input, rest = value;
     double in, out;
     if (!str_cut(&rest, ',', &input) || !rest.n)
@@ -100,9 +100,12 @@ enum err bench_read_price(void *to, struct str value, struct diag *diag)
     enum err e = unit_parse(&in, UNIT_TOKEN_PRICE, str_trim(input), diag);
     if (!e)
         e = unit_parse(&out, UNIT_TOKEN_PRICE, str_trim(rest), diag);
-    if (!e)
-        *price = (struct bench_price){true, in / 1e6, out / 1e6};
-    return e;
+    if (e)
+        return e;
+    price->listed = true;
+    price->input_nusd_per_tok = in / 1e6;
+    price->output_nusd_per_tok = out / 1e6;
+    return ERR_NONE;
 }
 
 enum err bench_read_money(void *to, struct str value, struct diag *diag)

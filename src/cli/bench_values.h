@@ -12,7 +12,7 @@ enum err bench_read_rates(void *to, struct str value, struct diag *diag);
 enum err bench_read_prompts(void *to, struct str value, struct diag *diag);
 enum err bench_read_outputs(void *to, struct str value, struct diag *diag);
 enum err bench_read_prefix(void *to, struct str value, struct diag *diag);
-// Into a struct bench_price, and the surface of a struct bench_side:
+// Into a struct tariff, and the surface of a struct bench_side:
 enum err bench_read_price(void *to, struct str value, struct diag *diag);
 enum err bench_read_surface(void *to, struct str value, struct diag *diag);
 // Into a double: nano-dollars, USD an hour, tokens.

@@ -27,6 +27,7 @@ struct bench_view {
 struct bench_ratio {
     const struct row *a, *b;
     struct figure ttft, speed;  // a's time over b's
+    double price;               // b's price of a million tokens over a's; 0: not known
 };
 // False: the second has no row of that level.
 bool bench_ratio_of(struct bench_ratio *out, const struct bench_view *v, const struct row *a);
@@ -54,8 +55,16 @@ void bench_energy_json(struct buf *out, const struct energy *e);
 // `caudal bench --agree`. Returns the exit status; `stop`, once it is set, ends it early.
 int bench_agree(const struct bench_options *o, const volatile sig_atomic_t *stop);
 
+// Prices at equal speed for each length that both were measured at: calls `each` once for each.
+void bench_equals(const struct bench_view *v,
+                  void (*each)(void *ctx, const struct row *like, const struct equal *q),
+                  void *ctx);
+
+void bench_comparison_text(struct buf *out, const struct bench_view *v);
+
 void bench_text(struct buf *out, const struct bench_view *v);
 void bench_json(struct buf *out, const struct bench_view *v);
+void bench_html(struct buf *out, const struct bench_view *v);
 // A portfolio with a chip and a pool for each supplier.
 void bench_yaml(struct buf *out, const struct bench_view *v);
 // A table that `caudal bench fit` reads: a row for each level that is not saturated, without a warm

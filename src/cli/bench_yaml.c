@@ -59,7 +59,7 @@ static void pool(struct buf *out, const struct bench_side *side, int32_t i)
         buf_printf(out, "\n    chips: %d", side->accelerators);
     buf_lit(out, "\n    serves:\n      ");
     buf_add_json(out, side->model);
-    if (side->price.said)
+    if (side->price.listed)
         buf_printf(out, ": {price: {input: %.10g USD/Mtok, output: %.10g USD/Mtok}}\n",
                    side->price.input_nusd_per_tok / 1e3, side->price.output_nusd_per_tok / 1e3);
     else

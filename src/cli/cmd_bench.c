@@ -49,26 +49,6 @@ static void on_row(void *ctx, int32_t side, const struct row *r)
             r->saturated ? ", saturated" : "");
 }
 
-bool bench_ratio_of(struct bench_ratio *out, const struct bench_view *v, const struct row *a)
-{
-    struct rng rng;
-    const struct sweep *other = &v->sides[1].sweep;
-    rng_seed(&rng, (uint64_t)v->options->seed);
-    for (int32_t i = 0; i < other->n; i++) {
-        const struct row *b = &other->rows[i];
-        if (b->users != a->users || b->rate_per_s != a->rate_per_s || b->warm != a->warm ||
-            b->prompt_asked != a->prompt_asked || b->output_asked != a->output_asked)
-            continue;
-        if (a->n == 0 || b->n == 0)
-            return false;
-        *out = (struct bench_ratio){.a = a, .b = b};
-        out->ttft = ratio_of(a->ttft, a->n, b->ttft, b->n, &rng);
-        out->speed = ratio_of(a->per_token, a->n, b->per_token, b->n, &rng);
-        return true;
-    }
-    return false;
-}
-
 enum err bench_target_make(struct bench_target *out, const struct bench_options *o, int32_t i,
                            struct diag *diag)
 {
@@ -101,7 +81,7 @@ void bench_target_release(struct bench_target *t)
 
 struct purse bench_purse(const struct bench_options *o, int32_t i)
 {
-    const struct bench_price *price = &o->sides[i].price;
+    const struct tariff *price = &o->sides[i].price;
     return (struct purse){.tok_left = o->tok_max,
                           .nusd_left = o->budget_nusd,
                           .input_nusd_per_tok = price->input_nusd_per_tok,
@@ -161,7 +141,9 @@ static int show(const struct bench_view *v)
         return fail("the file of --points cannot be written");
     if (o->table.n && !write_as(v, o->table, bench_csv))
         return fail("the file of --table cannot be written");
-    if (str_eq(o->points, STR("-")) || str_eq(o->table, STR("-")))
+    if (o->html.n && !write_as(v, o->html, bench_html))
+        return fail("the file of --html cannot be written");
+    if (str_eq(o->points, STR("-")) || str_eq(o->table, STR("-")) || str_eq(o->html, STR("-")))
         return EXIT_DONE;
     struct buf out;
     buf_init(&out, OUTPUT_MAX);

@@ -1,6 +1,7 @@
 // One page that needs nothing else: Chart.js, the report as JSON, and what only charts show.
 
 #include "cli/charts.h"
+#include "cli/page.h"
 #include "cli/replay_view.h"
 
 enum { REPORT_MAX = 64 << 20 };
@@ -8,24 +9,6 @@ enum { REPORT_MAX = 64 << 20 };
 static const double shares[] = {0,   0.01, 0.02, 0.05, 0.1,  0.15, 0.2,   0.25,  0.3,   0.35,
                                 0.4, 0.45, 0.5,  0.55, 0.6,  0.65, 0.7,   0.75,  0.8,   0.85,
                                 0.9, 0.93, 0.95, 0.97, 0.98, 0.99, 0.995, 0.999, 0.9999};
-
-static void add_bytes(struct buf *out, const unsigned char *p, size_t n)
-{
-    buf_add(out, (const char *)p, n);
-}
-
-// No text of a strange file ends the script that it stands in.
-static void add_script_json(struct buf *out, struct str json)
-{
-    for (size_t from = 0, i = 0; i <= json.n; i++) {
-        if (i < json.n && json.p[i] != '<')
-            continue;
-        buf_add(out, json.p + from, i - from);
-        if (i < json.n)
-            buf_lit(out, "\\u003c");
-        from = i + 1;
-    }
-}
 
 static void add_quantiles(struct buf *out, const struct replay_view *v, const char *name,
                           const struct hist *(*of)(const struct tally *))
@@ -68,17 +51,12 @@ static void add_spans(struct buf *out, const struct tally *t)
 
 void replay_html(struct buf *out, const struct replay_view *v)
 {
-    static const char mark[] = "<script>";
     struct str page = {(const char *)replay_page, replay_page_size};
     struct buf report;
-    size_t at = 0;
-    CHECK(str_find(page, STR(mark), &at));
     buf_init(&report, REPORT_MAX);
     replay_json(&report, v);
-    buf_add(out, page.p, at + sizeof mark - 1);
-    add_bytes(out, chart_js, chart_js_size);
-    buf_lit(out, "</script>\n<script>const R=");
-    add_script_json(out, buf_str(&report));
+    page_begin(out, page, buf_str(&report));
+    buf_release(&report);
     buf_lit(out, ";const X={shares:[");
     for (size_t k = 0; k < COUNTOF(shares); k++)
         buf_printf(out, "%s%g", k ? "," : "", shares[k]);
@@ -90,7 +68,6 @@ void replay_html(struct buf *out, const struct replay_view *v)
         buf_printf(out, "%s", i ? "," : "");
         add_spans(out, v->runs[i]);
     }
-    buf_lit(out, "]};</script>\n<script>");
-    buf_add_str(out, str_skip(page, at + sizeof mark - 1));
-    buf_release(&report);
+    buf_lit(out, "]}");
+    page_end(out, page);
 }

@@ -109,6 +109,35 @@ class Bench(unittest.TestCase):
         self.assertGreater(ratio["speed"]["value"], 2)
         self.assertLessEqual(ratio["speed"]["low"], ratio["speed"]["value"])
 
+    def test_prices_are_compared_at_equal_speed(self):
+        speed = ("--ttft", "2ms", "--per-token", "2ms", "--step-per-sequence", "2ms", "--slots", "8")
+        with Sim(*speed) as one, Sim(*speed) as two, tempfile.TemporaryDirectory() as folder:
+            page = os.path.join(folder, "page.html")
+            args = (one.url, two.url, "--model", "m</script>", "--users", "1,2,4", "--prompt", "40", "--output", "8",
+                    "--cost", "10 USD/h", "--against-cost", "20 USD/h", "--whole", "--requests", "4")
+            status, out, err = bench(*args, "--html", page, "--json")
+            self.assertEqual(status, 0, err)
+            with open(page) as f:
+                html = f.read()
+            status, text, err = bench(*args)
+        self.assertEqual(status, 0, err)
+        said = json.loads(out)
+        for x in said["second_is_faster"]:
+            self.assertAlmostEqual(x["price_over_speed"], x["price"] / x["speed"]["value"])
+        rows = [s["rows"][0] for s in said["suppliers"]]
+        for row, cost in zip(rows, (10, 20)):  # by the hour, over what is answered in it
+            per_hour = row["throughput_tok_s"]["value"] * 3600 * (row["prompt_tok"] + row["output_tok"]) / row["output_tok"]
+            self.assertAlmostEqual(row["usd_per_mtok"], cost / per_hour * 1e6)
+        equal, = said["equal_speed"]
+        low, high = (f(m[i] for m in equal["measured_tok_s"]) for f, i in ((max, 0), (min, 1)))
+        for at in equal["speeds"]:
+            self.assertTrue(low * 0.999 <= at["tok_s"] <= high * 1.001, equal)
+        self.assertIn("price of a million tokens, prompt and answer together, at equal speed", text)
+        data, = re.findall(r"<script>const R=(.*)\n;</script>", html)
+        self.assertEqual(json.loads(data), said)
+        self.assertNotIn("m</script>", html)
+        self.assertNotRegex(html.replace("https://www.chartjs.org", ""), r'(src|href)="?http', "it needs no other file")
+
     def test_two_suppliers_take_turns_with_the_same_prompts(self):
         chunk = {"choices": [{"index": 0, "delta": {"content": "a"}}]}
         usage = {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 2}}
