@@ -1,19 +1,20 @@
 // caudal ctl - an operator's hand at a running gateway: a client of its admin address.
 //
-//   the table of words -> method, path, body -> web.c -> the answer's JSON -> ctl_view.c -> a table
+//   the table of words -> method, path, body -> operator.c -> the answer's JSON -> ctl_view.c -> a
+//   table
 
 #include "cli/cmd_ctl.h"
 
 #include "cli/ctl_view.h"
+#include "cli/operator.h"
 #include "cli/options.h"
-#include "cli/web.h"
 #include "base/units.h"
 #include "wire/json.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { ANSWER_BYTES_MAX = 16 << 20, BODY_BYTES_MAX = 16 << 10, ARENA_BYTES_MAX = 64 << 20 };
+enum { ANSWER_BYTES_MAX = 16 << 20, BODY_BYTES_MAX = 16 << 10 };
 
 // A number or a share may also be the word none; a share is a number or a percentage.
 enum word_kind { WORD_TEXT, WORD_NUMBER, WORD_SHARE };
@@ -78,26 +79,6 @@ static const struct verb {
      ctl_view_levers},
 };
 
-struct ctl {
-    struct buf body;  // of the answer
-    int32_t status;
-};
-
-static enum err on_head(void *ctx, const struct http1_head *head, struct diag *diag)
-{
-    (void)diag;
-    ((struct ctl *)ctx)->status = head->status;
-    return ERR_NONE;
-}
-
-static enum err on_data(void *ctx, struct str bytes, struct diag *diag)
-{
-    struct ctl *c = ctx;
-    if (!buf_add_str(&c->body, bytes))
-        return diag_set(diag, ERR_LIMIT, "the answer is longer than %d bytes", ANSWER_BYTES_MAX);
-    return ERR_NONE;
-}
-
 static const struct verb *verb_of(const char *name)
 {
     for (size_t i = 0; i < COUNTOF(verbs); i++)
@@ -135,84 +116,60 @@ static bool write_body(const struct verb *v, int n, char **words, struct buf *ou
     return true;
 }
 
-// The server's own words, or its status.
-static void print_refusal(const struct ctl *c)
-{
-    struct str text = buf_str(&c->body);
-    struct json_span error, message;
-    char shown[4096];
-    if (!json_validate(text, &(struct diag){0}) && json_get(text, STR("error"), &error) &&
-        json_get(json_slice(text, error), STR("message"), &message) &&
-        json_string_cut(json_slice(text, error), message, shown, sizeof shown))
-        fprintf(stderr, "caudal ctl: %s\n", shown);
-    else
-        fprintf(stderr, "caudal ctl: the gateway answered with status %d\n", (int)c->status);
-}
-
 struct ctl_options {
-    struct str url, key;
-    struct web_trust trust;
+    struct operator gateway;
     bool json;
 };
 
+static enum err call(const struct ctl_options *o, const struct verb *v, struct str body,
+                     struct buf *shown, struct diag *diag)
+{
+    struct buf answer;
+    buf_init(&answer, ANSWER_BYTES_MAX);
+    enum err e = operator_call(&o->gateway, v->method, str_of(v->path), body, &answer, diag);
+    struct str json = str_trim(buf_str(&answer));
+    struct diag why = {0};
+    if (!e && json_validate(json, &why))
+        e = diag_set(diag, ERR_PROTOCOL, "the answer is not JSON: %s", why.text);
+    if (!e && o->json)
+        buf_join(shown, json, STR("\n"));
+    else if (!e)
+        v->view(shown, json);
+    buf_release(&answer);
+    return e;
+}
+
 static int run(const struct ctl_options *o, const struct verb *v, int n, char **words)
 {
-    struct ctl c = {0};
     struct buf body, shown;
     struct diag diag = {0};
     buf_init(&body, BODY_BYTES_MAX);
-    buf_init(&c.body, ANSWER_BYTES_MAX);
     buf_init(&shown, ANSWER_BYTES_MAX);
     int status = EXIT_FAILED;
     if (!write_body(v, n, words, &body)) {
         status = options_wrong("ctl", "a number or none is expected");
+    } else if (call(o, v, buf_str(&body), &shown, &diag)) {
+        fprintf(stderr, "caudal ctl: %s\n", diag.text);
     } else {
-        // A reload waits for engines, which may take their time.
-        struct web_call call = {.url = o->url,
-                                .path = str_of(v->path),
-                                .method = v->method,
-                                .key = o->key,
-                                .body = buf_str(&body),
-                                .trust = o->trust,
-                                .idle_us = S(600),
-                                .head = on_head,
-                                .data = on_data,
-                                .ctx = &c};
-        enum err e = web_run(&call, &diag);
-        struct str json = str_trim(buf_str(&c.body));
-        if (e)
-            fprintf(stderr, "caudal ctl: %s\n", diag.text);
-        else if (c.status != 200)
-            print_refusal(&c);
-        else if (json_validate(json, &diag))
-            fprintf(stderr, "caudal ctl: the answer is not JSON: %s\n", diag.text);
-        else {
-            if (o->json)
-                buf_join(&shown, json, STR("\n"));
-            else
-                v->view(&shown, json);
-            fwrite(buf_str(&shown).p, 1, buf_len(&shown), stdout);
-            status = fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
-        }
+        fwrite(buf_str(&shown).p, 1, buf_len(&shown), stdout);
+        status = fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
     }
     buf_release(&body);
-    buf_release(&c.body);
     buf_release(&shown);
     return status;
 }
 
 int cmd_ctl(int argc, char **argv)
 {
-    const char *url = getenv("CAUDAL_ADMIN_URL");
-    struct ctl_options o = {.url = str_of(url && *url ? url : "http://127.0.0.1:8081"),
-                            .key = str_of(getenv("CAUDAL_ADMIN_KEY"))};
+    struct ctl_options o = {.gateway = operator_default()};
+    o.gateway.idle_us = S(600);  // a reload waits for engines, which may take their time
     const struct option_row rows[] = {
-        option_text("--url", "URL", &o.url,
+        option_text("--url", "URL", &o.gateway.url,
                     "the gateway's admin address (http://127.0.0.1:8081),\nor CAUDAL_ADMIN_URL"),
-        option_text("--key", "KEY", &o.key,
+        option_text("--key", "KEY", &o.gateway.key,
                     "of an operator; better in the environment, as CAUDAL_ADMIN_KEY"),
         option_flag("--json", &o.json, "the answer as it came"),
-        WEB_TRUST_OPTIONS(&o.trust),
+        WEB_TRUST_OPTIONS(&o.gateway.trust),
     };
     const struct command command = {
         .name = "ctl",
@@ -228,7 +185,8 @@ int cmd_ctl(int argc, char **argv)
             "  enable POOL                   undoes drain and disable\n"
             "  weigh POOL WEIGHT             in ties and splits, instead of the portfolio's\n"
             "  derate POOL SHARE             of its limits and slots, above 0 up to 1\n"
-            "  share POOL SHARE              of the requests that it may have, its steps held: 10%\n"
+            "  share POOL SHARE              of the requests that it may have, its steps held: "
+            "10%\n"
             "  cap SITE POWER                its pools are derated to fit: 50MW\n"
             "  maintenance POOL [FROM] UNTIL nothing goes there then, from now on unless said; 2h\n"
             "                                and times such as 2026-12-31T08:30:00Z\n\n"

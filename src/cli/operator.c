@@ -57,12 +57,19 @@ enum err operator_call(const struct operator* o, const char *method, struct str 
                             .method = method,
                             .key = o->key,
                             .body = body,
-                            .idle_us = S(30),
+                            .idle_us = o->idle_us ? o->idle_us : S(30),
                             .head = on_head,
                             .data = on_data,
                             .ctx = &r};
-    enum err e = web_run(&call, diag);
+    struct diag why = {0};
+    enum err e = web_run(&call, &why);
+    if (e == ERR_REFUSED)
+        return diag_set(
+            diag, e,
+            "%s: does a gateway run with serve.admin.listen in its portfolio, at " STR_FMT
+            "? --url or CAUDAL_ADMIN_URL says another address",
+            why.text, STR_ARG(o->url));
     if (e)
-        return e;
+        return diag_set(diag, e, "%s", why.text);
     return r.status < 300 ? ERR_NONE : refused(r.status, buf_str(out), diag);
 }
