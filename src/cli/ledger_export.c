@@ -151,7 +151,7 @@ enum err ledger_export(struct store *s, const struct ledger_view *v, struct buf 
         return diag_set(diag, ERR_SYSTEM, "the output could not be written");
     if (t.left_out)
         fprintf(stderr,
-                "caudal ledger: %lld requests without an answer are left out of the trace\n",
-                (long long)t.left_out);
+                "caudal ledger: %lld request%s without an answer %s left out of the trace\n",
+                (long long)t.left_out, t.left_out == 1 ? "" : "s", t.left_out == 1 ? "is" : "are");
     return e;
 }

@@ -92,14 +92,34 @@ enum column {
     COLUMN_OUTPUT,
     COLUMNS
 };
-static const char *const column_names[COLUMNS][6] = {
-    [COLUMN_DAY] = {"date", "day", "usage_date", "start_time"},
-    [COLUMN_MODEL] = {"model", "model_name", "line_item"},
-    [COLUMN_USD] = {"amount", "cost", "usd", "cost_usd", "amount_usd", "total"},
-    [COLUMN_CURRENCY] = {"currency"},
-    [COLUMN_PROMPT] = {"prompt_tokens", "input_tokens", "n_context_tokens_total"},
-    [COLUMN_OUTPUT] = {"output_tokens", "completion_tokens", "n_generated_tokens_total"},
+// As suppliers and their tables of costs call them; capitals, and '-' or ' ' for '_', do not
+// matter.
+static const char *const column_names[COLUMNS][12] = {
+    [COLUMN_DAY] = {"date", "day", "usage_date", "start_time", "usage_date_utc", "usage_start",
+                    "timestamp", "bucket_start_time"},
+    [COLUMN_MODEL] = {"model", "model_name", "line_item", "model_id", "model_version"},
+    [COLUMN_USD] = {"amount", "cost", "usd", "cost_usd", "amount_usd", "total", "total_cost",
+                    "cost_in_usd", "spend", "amount_value"},
+    [COLUMN_CURRENCY] = {"currency", "amount_currency", "currency_code"},
+    [COLUMN_PROMPT] = {"prompt_tokens", "input_tokens", "n_context_tokens_total", "tokens_in",
+                       "prompt", "input", "usage_input_tokens", "total_input_tokens"},
+    [COLUMN_OUTPUT] = {"output_tokens", "completion_tokens", "n_generated_tokens_total",
+                       "tokens_out", "output", "completion", "usage_output_tokens",
+                       "total_output_tokens", "generated_tokens"},
 };
+
+static bool is_called(struct str head, const char *name)
+{
+    if (head.n != strlen(name))
+        return false;
+    for (size_t i = 0; i < head.n; i++) {
+        char c = head.p[i];
+        c = c == ' ' || c == '-' ? '_' : c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+        if (c != name[i])
+            return false;
+    }
+    return true;
+}
 
 static enum err find_columns(const struct str *head, int32_t n, int32_t at[COLUMNS],
                              struct diag *diag)
@@ -108,7 +128,7 @@ static enum err find_columns(const struct str *head, int32_t n, int32_t at[COLUM
         at[c] = -1;
         for (int32_t i = 0; i < n && at[c] < 0; i++)
             for (size_t k = 0; k < COUNTOF(column_names[c]) && column_names[c][k]; k++)
-                if (str_eq_nocase(head[i], str_of(column_names[c][k])))
+                if (is_called(head[i], column_names[c][k]))
                     at[c] = i;
     }
     for (int32_t c = COLUMN_DAY; c <= COLUMN_USD; c++)
@@ -229,7 +249,7 @@ static int64_t distance(int64_t a, int64_t b)
     return a > b ? a - b : b - a;
 }
 
-// The likeliest of: nothing, a line twice, open rows, estimates, prices, tokens.
+// Never empty. The likeliest of: nothing, a line twice, open rows, estimates, prices, tokens.
 static const char *cause_of(const struct line *l)
 {
     int64_t more = l->their_nusd - l->sum.list_nusd;
@@ -237,9 +257,9 @@ static const char *cause_of(const struct line *l)
     if (!l->ours)
         return "not in the ledger: sent past the gateway, or another name";
     if (!l->theirs)
-        return l->sum.list_nusd ? "not in the invoice" : "";
+        return l->sum.list_nusd ? "not in the invoice" : "nothing to pay, so not in the invoice";
     if (apart <= TOLERANCE_NUSD)
-        return "";
+        return "none: they agree";
     if (l->twice_nusd && distance(more, l->twice_nusd) <= TOLERANCE_NUSD)
         return "a line stands twice in the invoice";
     if (more > 0 && l->sum.open && more <= l->sum.open_nusd)

@@ -2,6 +2,7 @@
 
 #include "base/units.h"
 #include "cli/columns.h"
+#include "cli/ledger_keys.h"
 #include "route/failover.h"
 
 #include <inttypes.h>
@@ -61,11 +62,14 @@ struct sums {
     struct store_sum total;
     int64_t rows;
     struct store_gaps gaps;
+    struct ledger_keys keys;
 };
 
 static struct str key_text(const struct sums *t, const struct store_sum *sum, int32_t i)
 {
     int64_t fault;
+    if (t->view->ask.by[i] == STORE_BY_KEY)
+        return ledger_key_shown(&t->keys, sum->key[i]);
     if (t->view->ask.by[i] != STORE_BY_FAULT || !str_to_i64(sum->key[i], &fault))
         return sum->key[i];
     return fault <= 0 || fault >= FAULT_COUNT ? STR("none") : str_of(fault_name((enum fault)fault));
@@ -301,11 +305,14 @@ enum err ledger_sums(struct store *s, const struct ledger_view *v, struct buf *o
         table_head(&t);
     else
         buf_lit(out, "{\"rows\":[");
-    enum err e = store_sums(s, &v->ask, on_sum, &t, diag);
+    enum err e = ledger_keys_read(&t.keys, &t.arena, s, v->portfolio, diag);
+    if (!e)
+        e = store_sums(s, &v->ask, on_sum, &t, diag);
     if (!e)
         e = store_gaps(s, v->ask.since_us, v->ask.until_us, &t.gaps, diag);
     if (!e)
         finish(&t);
+    ledger_keys_release(&t.keys);
     arena_release(&t.arena);
     return e;
 }

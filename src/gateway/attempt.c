@@ -28,6 +28,7 @@ static void send_request(struct attempt *t)
     // whole turn sends together is answered together, and the other side sleeps in between.
     if (loop_holds_sends(conn_loop(link_conn(t->link))))
         conn_cork(link_conn(t->link));
+    t->bytes_up = (int64_t)t->body.n;
     conn_send2(link_conn(t->link), t->head, t->body);
 }
 
@@ -66,7 +67,10 @@ static bool take_event(struct attempt *t, const struct http1_event *ev)
         t->keep = http1_head(link_http(k))->keep_alive;
         t->calls->head(t->ctx, http1_head(link_http(k)));
         return t->link == k;
-    case HTTP1_BODY: t->calls->body(t->ctx, ev->body); return t->link == k;
+    case HTTP1_BODY:
+        t->bytes_down += (int64_t)ev->body.n;
+        t->calls->body(t->ctx, ev->body);
+        return t->link == k;
     case HTTP1_END: on_end(t); return false;
     case HTTP1_MORE: break;
     }

@@ -14,7 +14,7 @@ struct attempt_calls {
     void (*head)(void *ctx, const struct http1_head *head);  // borrowed for the call
     void (*body)(void *ctx, struct str bytes);               // borrowed for the call
     void (*rest)(void *ctx);  // of a body: all that came at once has been given; may be NULL
-    void (*end)(void *ctx);                                  // the answer is whole
+    void (*end)(void *ctx);   // the answer is whole
     // `stale`: a kept connection died before a byte of an answer came; the supplier may not have
     // seen the request, and the same pool may be tried again at once on a new connection.
     void (*failed)(void *ctx, enum fault fault, bool stale, const char *why);
@@ -29,6 +29,7 @@ struct attempt {
     void *ctx;
     struct str head, body;  // borrowed until the request has been sent
     bool reused, opened, head_seen, any_byte, keep;
+    int64_t bytes_up, bytes_down;  // of the bodies: handed to the connection, and come from it
     bool whole_sent;  // the request body is all sent: set by the owner of a streamed one
 };
 

@@ -92,7 +92,9 @@ void exchange_ledger_attempt(struct exchange *x, enum fault fault, bool stale)
 {
     struct record_settle s = {.fault = (uint16_t)fault,
                               .status = (uint16_t)x->answer_status,
-                              .ttft_us = x->first_us ? x->first_us - x->sent_us : -1};
+                              .ttft_us = x->first_us ? x->first_us - x->sent_us : -1,
+                              .bytes_up = x->attempt.bytes_up,
+                              .bytes_down = x->attempt.bytes_down};
     uint32_t flags = x->stream ? RECORD_STREAM : 0;
     flags |= x->n_sends > 1 ? RECORD_FAILED_OVER : 0;
     flags |= stale ? RECORD_STALE : 0;

@@ -28,6 +28,8 @@ class Export(Case):
         attempts = rows(self.state)
         self.assertEqual([(r["fault"], r["surface"]) for r in attempts],
                          [("server", "chat"), ("", "chat"), ("", "embeddings")])
+        self.assertEqual(len({r["bytes_up"] for r in attempts if r["surface"] == "chat"}), 1)
+        self.assertTrue(all(r["bytes_up"] > 10 and r["bytes_down"] > 10 for r in attempts), attempts)
         self.assertFalse({"flags", "settled"} & set(attempts[0]))
         lines = [json.loads(line) for line in ledger("export", "--format", "jsonl", self.state).stdout.splitlines()]
         self.assertEqual([r["fault"] for r in lines], ["server", None, None])
@@ -59,7 +61,7 @@ class Export(Case):
         served = [r for r in rows(self.state, "requests") if r["status"] == 200]
         self.assertEqual(len(served), 12)
         said = ledger("export", "--format", "trace", self.state)
-        self.assertIn("1 requests without an answer are left out", said.stderr)
+        self.assertIn("1 request without an answer is left out", said.stderr)
         trace = table(said.stdout)
         self.assertEqual([(r["prompt_tokens"], r["output_tokens"], r["model"], r["class"], r["tenant"]) for r in trace],
                          [(r["prompt_tok"], r["output_tok"], "m", "chat", "app") for r in served])

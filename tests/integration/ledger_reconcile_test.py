@@ -45,17 +45,17 @@ class Reconcile(Case):
         self.assertEqual(r.returncode, 1)
         return r.stderr
 
-    def test_what_agrees_has_no_cause(self):
+    def test_what_agrees_says_so(self):
         self.serve()
         self.write(f"{self.day},m,18.00,USD,12000000,3000000")
         row = self.said()["m"]
-        self.assertEqual((row["cause"], float(row["difference_usd"])), ("", 0))
+        self.assertEqual((row["cause"], float(row["difference_usd"])), ("none: they agree", 0))
 
     def test_an_unknown_model_is_told_and_the_others_compared(self):
         self.serve()
         self.write(f"{self.day},m,18,USD,12000000,3000000", f"{self.day},other,3.50,USD,1,1")
         rows = self.said()
-        self.assertEqual(rows["m"]["cause"], "")
+        self.assertEqual(rows["m"]["cause"], "none: they agree")
         self.assertEqual(rows["other"]["cause"], "not in the ledger: sent past the gateway, or another name")
         self.assertEqual(float(rows["other"]["difference_usd"]), 3.5)
 
@@ -74,7 +74,7 @@ class Reconcile(Case):
                 f.write(text)
         self.day = sums(self.state, "--by", "day")["rows"][0]["day"]
         self.write(f"{self.day},vendor/m-2026-01,6,USD,4000000,1000000")
-        self.assertEqual({k: r["cause"] for k, r in self.said(where=path).items()}, {"m": ""})
+        self.assertEqual({k: r["cause"] for k, r in self.said(where=path).items()}, {"m": "none: they agree"})
 
     def test_a_line_that_stands_twice_is_the_likely_cause(self):
         self.serve()
@@ -84,7 +84,7 @@ class Reconcile(Case):
         # By the hour there are several, and alike they are only where the ledger has less.
         hour = f"{self.day},m,6,USD,4000000,1000000"
         self.write(hour, hour, hour)
-        self.assertEqual(self.said()["m"]["cause"], "")
+        self.assertEqual(self.said()["m"]["cause"], "none: they agree")
 
     def test_a_price_that_differs_is_told_from_tokens_that_differ(self):
         self.serve()
@@ -94,6 +94,14 @@ class Reconcile(Case):
         self.assertEqual(self.said()["m"]["cause"], "tokens differ")
         self.write(f"{self.day},m,20", head="date,model,amount")
         self.assertEqual(self.said()["m"]["cause"], "price, or calls past the gateway")
+
+    def test_columns_may_have_the_names_that_suppliers_give_them(self):
+        self.serve()
+        for head in ("Usage Date,Model-ID,Total Cost,Input Tokens,Output Tokens", "timestamp,model_name,spend,tokens_in,tokens_out",
+                     "day,model,cost,prompt_tokens,completion_tokens"):
+            with self.subTest(head=head):
+                self.write(f"{self.day},m,24,16000000,4000000", head=head)
+                self.assertEqual(self.said()["m"]["cause"], "tokens differ")
 
     def test_estimated_usage_is_the_cause_where_it_can_be(self):
         self.serve(usage=False)

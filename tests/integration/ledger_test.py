@@ -493,7 +493,7 @@ class Command(Case):
             f.write(f"date,model,amount,currency\n{day},m,{usd},USD\n{day},other,3.5,USD\n")
         said = list(csv.DictReader(io.StringIO(ledger("reconcile", invoice, self.state, "--csv").stdout)))
         self.assertEqual([(r["model"], r["cause"]) for r in said],
-                         [("m", ""), ("other", "not in the ledger: sent past the gateway, or another name")])
+                         [("m", "none: they agree"), ("other", "not in the ledger: sent past the gateway, or another name")])
         with open(invoice, "w") as f:
             f.write(f"date,model,amount,currency\n{day},m,1,EUR\n")
         self.assertIn("only USD", ledger("reconcile", invoice, self.state, ok=False).stderr)
