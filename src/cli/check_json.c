@@ -419,6 +419,8 @@ void check_json(struct buf *out, const struct check_view *v)
         text(&j, "host", v->p->serve.host);
         number(&j, "port", v->p->serve.port);
         text(&j, "policy", v->p->serve.policy);
+        instant(&j, "certificate_until", v->clients_until_us);
+        instant(&j, "admin_certificate_until", v->admin_until_us);
         close(&j, "}");
         list(&j, "suppliers", suppliers);
         list(&j, "pools", pools);

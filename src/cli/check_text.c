@@ -322,12 +322,22 @@ static void verdict(struct buf *out, const struct check_view *v)
                (int)v->p->n_pools, v->p->n_pools == 1 ? "" : "s", (int)n, n == 1 ? "" : "s");
 }
 
+static void certificate(struct buf *out, const char *whose, int64_t until_us)
+{
+    char until[UNIT_TEXT];
+    if (until_us)
+        buf_printf(out, "its certificate for %s is good until %s\n", whose,
+                   unit_text_instant(until, until_us));
+}
+
 void check_text(struct buf *out, const struct check_view *v)
 {
     const struct serve_config *s = &v->p->serve;
     bool ipv6 = s->host.n && memchr(s->host.p, ':', s->host.n);
     buf_printf(out, "listens at %s" STR_FMT "%s:%d, policy " STR_FMT "\n", ipv6 ? "[" : "",
                STR_ARG(s->host), ipv6 ? "]" : "", (int)s->port, STR_ARG(s->policy));
+    certificate(out, "clients", v->clients_until_us);
+    certificate(out, "operators", v->admin_until_us);
     suppliers(out, v);
     pools(out, v);
     shares(out, v);

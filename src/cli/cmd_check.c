@@ -105,11 +105,17 @@ static int check(struct arena *a, const struct check_options *o)
     struct portfolio p;
     struct problems problems;
     struct committed committed;
-    struct check_view v = {&p, &problems, NULL, a, o->now_us, o->paths, o->n_paths};
+    struct check_view v = {.p = &p,
+                           .problems = &problems,
+                           .a = a,
+                           .now_us = o->now_us,
+                           .paths = o->paths,
+                           .n_paths = o->n_paths};
     problems_init(&problems, a);
     enum err e = load_portfolio(&p, a, o->paths, o->n_paths, &problems);
     if (!e) {
         check_portfolio(&p, o->now_us, &problems);
+        check_certificates(&v, &problems);
         if (!policy_find(arena_str(a, p.serve.policy).p))
             problems_add(&problems, SEVERITY_ERROR, p.serve.policy_place, STR("serve.policy"),
                          "is not known, got \"" STR_FMT "\", expected one of %s",

@@ -19,8 +19,8 @@ struct secure {
     int64_t warned_us;  // on the loop's clock
 };
 
-static enum err open_one(struct tls_server **out, const struct listen_tls *t, const char *key,
-                         struct diag *diag)
+enum err secure_read(struct tls_server **out, const struct listen_tls *t, const char *key,
+                     struct diag *diag)
 {
     if (!t->on)
         return ERR_NONE;
@@ -99,9 +99,9 @@ enum err secure_new(struct secure **out, const struct serve_config *c, struct lo
     struct secure *s = take(sizeof *s);
     s->log = log;
     s->timer.fire = on_timer;
-    enum err e = open_one(&s->clients, &c->tls, "serve.tls", diag);
+    enum err e = secure_read(&s->clients, &c->tls, "serve.tls", diag);
     if (!e && c->admin.on)
-        e = open_one(&s->admin, &c->admin.tls, "serve.admin.tls", diag);
+        e = secure_read(&s->admin, &c->admin.tls, "serve.admin.tls", diag);
     if (e) {
         secure_free(s);
         return e;

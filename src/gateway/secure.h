@@ -15,6 +15,9 @@ struct secure;
 //   Errors  those of tls_server_new(), with the key of the portfolio in `diag`
 MUST_USE enum err secure_new(struct secure **out, const struct serve_config *c, struct log *log,
                              struct diag *diag);
+// What one `tls:` says, read once; `key` names it in `diag`. For a look before a start, too.
+MUST_USE enum err secure_read(struct tls_server **out, const struct listen_tls *t, const char *key,
+                              struct diag *diag);
 void secure_watch(struct secure *s, struct loop *l);  // from here on it looks by itself
 void secure_free(struct secure *s);                   // behind the loops
 

@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 import unittest
 
-from harness import CAUDAL, main
+from harness import CAUDAL, certificate, main
 
 HASH = "sha256:" + "0" * 63 + "1"
 
@@ -22,6 +22,37 @@ def check(text, *args, env=None):
 
 
 POOL = "pools:\n  a: {url: 'https://h.example/v1', key: '${A_KEY:-}', serves: [m]}\n"
+
+
+class Certificates(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+
+    def check(self, cert, key, *args):
+        return check(POOL + f"serve: {{tls: {{certificate: {cert}, key: {key}}}}}\n", *args)
+
+    def test_until_when_they_are_good_is_said_and_in_time(self):
+        status, out, _ = self.check(*certificate(self.folder, days=30))
+        self.assertEqual(status, 0)
+        self.assertRegex(out, r"certificate for clients is good until 20\d\d-")
+        self.assertNotIn("renew", out)
+        cert, key = certificate(self.folder, days=13)
+        status, out, _ = self.check(cert, key)
+        self.assertEqual(status, 0)
+        self.assertRegex(out, r"serve\.tls: its certificate expires soon, on 20\d\d-")
+        self.assertTrue(json.loads(self.check(cert, key, "--json")[1])["serve"]["certificate_until"].startswith("20"))
+        self.assertIn("has expired", self.check(cert, key, "--at", "2099-01-01")[1])
+
+    def test_what_is_wrong_with_them_is_an_error(self):
+        cert, key = certificate(self.folder)
+        _, other = certificate(self.folder, "other")
+        for a, b, why in ((os.path.join(self.folder, "none.pem"), key, "none.pem: No such file"), (cert, other, "does not belong to"),
+                          (key, key, "cannot be used")):
+            status, _, err = self.check(a, b)
+            self.assertEqual(status, 1)
+            self.assertRegex(err, "error: p.yaml:4:.*serve.tls: .*" + why)
 
 
 class Check(unittest.TestCase):
