@@ -426,7 +426,8 @@ static enum err read_url(void *to, struct str value, struct diag *diag)
 // OPTIONS_GO, or the exit status.
 static int read_options(struct ask_options *o, int argc, char **argv, const char **question)
 {
-    *o = (struct ask_options){.url = STR("http://127.0.0.1:8080/v1"),
+    const char *url = getenv("CAUDAL_URL");
+    *o = (struct ask_options){.url = url && *url ? str_of(url) : STR("http://127.0.0.1:8080/v1"),
                               .key = str_of(getenv("CAUDAL_KEY"))};
     const struct option_row rows[] = {
         option_text("--model", "NAME", &o->model, "who is asked; the first that the server offers"),
@@ -435,7 +436,7 @@ static int read_options(struct ask_options *o, int argc, char **argv, const char
                      "how long the answer may be"),
         option_custom("--class", "NAME", &o->class, read_header_value,
                       "the class of the request, such as batch"),
-        option_custom("--url", "URL", &o->url, read_url, "the server; http://127.0.0.1:8080/v1"),
+        option_custom("--url", "URL", &o->url, read_url, "the server; http://127.0.0.1:8080/v1, or CAUDAL_URL"),
         option_custom("--key", "KEY", &o->key, read_header_value,
                       "of a client; better in the environment, as CAUDAL_KEY"),
         WEB_TRUST_OPTIONS(&o->trust),

@@ -53,6 +53,15 @@ static int read_options(struct import_options *o, int argc, char **argv)
     return OPTIONS_GO;
 }
 
+// Said at once, not after a configuration was read and its notes were printed.
+static enum err check_free(const struct import_options *o, struct diag *diag)
+{
+    if (!o->to.n || str_eq(o->to, STR("-")) || o->force || access(o->to.p, F_OK))
+        return ERR_NONE;  // .p is a word of argv, which ends with a 0
+    return diag_set(diag, ERR_EXISTS, STR_FMT " is there already; --force replaces it",
+                    STR_ARG(o->to));
+}
+
 static enum err write_file(const struct import_options *o, struct str text, struct diag *diag)
 {
     char path[4096];
@@ -116,7 +125,9 @@ static enum err import(const struct import_options *o, struct import *im, struct
                        struct diag *diag)
 {
     struct yaml_node *top = NULL;
-    enum err e = read_tree(&top, im, o->path, diag);
+    enum err e = check_free(o, diag);
+    if (!e)
+        e = read_tree(&top, im, o->path, diag);
     if (e)
         return e;
     import_litellm(im, top);

@@ -134,6 +134,8 @@ bool receipt_text(struct buf *out, struct str json)
     buf_printf(out, "%s", priced ? " USD at list price" : "  money     no price is stated");
     if (differs(json, "charged_usd", "list_usd") && amount(out, json, "charged_usd", ", "))
         buf_lit(out, " USD charged");
+    if (differs(json, "marginal_usd", "list_usd") && amount(out, json, "marginal_usd", ", "))
+        buf_lit(out, " USD beyond what is prepaid");
     buf_lit(out, "\n");
     bool known = member(out, json, "energy_j", "  energy    ");
     if (!known)

@@ -228,11 +228,29 @@ void keys_free(struct keys *ks)
 
 // --- changing -----------------------------------------------------------------------------------
 
+// One that holds and has this name; NULL for the empty name. By the thread that adds.
+static struct key *named(struct keys *ks, struct str tenant, struct str name)
+{
+    int32_t n = atomic_load(&ks->n);
+    for (int32_t i = 0; name.n && i < n; i++) {
+        struct key *k = atomic_load(&ks->all[i]);
+        if (!atomic_load(&k->revoked_us) && str_eq(k->said.name, name) && str_eq(k->tenant, tenant))
+            return k;
+    }
+    return NULL;
+}
+
 static enum err add(struct keys *ks, struct keys_job *job)
 {
     struct diag *diag = &job->diag;
     if (find(ks, job->key.sha256))
         return diag_set(diag, ERR_EXISTS, "there is a key with this hash");
+    struct key *same = named(ks, job->tenant, job->key.name);
+    if (same)
+        return diag_set(diag, ERR_EXISTS,
+                        "there is a key '" STR_FMT "' of " STR_FMT
+                        ", %s: give this one another name, or revoke that one first",
+                        STR_ARG(job->key.name), STR_ARG(job->tenant), same->id);
     if (atomic_load(&ks->n) == KEYS_MAX)
         return diag_set(diag, ERR_LIMIT, "there are %d keys, revoked ones included", KEYS_MAX);
     struct key *k = make(ks, job->tenant, &job->key);

@@ -1,6 +1,7 @@
 """caudal ask: what a person sees of an answer, and of a failure."""
 
 import json
+import os
 import re
 import subprocess
 import unittest
@@ -46,6 +47,16 @@ class Ask(unittest.TestCase):
             self.assertEqual(status, 1)
             self.assertIn("simulated", out)  # what had come is shown
             self.assertRegex(err, r"^caudal ask: .+\n  request   req_[0-9a-f]{24}\n$")
+
+    def test_the_environment_says_where(self):
+        run = subprocess.run([CAUDAL, "ask", "hello"], capture_output=True, text=True, timeout=60, env={**os.environ, "CAUDAL_URL": "http://127.0.0.1:1/v1"})
+        self.assertEqual(run.returncode, 1)
+        self.assertIn("127.0.0.1:1", run.stderr)
+        for command in (["ctl", "status"], ["key", "list"]):
+            run = subprocess.run([CAUDAL, *command], capture_output=True, text=True, timeout=60,
+                                 env={**os.environ, "CAUDAL_ADMIN_URL": "http://127.0.0.1:1"})
+            self.assertEqual(run.returncode, 1)
+            self.assertRegex(run.stderr, r"cannot be reached.*serve\.admin\.listen.*127\.0\.0\.1:1.*CAUDAL_ADMIN_URL")
 
     def test_nobody_there_has_no_id(self):
         with Recorder() as there:

@@ -291,6 +291,11 @@ class Faults(unittest.TestCase):
         self.assertIn("--force replaces it", run.stderr)
         self.assertEqual(subprocess.run(again + ["--force"], capture_output=True, timeout=60).returncode, 0)
 
+    def test_a_file_that_is_there_is_said_before_anything_else(self):
+        with tempfile.NamedTemporaryFile() as there:
+            run = subprocess.run([CAUDAL, "import", "-o", there.name, "litellm", "/nowhere.yaml"], capture_output=True, text=True, timeout=60)
+        self.assertEqual((run.returncode, run.stderr), (1, f"caudal import: {there.name} is there already; --force replaces it\n"))
+
     def test_wrong_usage(self):
         for words in ([], ["litellm"], ["portkey", "x"], ["litellm", "x", "y"], ["--wrong", "litellm", "x"]):
             self.assertEqual(subprocess.run([CAUDAL, "import", *words], capture_output=True, timeout=60).returncode, 2)

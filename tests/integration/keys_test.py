@@ -12,6 +12,7 @@ import tempfile
 import unittest
 
 from harness import CAUDAL, Gateway, Process, Sim, chat, main, portfolio, until
+from ledger_case import sums
 
 
 class Admin(Process):
@@ -71,6 +72,7 @@ class Keys(unittest.TestCase):
                 self.assertEqual([self.status(gw, k) for k in (kept, "anything")], [401, 401])
         with open(os.path.join(self.state, "ledger", "ledger.db"), "rb") as f:
             self.assertNotIn(kept.encode(), f.read())
+        self.assertEqual({"kept", "gone"} & {r["key"] for r in sums(self.state, "--by", "key")["rows"]}, {"kept", "gone"})
         db = sqlite3.connect(os.path.join(self.state, "ledger", "ledger.db"))
         self.assertEqual([row[0] for row in db.execute("SELECT what FROM audit WHERE what LIKE 'key %' ORDER BY at_us")],
                          ["key add", "key add", "key revoke", "key revoke"])
@@ -113,9 +115,12 @@ class Keys(unittest.TestCase):
             again = admin.post("/admin/keys", {"tenant": "app", "sha256": made.json()["hash"]})
             self.assertEqual(again.status, 409, again)
             self.assertEqual(admin.request("DELETE", "/admin/keys/nothing").status, 404)
-            admin.post("/admin/keys", {"tenant": "app", "name": "api"})
-            self.assertEqual(admin.request("DELETE", "/admin/keys/api").status, 409)
-            self.assertEqual(admin.request("DELETE", "/admin/keys/" + made.json()["id"]).status, 200)
+            twice = admin.post("/admin/keys", {"tenant": "app", "name": "api"})
+            self.assertEqual(twice.status, 409)
+            self.assertIn(f"there is a key 'api' of app, {made.json()['id']}", twice.json()["error"]["message"])
+            self.assertEqual(admin.request("DELETE", "/admin/keys/api").status, 200)
+            self.assertEqual(admin.post("/admin/keys", {"tenant": "app", "name": "api"}).status, 201)
+            self.assertEqual(admin.request("DELETE", "/admin/keys/" + made.json()["id"]).status, 404)
             for words in (["add"], ["revoke"], ["list", "x"], ["sing"], ["list", "--tenant", "app"], ["add", "--tenant", "a", "--hard"]):
                 self.assertEqual(self.key(admin, *words, ok=False).returncode, 2, words)
 
