@@ -69,8 +69,9 @@ static void fill_price(const struct route *r, const struct offer *o, int64_t fre
     m->capacity[k] = share * o->beyond_hold_nusd;
 }
 
-static void fill_load(const struct offer *o, const struct live_pool *lp, struct candidates *c,
-                      struct candidates_more *m, int k)
+static void fill_load(const struct offer *o, const struct live_pool *lp,
+                      const struct live_pair *pair, struct candidates *c, struct candidates_more *m,
+                      int k)
 {
     const struct service *s = &o->service;
     double n = lp->in_flight, ctx = (double)lp->context_tok;
@@ -89,7 +90,7 @@ static void fill_load(const struct offer *o, const struct live_pool *lp, struct 
     }
     if (s->basis == BASIS_NONE)  // the slots of a guess would queue what is not queued
         return;
-    c->queue[k] = s->replicas > 1 ? n / s->replicas : n;
+    c->read_us[k] = pair->prefill_until_us;
     double slots = s->slots * o->derate, room = s->kv_tok * o->derate;
     c->full[k] = slots > 0 && n >= slots ? (n - slots + 1) / slots : 0;
     if (room > 0) {
@@ -121,12 +122,13 @@ static void lane_load(const struct route *r, const struct list *l, int32_t i)
 {
     const struct offer *o = &r->offers[l->entries[i].offer];
     const struct live_pool *lp = &r->live->pools[o->place];
+    const struct live_pair *pair = &r->live->pairs[o->pair];
     struct candidates *c = &l->lanes[i / LANES];
     struct candidates_more *m = &l->more[i / LANES];
     int k = i % LANES;
-    fill_load(o, lp, c, m, k);
+    fill_load(o, lp, pair, c, m, k);
     fill_price(r, o, l->fresh_us, c, m, k);
-    c->free_us[k] = as_double(free_us(r, o, lp, &r->live->pairs[o->pair]));
+    c->free_us[k] = as_double(free_us(r, o, lp, pair));
     const struct route_limits *lim = &r->limits[o->pool];
     m->bucket_at[k] = -INFINITY;
     m->bucket_tok[k] = 0;

@@ -5,8 +5,9 @@
 enum {
     COOL_US = 1000 * 1000,
     EMPTY_US = 300 * 1000 * 1000,
-    // An attempt that is left without content has cost its user all of that time. If nobody else got
-    // anything from there meanwhile it counts as so many: with the default the breaker opens at once.
+    // An attempt that is left without content has cost its user all of that time. If nobody else
+    // got anything from there meanwhile it counts as so many: with the default the breaker opens at
+    // once.
     STALL_COUNTS = 5,
 };
 
@@ -98,6 +99,14 @@ bool route_stepped(struct route *r, struct route_step *out)
     return true;
 }
 
+// How long the replicas of an offer are at the part of a prompt that is not cached there.
+static double prefill_us(const struct offer *o, const struct route_ask *ask,
+                         const struct route_decision *d)
+{
+    int32_t replicas = o->service.replicas > 1 ? o->service.replicas : 1;
+    return service_prefill_us(&o->service, ask->prompt_tok - d->terms.cached_tok) / replicas;
+}
+
 void route_took(struct route *r, const struct route_ask *ask, const struct route_decision *d,
                 int64_t now_us)
 {
@@ -108,6 +117,9 @@ void route_took(struct route *r, const struct route_ask *ask, const struct route
     struct live_pool *lp = &r->live->pools[o->place];
     struct share_step step;
     pair->last_turn = ++r->live->turns;
+    double read_us =
+        pair->prefill_until_us > (double)now_us ? pair->prefill_until_us : (double)now_us;
+    pair->prefill_until_us = read_us + prefill_us(o, ask, d);
     warm_took(r, ask, d, o, now_us);
     if (!(lp->lever.share > 0) &&
         share_took(&lp->share, &r->p->pools[d->pool].share, now_us, &step))
@@ -198,6 +210,10 @@ void route_done(struct route *r, const struct route_ask *ask, const struct route
     struct live_pair *pair = &r->live->pairs[o->pair];
     struct live_pool *lp = &r->live->pools[o->place];
     admit_done(r, ask, o, seen, now_us);
+    if (lp->in_flight == 0)
+        pair->prefill_until_us = 0;
+    else if (seen->outcome != ROUTE_OK && (seen->ttft_us <= 0 || seen->silent_us > 0))
+        pair->prefill_until_us -= prefill_us(o, ask, d);  // it is read no longer
     warm_done(r, ask, d, o, seen);
     switch (seen->outcome) {
     case ROUTE_OK: done_ok(r, o, d, seen, now_us); break;

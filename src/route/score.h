@@ -9,13 +9,13 @@
 //   fresh   = prompt - warm                        warm: of it, expected in the pool's cache
 //   prefill = P0 + (P1 + P2 fresh) fresh
 //   hold    = prefill + answer step                of a slot
-//   queue   = q prefill^2 / hold + (full + over(each)) hold      prefills under way, slots, KV room
+//   queue   = read - now, at least 0, + (full + over(each)) hold     prefills before it, slots, KV room
 //   ttft    = (prefill + round trip + step + queue) * observed over expected
 //   list    = prompt * in + answer * out - warm * what it costs less + hold * capacity price
 //   energy  = hold * price of the power it has a share in
 //   total   = list + energy + worth(ttft) + answer * worth(step * observed over expected)
 //
-// W, C, q, full, over and all prices hold the pool's load and what was learnt; they are worked out
+// W, C, read, full, over and all prices hold the pool's load and what was learnt; they are worked out
 // when those change (lanes.c), not for each request.
 
 #ifndef CAUDAL_SCORE_H
@@ -30,7 +30,8 @@ struct candidates {
     double free_us[LANES];  // nobody may have it before, whoever asks; INFINITY: not by time
     double step[LANES], step_ctx[LANES];
     double prefill[LANES], prefill_tok[LANES];
-    double queue[LANES], full[LANES];
+    double read_us[LANES];  // when the prefills that it was sent are through
+    double full[LANES];
     double ttft_ratio[LANES], step_ratio[LANES];
     double input[LANES], output[LANES];  // of a token
     double energy[LANES];                // of a us of hold

@@ -43,7 +43,8 @@ INLINE TARGET void NAME(terms_of)(const struct candidates *c, const struct candi
     lanes step = LOAD(c->step) + LOAD(c->step_ctx) * (s->prompt + answer);
     lanes prefill = LOAD(c->prefill) + slope * fresh;
     lanes hold = prefill + answer * step;
-    lanes queue = LOAD(c->queue) * prefill * prefill / hold + full * hold;
+    lanes unread = LOAD(c->read_us) - s->now_us;
+    lanes queue = OR_ZERO(unread > 0, unread) + full * hold;
     t->model_ttft = prefill + LOAD(rtt) + step + queue;
     t->model_per_token = step;
     t->ttft = t->model_ttft * LOAD(c->ttft_ratio);
