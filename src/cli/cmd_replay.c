@@ -163,7 +163,6 @@ static enum err find_bound(struct bound *out, const struct replay_options *o, st
     const struct bound_config c = {.p = r->p,
                                    .arrivals = r->arrivals,
                                    .events = r->events,
-                                   .caches = r->cache_tok > 0,
                                    .wall_us = first->tally->wall_us,
                                    .span_us = first->tally->arrivals_us,
                                    .write_path = o->bound_write.n ? o->bound_write.p : NULL,
@@ -303,7 +302,7 @@ int cmd_replay(int argc, char **argv)
     if (e)
         status = problems.errors ? EXIT_FAILED : fail(err_text(e));
     else
-        status = replay(&a, &o, &p);
+        replay_options_keep(&o, &p), status = replay(&a, &o, &p);
     arena_release(&a);
     return status;
 }

@@ -79,16 +79,50 @@ static struct str contract(struct arena *a, struct str candidate)
                         100 * number_of(candidate, "pace"));
 }
 
-static void add_candidate(struct columns *c, struct arena *a, struct str one)
+// What is a column only where some candidate has any of it.
+struct seldom {
+    bool carbon, cached;
+};
+
+static struct seldom seldom_of(struct str json)
+{
+    struct seldom s = {false, false};
+    struct json_walk w;
+    json_walk(&w, part_of(json, "candidates"));
+    while (json_step(&w)) {
+        struct str one = json_slice(w.text, w.value);
+        s.carbon = s.carbon || number_of(part_of(one, "usd"), "carbon") > 0;
+        s.cached = s.cached || number_of(one, "cached_tok") > 0;
+    }
+    return s;
+}
+
+static void add_header(struct columns *c, struct seldom s)
+{
+    columns_row(c, "", "pool", "model", "total", "list", s.carbon ? "energy+carbon" : "energy",
+                "first", "tokens", "ttft ms", "token ms", "times", "speed", "in flight",
+                "commitment", s.cached ? "cached tok" : "may have it",
+                s.cached ? "may have it" : NULL, NULL);
+}
+
+static struct str energy(struct arena *a, struct str usd, struct seldom s)
+{
+    struct str energy = micro_usd(a, usd, "energy"), carbon = micro_usd(a, usd, "carbon");
+    return s.carbon ? arena_printf(a, STR_FMT "+" STR_FMT, STR_ARG(energy), STR_ARG(carbon))
+                    : energy;
+}
+
+static void add_candidate(struct columns *c, struct arena *a, struct str one, struct seldom s)
 {
     struct str usd = part_of(one, "usd"), limit = text_of(a, one, "in_flight_limit");
+    struct str may = bar(a, one);
     struct str cells[] = {
         str_eq(text_of(a, one, "chosen"), STR("true")) ? STR(">") : STR(""),
         text_of(a, one, "pool"),
         text_of(a, one, "model"),
         micro_usd(a, usd, "total"),
         micro_usd(a, usd, "list"),
-        micro_usd(a, usd, "energy"),
+        energy(a, usd, s),
         micro_usd(a, usd, "wait_ttft"),
         micro_usd(a, usd, "wait_tokens"),
         ms(a, one, "ttft_ms"),
@@ -98,9 +132,10 @@ static void add_candidate(struct columns *c, struct arena *a, struct str one)
         arena_printf(a, STR_FMT "%s" STR_FMT, STR_ARG(text_of(a, one, "in_flight")),
                      limit.n ? "/" : "", STR_ARG(limit)),
         contract(a, one),
-        bar(a, one),
+        s.cached ? text_of(a, one, "cached_tok") : may,
+        may,
     };
-    columns_row_str(c, cells, COUNTOF(cells));
+    columns_row_str(c, cells, COUNTOF(cells) - !s.cached);
 }
 
 static void add_head(struct buf *out, struct arena *a, struct str json)
@@ -147,14 +182,14 @@ void explain_view(struct buf *out, struct str json)
     columns_init(&c, &a);
     add_head(out, &a, json);
     add_limits(out, &a, json);
-    columns_row(&c, "", "pool", "model", "total", "list", "energy", "first", "tokens", "ttft ms",
-                "token ms", "times", "speed", "in flight", "commitment", "may have it", NULL);
+    const struct seldom s = seldom_of(json);
+    add_header(&c, s);
     json_walk(&w, part_of(json, "candidates"));
     for (; json_step(&w); n++)
-        add_candidate(&c, &a, json_slice(w.text, w.value));
+        add_candidate(&c, &a, json_slice(w.text, w.value), s);
     buf_lit(out, "\n");
     if (n) {
-        columns_print(&c, out, 0, 0x13f8);
+        columns_print(&c, out, 0, s.cached ? 0x53f8 : 0x13f8);
         buf_lit(out, "\ntotal = list + energy + waiting for the first token and for the others, in "
                      "millionths of a USD;\na commitment stands at its share of the price beyond "
                      "it\n");

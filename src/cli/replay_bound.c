@@ -18,7 +18,7 @@ struct replay_regret replay_regret(const struct replay_view *v, int32_t run)
     r.of_naive = naive > 0 ? r.regret / naive : 0;
     r.has_naive = naive > 0;
     r.forecast = r.cost - account_total(told);
-    r.queueing = told->waiting + told->power - told->least;
+    r.queueing = told->waiting + told->power + told->carbon - told->least;
     r.online = r.regret - r.forecast - r.queueing;
     return r;
 }
@@ -35,8 +35,9 @@ static void costs(struct buf *out, const struct replay_view *v)
 {
     struct columns c;
     columns_init(&c, v->arena);
-    columns_row(&c, "policy", "list", "beyond", "power", "waiting", "unserved", "of it imputed",
-                "stand-ins", "cost", NULL);
+    bool carbon = v->p->serve.carbon_nusd_per_g > 0;
+    columns_row(&c, "policy", "list", "beyond", carbon ? "power, carbon" : "power", "waiting",
+                "unserved", "of it imputed", "stand-ins", "cost", NULL);
     for (int32_t i = 0; i <= v->n_runs; i++) {
         const struct tally *t = i < v->n_runs ? v->runs[i] : v->naive;
         const struct account_cost *cost = &t->account.cost;
@@ -46,7 +47,7 @@ static void costs(struct buf *out, const struct replay_view *v)
         cells_add_text(&r, str_of(t->policy));
         cells_add_usd(&r, cost->list);
         cells_add_usd(&r, cost->beyond);
-        cells_add_usd(&r, cost->power);
+        cells_add_usd(&r, cost->power + cost->carbon);
         cells_add_usd(&r, cost->waiting);
         cells_add_usd(&r, cost->unserved);
         cells_add_usd(&r, cost->imputed);

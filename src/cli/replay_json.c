@@ -180,6 +180,7 @@ static void account(struct json *j, const char *name, const struct account_cost 
     real(j, "list_nusd", c->list);
     real(j, "beyond_nusd", c->beyond);
     real(j, "power_nusd", c->power);
+    real(j, "carbon_nusd", c->carbon);
     real(j, "waiting_nusd", c->waiting);
     real(j, "unserved_nusd", c->unserved);
     real(j, "imputed_nusd", c->imputed);
@@ -238,6 +239,7 @@ static void run(struct json *j, const struct tally *t, int32_t index)
     number(j, "ended_us", t->ended_us);
     real(j, "peak_w", t->peak_w);
     real(j, "carbon_g", t->carbon_g);
+    real(j, "carbon_nusd", t->carbon_nusd);
     real(j, "energy_nusd", t->energy_nusd);
     open(j, "refused_because", "{");
     for (int i = 1; i <= ROUTE_BAR_MODEL; i++)

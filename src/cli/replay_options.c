@@ -72,6 +72,7 @@ static enum err read_map(void *to, struct str value, struct diag *diag)
 int replay_options_read(struct replay_options *o, int argc, char **argv)
 {
     *o = (struct replay_options){.rate = 1,
+                                 .cache_tok = -1,
                                  .cv = 1,
                                  .spread = 1,
                                  .until_us = NEVER,
@@ -108,7 +109,7 @@ int replay_options_read(struct replay_options *o, int argc, char **argv)
         option_custom("--spread", "X", &o->spread, read_factor,
                       "of --demand: sigma of log lengths; 1"),
         option_custom("--prefix-cache", "TOKENS", &o->cache_tok, read_tokens,
-                      "each pool keeps so much of prompts; 0"),
+                      "each pool keeps so much of prompts with each\nmodel; as the portfolio says"),
         option_text("--events", "FILE", &o->events,
                     "what befalls the pools: AT POOL dies|heals|\nslow X|derate X%|stalls"),
         option_flag(
@@ -172,11 +173,21 @@ static enum err unknown(const struct table *names, const char *what, struct str 
                     STR_ARG(name));
 }
 
+void replay_options_keep(const struct replay_options *o, struct portfolio *p)
+{
+    for (int32_t i = 0; o->cache_tok >= 0 && i < p->n_pools; i++) {
+        struct pool *pool = &p->pools[i];
+        pool->prefix_cache = (struct prefix_cache){true, (double)o->cache_tok, -1};
+        for (int32_t k = 0; k < pool->n_serves; k++)
+            pool->serves[k].prefix_cache.said = false;
+    }
+}
+
 enum err replay_options_apply(const struct replay_options *o, const struct portfolio *p,
                               struct replay_config *out, struct diag *diag)
 {
     *out = (struct replay_config){
-        .p = p, .seed = (uint64_t)o->seed, .cache_tok = o->cache_tok, .whole = o->bound};
+        .p = p, .seed = (uint64_t)o->seed, .whole = o->bound};
     struct arrivals_config *a = &out->arrivals;
     *a = (struct arrivals_config){.p = p,
                                   .path = o->trace.n ? o->trace.p : NULL,

@@ -26,6 +26,8 @@ struct replay_options {  // texts are those of the command line
 // The exit status, or OPTIONS_GO.
 int replay_options_read(struct replay_options *o, int argc, char **argv);
 // Names to numbers. `out->policy`, `events` and `go_on` are left to the caller.
+// What pools keep of prompts, where --prefix-cache says it.
+void replay_options_keep(const struct replay_options *o, struct portfolio *p);
 MUST_USE enum err replay_options_apply(const struct replay_options *o, const struct portfolio *p,
                                        struct replay_config *out, struct diag *diag);
 

@@ -49,20 +49,20 @@ static void costs(struct buf *out, const struct replay_view *v)
 {
     struct columns c;
     columns_init(&c, v->arena);
-    columns_row(&c, "policy", "list", "power bill", "waiting", "unserved", "all four", "energy",
-                "of it idle", "carbon", "peak", NULL);
+    bool carbon = v->p->serve.carbon_nusd_per_g > 0;
+    columns_row(&c, "policy", "list", carbon ? "power, carbon" : "power bill", "waiting",
+                "unserved", "all four", "energy", "of it idle", "carbon", "peak", NULL);
     for (int32_t i = 0; i < v->n_runs; i++) {
         const struct tally *t = v->runs[i];
         const struct tally_cell *a = &t->all;
         struct cells r = {.n = 0};
-        double joules = joules_of(t);
+        double joules = joules_of(t), power_nusd = t->energy_nusd + t->carbon_nusd;
         cells_add_text(&r, str_of(t->policy));
         cells_add_usd(&r, (double)a->list_nusd);
-        cells_add_usd(&r, t->energy_nusd);
+        cells_add_usd(&r, power_nusd);
         cells_add_usd(&r, a->waiting_nusd);
         cells_add_usd(&r, a->unserved_nusd);
-        cells_add_usd(&r,
-                      (double)a->list_nusd + t->energy_nusd + a->waiting_nusd + a->unserved_nusd);
+        cells_add_usd(&r, (double)a->list_nusd + power_nusd + a->waiting_nusd + a->unserved_nusd);
         cells_add_si(&r, joules / 3600, "Wh");
         cells_add_si(&r, (joules - a->joules) / 3600, "Wh");
         cells_add_si(&r, t->carbon_g, "g");

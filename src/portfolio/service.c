@@ -517,3 +517,16 @@ double service_joules_in(const struct service *s, double us, double n)
     double watts = s->idle_w * on + (s->busy_w - s->idle_w) * load;
     return watts / n * us / US_PER_S * s->pue;
 }
+
+struct prefix_cache prefix_cache_of(const struct pool *pool, const struct serving *serving,
+                                    const struct service *s)
+{
+    struct prefix_cache c = serving->prefix_cache.said ? serving->prefix_cache : pool->prefix_cache;
+    if (!c.said)
+        c.tok = -1, c.ttl_us = -1;
+    if (c.tok < 0 && s->basis != BASIS_NONE && s->kv_tok > 0)
+        c.tok = s->kv_tok;
+    if (c.ttl_us < 0)
+        c.ttl_us = c.tok < 0 ? S(300) : NEVER;
+    return c;
+}

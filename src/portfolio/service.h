@@ -61,6 +61,12 @@ double service_joules(const struct service *s, double uncached_tok, double outpu
 // The same of `us` of work among `n` sequences, at least 1.
 double service_joules_in(const struct service *s, double us, double n);
 
+// What `pool` keeps of prompts with one model, as said of that or else of the pool. Where nothing is
+// said of `tok` it is the KV room, or -1 if that is not known: no bound; where nothing is said of
+// `ttl_us` it is NEVER, or 5 min without a bound: what suppliers do who say nothing.
+struct prefix_cache prefix_cache_of(const struct pool *pool, const struct serving *serving,
+                                    const struct service *s);
+
 // The moving state of a pool in virtual time: queue, prefill, batch, one clock of steps. Used by the
 // simulated supplier in real time and by replay in virtual time; neither clock nor chance in here.
 // A sequence waits for a slot and KV room (for its prompt and all its output, so that it never has to

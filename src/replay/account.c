@@ -37,8 +37,8 @@ static struct account_period *period_at(struct account *acc, int32_t contract, i
 void account_answered(struct account *acc, const struct least_unit *u, const struct arrival *r,
                       int64_t wall_us, const struct account_answer *seen)
 {
-    double power = u->power_nusd_per_us * (double)seen->hold_us;
-    acc->cost.power += power;
+    acc->cost.power += u->power_nusd_per_us * (double)seen->hold_us;
+    acc->cost.carbon += u->carbon_nusd_per_us * (double)seen->hold_us;
     acc->cost.waiting += seen->waiting_nusd;
     if (u->contract < 0) {
         acc->cost.list += (double)seen->list_nusd;
@@ -130,5 +130,5 @@ void account_close(struct account *acc, int64_t from_us, int64_t until_us)
 
 double account_total(const struct account_cost *c)
 {
-    return c->list + c->beyond + c->power + c->waiting + c->unserved + c->stand_in;
+    return c->list + c->beyond + c->power + c->carbon + c->waiting + c->unserved + c->stand_in;
 }

@@ -8,7 +8,7 @@
 // nothing for more. That is the terminal value of a commitment longer than the trace.
 //
 //   cost = list price of what drew no commitment + payments beyond commitments
-//        + power of the work (not of what stands idle, which no routing changes)
+//        + power of the work (not of what stands idle, which no routing changes), and its carbon
 //        + waiting + unserved + stand-ins
 
 #ifndef CAUDAL_ACCOUNT_H
@@ -25,10 +25,10 @@ struct account_period {
 };
 
 struct account_cost {  // nano-dollars
-    double list, beyond, power, waiting, unserved;
+    double list, beyond, power, carbon, waiting, unserved;
     double stand_in;  // of answers by stand-ins, what the model asked for would have cost more
     double imputed;   // of `unserved`, what no class states
-    double least;     // waiting and power had each answer found its pool empty
+    double least;     // waiting, power and carbon had each answer found its pool empty
 };
 
 struct account {

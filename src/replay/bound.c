@@ -113,7 +113,7 @@ enum err bound_run(struct bound *out, struct arena *a, const struct bound_config
     int32_t buckets = c->buckets_max > 0 ? c->buckets_max : BOUND_BUCKETS;
     *out = (struct bound){.status = ""};
     groups_init(&b.groups, max_i64(c->span_us / buckets + 1, BUCKET_US_MIN));
-    enum err e = least_new(&b.least, a, c->p, &c->events, c->caches);
+    enum err e = least_new(&b.least, a, c->p, &c->events);
     if (!e)
         e = read_all(&b, gather, diag);
     if (!e && !out->partial)

@@ -164,7 +164,8 @@ static int32_t warm_tok(struct replay *rp, const struct flight *x)
     if (!x->n_blocks)
         return 0;
     uint64_t salt = mix64((uint64_t)x->d.model + 1);
-    int32_t n = prefix_use(&rp->cache[x->d.pool], x->blocks, x->n_blocks, salt);
+    struct prefix *cache = &rp->cache[berth_of(rp, x->d.pool, x->d.model)->unit];
+    int32_t n = prefix_use(cache, x->blocks, x->n_blocks, salt, rp->now_us);
     // The last token is always computed: it gives the first of the answer.
     int64_t tok = min_i64((int64_t)n * TRACE_BLOCK_TOK, (int64_t)x->prompt_tok - 1);
     return (int32_t)max_i64(tok, 0);
@@ -286,6 +287,9 @@ void flight_begin(struct replay *rp, const struct arrival *a)
         x->blocks = take_n(sizeof *x->blocks, (size_t)a->n_blocks);
         memcpy(x->blocks, a->blocks, (size_t)a->n_blocks * sizeof *x->blocks);
         x->n_blocks = a->n_blocks;
+        x->ask.blocks = x->blocks;
+        x->ask.n_blocks = x->n_blocks;
+        x->ask.block_tok = TRACE_BLOCK_TOK;
     }
     flight_state(rp, x, FLIGHT_WAITING);
     failover_init(&x->f, s, rp->now_us, x->ask.deadline_us);
@@ -312,6 +316,7 @@ void flight_last(struct replay *rp, struct flight *x)
                               .ttft_us = x->first_us - x->sent_us + flight_trip_us(rp, x),
                               .prompt_tok = x->prompt_tok,
                               .cached_tok = x->cached_tok,
+                              .cached_told = true,
                               .output_tok = x->output_tok};
     if (x->output_tok > 1)
         seen.per_token_us = (rp->now_us - x->first_us) / (x->output_tok - 1);

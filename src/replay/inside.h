@@ -66,7 +66,7 @@ struct replay {
     int32_t *first_berth;    // [n_pools + 1]
     enum pool_state *state;  // [n_pools]
     int64_t *round_trip_us;  // [n_tenants + 1][n_pools]; the last row: no tenant
-    struct prefix *cache;    // [n_pools]
+    struct prefix *cache;    // by unit; NULL: none of the pools says that it keeps prompts
     struct arrivals *arrivals;
     int64_t now_us, wall_us;
     uint64_t n_asked;

@@ -44,9 +44,15 @@ static void fill(struct least_unit *u, const struct portfolio *p, int32_t pool,
              (serving_surfaces(p, pl, s) & SURFACE_CHAT);
     u->context_tok = serving_context(p, s);
     service_of(&u->service, p, pl, s->model);
+    struct prefix_cache cache = prefix_cache_of(pl, s, &u->service);
+    u->keeps = cache.said && cache.tok != 0;
     double slot_w = (u->service.busy_w - u->service.idle_w) * u->service.pue / u->service.slots;
-    if (pl->site >= 0)
-        u->power_nusd_per_us = slot_w / 1e6 * p->sites[pl->site].energy_nusd_per_joule;
+    if (pl->site >= 0) {
+        const struct site *site = &p->sites[pl->site];
+        u->power_nusd_per_us = slot_w / 1e6 * site->energy_nusd_per_joule;
+        u->carbon_nusd_per_us =
+            slot_w / 1e6 * site->carbon_g_per_joule * p->serve.carbon_nusd_per_g;
+    }
     u->contract = commitment_of(p, pl);
     if (u->contract < 0)
         return;
@@ -57,12 +63,12 @@ static void fill(struct least_unit *u, const struct portfolio *p, int32_t pool,
 }
 
 enum err least_new(struct least *out, struct arena *a, const struct portfolio *p,
-                   const struct events *events, bool caches)
+                   const struct events *events)
 {
     int32_t n = 0;
     for (int32_t i = 0; i < p->n_pools; i++)
         n += p->pools[i].n_serves;
-    *out = (struct least){.p = p, .n_units = n, .caches = caches};
+    *out = (struct least){.p = p, .n_units = n};
     out->units = arena_new(a, struct least_unit, n + 1);
     out->first = arena_new(a, int32_t, p->n_pools + 1);
     out->trip_us = arena_new(a, int64_t, (size_t)(p->n_tenants + 1) * (size_t)p->n_pools + 1);
@@ -156,9 +162,9 @@ static struct steps steps_of(const struct least_unit *u, const struct arrival *r
     return out;
 }
 
-static int32_t cached_most(const struct least *l, const struct arrival *r)
+static int32_t cached_most(const struct least_unit *u, const struct arrival *r)
 {
-    if (!l->caches || r->prompt_tok < 1)
+    if (!u->keeps || r->prompt_tok < 1)
         return 0;
     return (int32_t)min_i64((int64_t)r->n_blocks * TRACE_BLOCK_TOK, (int64_t)r->prompt_tok - 1);
 }
@@ -179,7 +185,7 @@ void least_of(const struct least *l, const struct least_unit *u, const struct ar
               struct least_cost *out)
 {
     const struct portfolio *p = l->p;
-    int32_t cached = cached_most(l, r);
+    int32_t cached = cached_most(u, r);
     double prefill_us = service_prefill_us(&u->service, r->prompt_tok - cached, 0) * u->speed;
     out->prefill_us = (int64_t)(prefill_us + 0.5);
     struct steps steps = steps_of(u, r);
@@ -193,7 +199,7 @@ void least_of(const struct least *l, const struct least_unit *u, const struct ar
     if (cached)
         out->list_nusd =
             min_i64(out->list_nusd, price_of(price, r->prompt_tok, cached, r->output_tok));
-    out->power_nusd = u->power_nusd_per_us * (double)out->hold_us;
+    out->power_nusd = (u->power_nusd_per_us + u->carbon_nusd_per_us) * (double)out->hold_us;
     out->waiting_nusd = 0;
     if (r->class >= 0) {
         const struct class *k = &p->classes[r->class];

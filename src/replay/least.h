@@ -16,9 +16,11 @@ struct least_unit {  // one (pool, model), in the order of the pools and of what
     const struct serving *serving;
     struct service service;
     double speed;              // factor of all times when it is fastest, at most 1
-    double power_nusd_per_us;  // of a slot in use, at the site's rate
+    double power_nusd_per_us;   // of a slot in use, at the site's rate
+    double carbon_nusd_per_us;  // and at the price of its carbon
     bool may;                  // enabled, bought for inference, and it answers chats
     int32_t context_tok;       // 0: not said
+    bool keeps;                // beginnings of prompts
     // Of the commitment that it draws: contract -1, none.
     int32_t contract;
     enum commitment_unit unit;
@@ -32,7 +34,6 @@ struct least {
     int32_t *first;            // [n_pools + 1]: of each pool
     int32_t n_units;
     int64_t *trip_us;  // [n_tenants + 1][n_pools]; the last row: no tenant
-    bool caches;       // pools keep prefixes
 };
 
 // What a slot of `pool` draws of its contract's commitment in a us, in its unit; 0 where tokens or
@@ -42,14 +43,14 @@ double least_units_per_us(const struct portfolio *p, const struct pool *pool, in
 
 // All from `a`. ERR_LIMIT: it is full.
 MUST_USE enum err least_new(struct least *out, struct arena *a, const struct portfolio *p,
-                            const struct events *events, bool caches);
+                            const struct events *events);
 
 struct least_cost {
     int64_t ttft_us;  // round trip included
     int64_t hold_us;  // of a slot
     int64_t prefill_us;
     int64_t list_nusd;
-    double power_nusd, waiting_nusd;
+    double power_nusd, waiting_nusd;  // power with its carbon
     double units;  // of the commitment
 };
 

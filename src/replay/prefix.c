@@ -4,15 +4,17 @@
 #include "base/rng.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct prefix_block {
     uint64_t key;
+    int64_t used_us;
     int32_t newer, older;
 };
 
-void prefix_init(struct prefix *c, int32_t max)
+void prefix_init(struct prefix *c, int32_t max, int64_t ttl_us)
 {
-    *c = (struct prefix){.max = max, .newest = -1, .oldest = -1};
+    *c = (struct prefix){.max = max, .newest = -1, .oldest = -1, .ttl_us = ttl_us};
     if (max <= 0)
         return;
     uint32_t size = 16;
@@ -21,6 +23,14 @@ void prefix_init(struct prefix *c, int32_t max)
     c->mask = size - 1;
     c->blocks = take_n(sizeof *c->blocks, (size_t)max);
     c->index = take_n(sizeof *c->index, size);
+}
+
+void prefix_clear(struct prefix *c)
+{
+    if (c->index)
+        memset(c->index, 0, ((size_t)c->mask + 1) * sizeof *c->index);
+    c->n = 0;
+    c->newest = c->oldest = -1;
 }
 
 void prefix_release(struct prefix *c)
@@ -83,13 +93,20 @@ static void put(struct prefix *c, uint64_t key)
     link_newest(c, i);
 }
 
-int32_t prefix_use(struct prefix *c, const uint64_t *blocks, int32_t n, uint64_t salt)
+static bool is_warm(const struct prefix *c, uint64_t key, int64_t now_us)
+{
+    int32_t at = c->index[slot_of(c, key)] - 1;
+    return at >= 0 && now_us - c->blocks[at].used_us <= c->ttl_us;
+}
+
+int32_t prefix_use(struct prefix *c, const uint64_t *blocks, int32_t n, uint64_t salt,
+                   int64_t now_us)
 {
     if (c->max <= 0)
         return 0;
     int32_t warm = 0;
     // The last first, so that the begin of a prompt outlives its end.
-    while (warm < n && c->index[slot_of(c, mix64(blocks[warm] ^ salt))])
+    while (warm < n && is_warm(c, mix64(blocks[warm] ^ salt), now_us))
         warm++;
     for (int32_t i = n - 1; i >= 0; i--) {
         uint64_t key = mix64(blocks[i] ^ salt);
@@ -100,6 +117,7 @@ int32_t prefix_use(struct prefix *c, const uint64_t *blocks, int32_t n, uint64_t
         } else {
             put(c, key);
         }
+        c->blocks[c->newest].used_us = now_us;
     }
     return warm;
 }

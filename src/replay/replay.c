@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 enum { ASK_EVERY = 4096 };
+static const double CACHE_TOK = 64e6;  // of a pool that keeps prompts and does not say how much
 
 // --- what it is made of -----------------------------------------------------------------------
 
@@ -89,15 +90,25 @@ static bool make_fleet(struct replay *rp)
     return true;
 }
 
+// Caches are there where the portfolio says so.
 static bool make_caches(struct replay *rp)
 {
-    int64_t blocks = rp->c->cache_tok / TRACE_BLOCK_TOK;
-    if (blocks <= 0)
-        return true;
-    rp->cache = arena_new(rp->arena, struct prefix, rp->p->n_pools);
-    for (int32_t i = 0; rp->cache && i < rp->p->n_pools; i++)
-        prefix_init(&rp->cache[i], (int32_t)min_i64(blocks, 1 << 28));
-    return rp->cache != NULL;
+    const struct portfolio *p = rp->p;
+    struct prefix *caches =
+        arena_new(rp->arena, struct prefix, p->n_pools ? rp->first_berth[p->n_pools] : 0);
+    for (int32_t i = 0; caches && i < p->n_pools; i++) {
+        for (int32_t k = rp->first_berth[i]; k < rp->first_berth[i + 1]; k++) {
+            const struct serving *serving = &p->pools[i].serves[k - rp->first_berth[i]];
+            struct service s;
+            service_of(&s, p, &p->pools[i], serving->model);
+            struct prefix_cache c = prefix_cache_of(&p->pools[i], serving, &s);
+            double blocks = !c.said ? 0 : (c.tok < 0 ? CACHE_TOK : c.tok) / TRACE_BLOCK_TOK;
+            prefix_init(&caches[k], (int32_t)(blocks < 1 << 28 ? blocks : 1 << 28), c.ttl_us);
+            if (blocks >= 1)
+                rp->cache = caches;
+        }
+    }
+    return caches != NULL;
 }
 
 static enum err make(struct replay *rp, struct diag *diag)
@@ -109,6 +120,8 @@ static enum err make(struct replay *rp, struct diag *diag)
     if (!make_watches(rp) || !make_trips(rp) || !make_fleet(rp) || !make_caches(rp))
         return diag_set(diag, ERR_LIMIT, "the replay does not fit its memory");
     enum err e = live_new(&rp->live, rp->arena, p->n_pools, pairs);
+    if (!e && rp->cache)
+        e = live_remember(rp->live, rp->arena);
     if (!e)
         e = forecast_new(&rp->forecast, rp->arena, p->n_tenants, p->n_models);
     if (!e)
@@ -145,6 +158,8 @@ static void befall(struct replay *rp, const struct event *ev)
     switch (ev->kind) {
     case EVENT_DIES:
         rp->state[ev->pool] = POOL_DEAD;
+        for (int32_t i = from; i < end && rp->cache; i++)
+            prefix_clear(&rp->cache[i]);
         for (int32_t i = 0; i < rp->n_flights; i++)
             if (flight_is_at(rp, &rp->flights[i], ev->pool))
                 flight_lost(rp, &rp->flights[i]);
@@ -302,7 +317,7 @@ enum err replay_run(struct tally *out, struct arena *a, const struct replay_conf
     struct replay rp = {.c = c, .p = c->p, .arena = a, .t = out, .free_flight = -1};
     enum err e = tally_init(out, a, c->p, c->policy);
     if (!e)
-        e = least_new(&out->least, a, c->p, &c->events, c->cache_tok > 0);
+        e = least_new(&out->least, a, c->p, &c->events);
     if (!e)
         e = account_init(&out->account, a, &out->least, c->whole);
     if (e)

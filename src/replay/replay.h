@@ -22,7 +22,6 @@ struct replay_config {
     uint64_t seed;
     struct arrivals_config arrivals;
     struct events events;
-    int64_t cache_tok;  // prefix cache of each pool; 0: none
     bool whole;         // the tally's account is whole: for the hindsight bound
     bool told;          // the router is told how long each answer will be
     // Asked every few thousand requests; false stops the run, and the tally is partial. May be

@@ -208,6 +208,8 @@ static void settle_power(struct replay *rp)
         site->carbon_g += all * rp->p->sites[at].carbon_g_per_joule;
         site->energy_nusd += all * rp->p->sites[at].energy_nusd_per_joule;
         t->carbon_g += all * rp->p->sites[at].carbon_g_per_joule;
+        t->carbon_nusd +=
+            all * rp->p->sites[at].carbon_g_per_joule * rp->p->serve.carbon_nusd_per_g;
         t->energy_nusd += all * rp->p->sites[at].energy_nusd_per_joule;
     }
     t->peak_w = idle_w + (double)fleet_peak(rp->fleet) / 1e3;

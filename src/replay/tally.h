@@ -75,6 +75,7 @@ struct tally {
     double peak_w;                  // at the wall, of all pools whose power is known
     double carbon_g;
     double energy_nusd;  // of all joules, at the sites' rates
+    double carbon_nusd;  // of carbon_g, at serve.carbon_price
     int64_t wall_us;     // of time 0
     bool partial;
     // of the trace

@@ -101,10 +101,11 @@ bool route_stepped(struct route *r, struct route_step *out)
 
 // How long the replicas of an offer are at the part of a prompt that is not cached there.
 static double prefill_us(const struct offer *o, const struct route_ask *ask,
-                         const struct route_decision *d)
+                         const struct route_decision *d, int32_t others)
 {
     int32_t replicas = o->service.replicas > 1 ? o->service.replicas : 1;
-    return service_prefill_us(&o->service, ask->prompt_tok - d->terms.cached_tok) / replicas;
+    return service_prefill_us(&o->service, ask->prompt_tok - d->terms.cached_tok, others) /
+           replicas;
 }
 
 void route_took(struct route *r, const struct route_ask *ask, const struct route_decision *d,
@@ -119,7 +120,7 @@ void route_took(struct route *r, const struct route_ask *ask, const struct route
     pair->last_turn = ++r->live->turns;
     double read_us =
         pair->prefill_until_us > (double)now_us ? pair->prefill_until_us : (double)now_us;
-    pair->prefill_until_us = read_us + prefill_us(o, ask, d);
+    pair->prefill_until_us = read_us + prefill_us(o, ask, d, lp->in_flight - 1);
     warm_took(r, ask, d, o, now_us);
     if (!(lp->lever.share > 0) &&
         share_took(&lp->share, &r->p->pools[d->pool].share, now_us, &step))
@@ -213,7 +214,7 @@ void route_done(struct route *r, const struct route_ask *ask, const struct route
     if (lp->in_flight == 0)
         pair->prefill_until_us = 0;
     else if (seen->outcome != ROUTE_OK && (seen->ttft_us <= 0 || seen->silent_us > 0))
-        pair->prefill_until_us -= prefill_us(o, ask, d);  // it is read no longer
+        pair->prefill_until_us -= prefill_us(o, ask, d, lp->in_flight);  // it is read no longer
     warm_done(r, ask, d, o, seen);
     switch (seen->outcome) {
     case ROUTE_OK: done_ok(r, o, d, seen, now_us); break;

@@ -10,23 +10,14 @@
 // no longer ago than its cache keeps it, and *cached* is that times the share of such tokens that
 // it was seen to find. One that caches nothing soon counts as cold.
 
-static const double TTL_US = 300e6;         // of suppliers of whose cache nothing is said
 static const double DOUBT_HALF_TOK = 8192;  // expected tokens that count as much as all before
 
 void warm_bind(const struct portfolio *p, const struct serving *s, struct offer *o)
 {
-    struct prefix_cache said =
-        s->prefix_cache.said ? s->prefix_cache : p->pools[o->pool].prefix_cache;
-    if (!said.said)
-        said = (struct prefix_cache){.tok = -1, .ttl_us = -1};
-    double tok = said.tok, ttl_us = (double)said.ttl_us;
-    if (tok < 0 && o->service.basis != BASIS_NONE && o->service.kv_tok > 0)
-        tok = o->service.kv_tok;
-    if (ttl_us < 0)
-        ttl_us = tok < 0 ? TTL_US : 0;
-    o->caches = tok != 0;
-    o->cache_per_tok = tok > 0 ? 1 / tok : 0;
-    o->cache_per_us = ttl_us > 0 ? 1 / ttl_us : 0;
+    struct prefix_cache c = prefix_cache_of(&p->pools[o->pool], s, &o->service);
+    o->caches = c.tok != 0;
+    o->cache_per_tok = c.tok > 0 ? 1 / c.tok : 0;
+    o->cache_per_us = c.ttl_us < NEVER ? 1 / (double)c.ttl_us : 0;
 }
 
 enum err warm_build(struct route *r, struct arena *a)

@@ -141,10 +141,11 @@ static void add_candidate(struct buf *out, const struct explained *e,
     name(out, "bar", c->bar ? str_of(route_bar_text(c->bar)) : (struct str){0});
     until(out, c->until_us, e->now_us);
     buf_printf(out,
-               ",\"usd\":{\"list\":%.12f,\"energy\":%.12f,\"wait_ttft\":%.12f,"
+               ",\"usd\":{\"list\":%.12f,\"energy\":%.12f,\"carbon\":%.12f,\"wait_ttft\":%.12f,"
                "\"wait_tokens\":%.12f,\"total\":%.12f},\"score\":%.12g",
-               t->list / 1e9, t->energy / 1e9, t->wait_ttft / 1e9, t->wait_tokens / 1e9,
-               t->total / 1e9, t->score);
+               t->list / 1e9, t->energy / 1e9, t->carbon / 1e9, t->wait_ttft / 1e9,
+               t->wait_tokens / 1e9, t->total / 1e9, t->score);
+    buf_printf(out, ",\"warm_tok\":%d,\"cached_tok\":%d", t->warm_tok, t->cached_tok);
     buf_printf(out, ",\"ttft_ms\":%.3f,\"per_token_ms\":%.3f,\"times\":\"%s\",\"speed\":\"%s\"",
                (double)t->ttft_us / 1e3, (double)t->per_token_us / 1e3,
                t->observed ? "observed" : "expected", c->basis ? basis_name(c->basis) : "a guess");

@@ -53,7 +53,7 @@ class Offline(unittest.TestCase):
         self.assertEqual(set(by), {"cheap", "paid", "off"})
         for c in by.values():
             u = c["usd"]
-            self.assertAlmostEqual(u["total"], u["list"] + u["energy"] + u["wait_ttft"] + u["wait_tokens"], 9)
+            self.assertAlmostEqual(u["total"], u["list"] + u["energy"] + u["carbon"] + u["wait_ttft"] + u["wait_tokens"], 9)
         # An even pace leaves the commitment at half its price, which is below the cheaper list.
         self.assertAlmostEqual(by["paid"]["usd"]["list"], by["paid"]["pace"] * (1.5e-3 + 0.3e-3), 9)
         self.assertAlmostEqual(by["paid"]["pace"], 0.5, 2)

@@ -47,7 +47,6 @@ struct outcome {
 struct scene {
     const struct portfolio *p;
     struct events events;
-    int64_t cache_tok;
     int32_t buckets;
     bool told;
 };
@@ -62,7 +61,6 @@ static void play(struct outcome *o, const struct scene *s, const char *policy, b
                                     .seed = 1,
                                     .arrivals = arrivals_of(s->p),
                                     .events = s->events,
-                                    .cache_tok = s->cache_tok,
                                     .whole = true,
                                     .told = s->told};
     o->e = replay_run(&t, &a, &c, &o->diag);
@@ -71,7 +69,6 @@ static void play(struct outcome *o, const struct scene *s, const char *policy, b
     const struct bound_config b = {.p = s->p,
                                    .arrivals = c.arrivals,
                                    .events = s->events,
-                                   .caches = s->cache_tok > 0,
                                    .wall_us = t.wall_us,
                                    .span_us = t.arrivals_us,
                                    .buckets_max = s->buckets};
@@ -171,7 +168,16 @@ static void try_portfolio(uint64_t seed, int *tried, int *tight)
     random_trace(&text, &f, seed, 250);
     write_trace(buf_str(&text));
     struct scene s = {.p = &f.p, .buckets = 1 + (int32_t)(seed % 40)};
-    s.cache_tok = seed % 3 == 0 ? 100000 : 0;
+    f.p.serve.carbon_nusd_per_g = seed % 5 == 0 ? 80e3 : 0;
+    for (int32_t i = 0; i < f.p.n_sites; i++)
+        f.sites[i].carbon_g_per_joule = (1 + i % 3) * 300 / 3.6e6;
+    for (int32_t i = 0; seed % 3 == 0 && i < f.p.n_pools; i++) {
+        f.pools[i].prefix_cache = (struct prefix_cache){true, i % 4 ? 100000 : 0, -1};
+        for (int32_t k = 0; k < f.pools[i].n_serves; k++) {
+            struct token_price *price = &f.pools[i].serves[k].price;
+            price->cached_input = i % 2 ? price->input / 10 : -1;
+        }
+    }
     if (seed % 2) {
         struct str events = arena_printf(
             &f.arena, "2 s pool0 dies\n6 s pool0 heals\n7 s pool0 slow 3\n9 s pool0 slow 0.5\n"
@@ -457,7 +463,7 @@ static void small_cases_are_as_good_as_trying_everything(void)
         EXPECT(!o.e, "seed %" PRIu64 ": %s", seed, o.diag.text);
         struct least l;
         const struct events none = {0};
-        NEED(!least_new(&l, &f.arena, &f.p, &none, false));
+        NEED(!least_new(&l, &f.arena, &f.p, &none));
         double best = INFINITY, edge = 0;
         for (uint32_t choice = 0; choice < 1u << (2 * SMALL); choice++) {
             double cost = cost_of_choice(&f, &l, &f.arena, all, choice, all[SMALL - 1].at_us);

@@ -152,7 +152,8 @@ static void the_same_seed_gives_the_same_tally(void)
         for (int i = 0; i < 2; i++) {
             write_trace(&r[i], buf_str(&text));
             struct replay_config c = config_of(&f.p, &r[i]);
-            c.cache_tok = 100000;
+            for (int32_t k = 0; k < f.p.n_pools; k++)
+                f.pools[k].prefix_cache = (struct prefix_cache){true, k % 2 ? 100000 : -1, S(20 + k)};
             play(&r[i], &c);
         }
         EXPECT(r[0].e == r[1].e, "seed %" PRIu64, seed);
@@ -409,7 +410,7 @@ static void a_prefix_cache_keeps_the_newest(void)
     struct prefix c;
     struct rng r;
     rng_seed(&r, 5);
-    prefix_init(&c, ROOM);
+    prefix_init(&c, ROOM, NEVER);
     for (int turn = 0; turn < 20000; turn++) {
         uint64_t blocks[12], chain = rng_below(&r, 9) * 100;
         int32_t len = (int32_t)rng_below(&r, 12), warm = 0, expected = 0;
@@ -420,7 +421,7 @@ static void a_prefix_cache_keeps_the_newest(void)
             for (int32_t k = 0; k < n; k++)
                 in = in || kept[k] == blocks[expected];
         }
-        warm = prefix_use(&c, blocks, len, 0);
+        warm = prefix_use(&c, blocks, len, 0, 0);
         EXPECT(warm == expected, "turn %d: %d, %d", turn, warm, expected);
         for (int32_t i = len - 1; i >= 0; i--) {  // kept[0] is the oldest
             int32_t k = 0;
