@@ -82,8 +82,10 @@ class Process:
         return line.decode()
 
     def stderr(self):
-        self.log.seek(0)
-        return self.log.read().decode(errors="replace")
+        if not self.log.closed:
+            self.log.seek(0)
+            self.heard = self.log.read().decode(errors="replace")
+        return self.heard
 
     def stop(self, patience_s=10):
         """Asks it to end, then insists. Returns its exit status."""
@@ -95,6 +97,8 @@ class Process:
                 self.process.kill()
                 self.process.wait()
         self.process.stdout.close()
+        self.stderr()  # which can be asked for later too
+        self.log.close()
         return self.process.returncode
 
     def __enter__(self):
