@@ -181,6 +181,7 @@ void ledger_close(struct ledger *l)
     uint32_t epoch;
     if (l->store && l->n_pens && fold_folder(&l->fold, &epoch, &diag))
         log_line(l->log, LOG_WARN, "ledger", log_text("what", diag.text));
+    ledger_follow_end(l);
     fold_release(&l->fold);
     store_close(l->store);
     store_unlock(l->lock);

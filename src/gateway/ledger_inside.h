@@ -35,6 +35,20 @@ struct pen {
     struct journal_place folded;  // of the fold thread
 };
 
+struct store_other;
+struct follow {  // ledger_follow.c; under `store_mutex`
+    void (*call)(void *ctx, const struct store_other *other);  // NULL: nobody is followed
+    void *ctx;
+    int64_t since_us, looked_us;
+    bool marked;          // what was there at the start is known
+    struct follow_mark {  // of a loop of another process
+        uint32_t epoch;
+        int32_t loop;
+        uint64_t next, last;  // sequences: the first that is new; the last that this look saw
+    } * marks;                // [n]
+    int32_t n;
+};
+
 struct ledger {
     char folder[LEDGER_FOLDER_BYTES];
     struct log *log;
@@ -57,12 +71,16 @@ struct ledger {
     struct ledger_change *changes;  // not yet written, oldest first; under `mutex`
     int32_t n_changes;
     _Atomic uint64_t folded, fold_failures;
+    struct follow follow;
     _Atomic int32_t others;  // processes whose journals lie here too, while one takes over
 };
 
 MUST_USE enum err ledger_threads_start(struct ledger *l, struct diag *diag);
 void ledger_fold_now(struct ledger *l);  // all that is written; by the fold thread, or after it
 void ledger_complain(struct ledger *l, const char *what);  // at most every 10 s
+// ledger_follow.c
+void ledger_follow_look(struct ledger *l);  // by the fold thread
+void ledger_follow_end(struct ledger *l);
 // ledger_audit.c
 void ledger_audit_write(struct ledger *l);
 void ledger_audit_forget(struct ledger *l);

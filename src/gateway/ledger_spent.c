@@ -15,20 +15,14 @@ enum err ledger_spent(struct ledger *l, int64_t zone_us, int64_t wall_us,
         .day_us = wall_us - (wall_us + zone_us) % S(86400),
         .month_us = civil_us((struct civil){.year = c.year, .month = c.month, .day = 1}) - zone_us,
         .minute_us = wall_us - S(60)};
-    pthread_mutex_lock(&l->store_mutex);
-    enum err e = store_spent(l->store, &ask, row, ctx, diag);
-    pthread_mutex_unlock(&l->store_mutex);
-    return e;
+    return store_spent(l->store, &ask, row, ctx, diag);
 }
 
 enum err ledger_shadow_spent(struct ledger *l, int64_t wall_us,
                              bool (*row)(void *ctx, uint64_t pool, int64_t list_nusd), void *ctx,
                              struct diag *diag)
 {
-    pthread_mutex_lock(&l->store_mutex);
-    enum err e = store_shadow_spent(l->store, wall_us - wall_us % S(86400), row, ctx, diag);
-    pthread_mutex_unlock(&l->store_mutex);
-    return e;
+    return store_shadow_spent(l->store, wall_us - wall_us % S(86400), row, ctx, diag);
 }
 
 enum err ledger_key_add(struct ledger *l, const struct store_key *key, struct str name,

@@ -110,6 +110,7 @@ static void *run_fold(void *arg)
         ledger_fold_now(l);
         ledger_audit_write(l);
         fold_others(l);
+        ledger_follow_look(l);
         retain(l);
         pthread_mutex_lock(&l->mutex);
     }

@@ -11,10 +11,23 @@
 
 enum { LIMITS_BYTES_MAX = 64 * 1024 * 1024 };
 
+// Whose budgets a row of a tenant or a key counts in.
+struct payer {
+    uint64_t id;  // as rows say it
+    bool made;    // a key of the store, which outlives the portfolio
+    int32_t n;
+    struct {
+        int32_t place;
+        int64_t zone_us;
+    } level[1 + TENANT_ABOVE_MAX];
+};
+
 struct limits {
-    pthread_mutex_t lock;  // for `quota`; held for moments
+    pthread_mutex_t lock;  // for all below; held for moments
     struct arena arena;
     struct quota *quota;
+    struct payer *payers;  // [n_payers]
+    int32_t n_payers;
 };
 
 enum err limits_new(struct limits **out, struct diag *diag)
@@ -36,6 +49,7 @@ void limits_free(struct limits *l)
         return;
     pthread_mutex_destroy(&l->lock);
     arena_release(&l->arena);
+    free(l->payers);
     free(l);
 }
 
@@ -131,7 +145,16 @@ static enum err read_past(struct recall *r, struct ledger *ledger, struct diag *
 
 static enum err recall(struct recall *r, struct limits *l, struct ledger *ledger, struct diag *diag)
 {
-    enum err e = ledger ? read_past(r, ledger, diag) : ERR_NONE;
+    enum err e = ERR_NONE;
+    if (ledger) {
+        struct diag end = {0};
+        e = ledger_past_begin(ledger, diag);
+        if (!e)
+            e = read_past(r, ledger, diag);
+        enum err ended = ledger_past_end(ledger, &end);
+        if (!e && ended)
+            e = diag_set(diag, ended, "%s", end.text);
+    }
     for (int32_t i = 0; ledger && !e && i < r->n; i++) {
         struct fresh *f = &r->fresh[i];
         pthread_mutex_lock(&l->lock);
@@ -139,6 +162,62 @@ static enum err recall(struct recall *r, struct limits *l, struct ledger *ledger
         pthread_mutex_unlock(&l->lock);
     }
     return e;
+}
+
+// --- what another process charges ---------------------------------------------------------------
+
+static void add_payer(struct limits *l, const struct payer *p)
+{
+    l->payers = realloc(l->payers, (size_t)(l->n_payers + 1) * sizeof *l->payers);
+    CHECK(l->payers);
+    l->payers[l->n_payers++] = *p;
+}
+
+static void add_key_payer(struct limits *l, const struct key *k, bool made)
+{
+    struct payer p = {.id = k->number, .made = made, .n = 1};
+    p.level[0].place = k->place;
+    p.level[0].zone_us = k->said.allowance.zone_us;
+    if (k->place >= 0)
+        add_payer(l, &p);
+}
+
+// Those of this generation, in place of those of the one before.
+static void know_payers(struct limits *l, const struct generation *g)
+{
+    const struct portfolio *p = g->portfolio;
+    int32_t n = 0;
+    pthread_mutex_lock(&l->lock);
+    for (int32_t i = 0; i < l->n_payers; i++)
+        if (l->payers[i].made)
+            l->payers[n++] = l->payers[i];
+    l->n_payers = n;
+    for (int32_t i = 0; i < p->n_tenants; i++) {
+        const struct limits_of *of = &g->limits->of[i];
+        struct payer payer = {.id = record_id(RECORD_TENANT, p->tenants[i].name), .n = of->n};
+        for (int32_t k = 0; k < of->n; k++) {
+            payer.level[k].place = of->level[k].place;
+            payer.level[k].zone_us = of->level[k].allowance->zone_us;
+        }
+        if (of->n)
+            add_payer(l, &payer);
+    }
+    for (int32_t i = 0; i < g->n_keys; i++)
+        add_key_payer(l, &g->keys[i], false);
+    pthread_mutex_unlock(&l->lock);
+}
+
+static void on_charged(void *ctx, const struct store_other *o)
+{
+    struct limits *l = ctx;
+    pthread_mutex_lock(&l->lock);
+    for (int32_t i = 0; i < l->n_payers; i++) {
+        const struct payer *p = &l->payers[i];
+        for (int32_t k = 0; (p->id == o->tenant || p->id == o->key) && k < p->n; k++)
+            quota_charged(l->quota, p->level[k].place, p->level[k].zone_us, o->began_us,
+                          o->charged_nusd);
+    }
+    pthread_mutex_unlock(&l->lock);
 }
 
 static void recall_init(struct recall *r, const struct generation *g,
@@ -267,8 +346,11 @@ enum err limits_adopt(struct limits *l, struct generation *g, const struct gener
     enum err e = adopt_all(l, g, &r, diag);
     if (!e && ledger)
         e = ledger_key_names(ledger, g->keys, g->n_keys, diag);
+    ledger_follow(ledger, on_charged, l, r.wall_us);
     if (!e)
         e = recall(&r, l, ledger, diag);
+    if (!e)
+        know_payers(l, g);
     recall_release(&r);
     return e;
 }
@@ -292,6 +374,10 @@ enum err limits_know_keys(struct limits *l, struct key *const *keys, int32_t n,
                                             .tenant = -1,
                                             .key = keys[i]->number};
     enum err e = recall(&r, l, ledger, diag);
+    pthread_mutex_lock(&l->lock);
+    for (int32_t i = 0; !e && i < n; i++)
+        add_key_payer(l, keys[i], true);
+    pthread_mutex_unlock(&l->lock);
     free(r.fresh);
     return e;
 }

@@ -30,4 +30,18 @@ MUST_USE enum err store_shadow_spent(struct store *s, int64_t since_us,
                                      bool (*row)(void *ctx, uint64_t pool, int64_t list_nusd),
                                      void *ctx, struct diag *diag);
 
+struct store_other {  // a request that another process has written
+    uint32_t epoch;
+    int32_t loop;
+    uint64_t sequence, tenant, key;
+    int64_t began_us, charged_nusd;
+};
+// One call of `row` for each request that began from `since_us` on and is of another epoch. Reads
+// all requests since then.
+MUST_USE enum err store_others(struct store *s, uint32_t epoch, int64_t since_us,
+                               bool (*row)(void *ctx, const struct store_other *other), void *ctx,
+                               struct diag *diag);
+// From `begin` until its end all reads see one moment, and nothing is written.
+MUST_USE enum err store_view(struct store *s, bool begin, struct diag *diag);
+
 #endif

@@ -429,6 +429,15 @@ void quota_remember(struct quota *q, const struct quota_level *level, const stru
         s->tokens.n = used_at_least(s->tokens.n, past->tokens, size_of(a->tokens_per_s));
 }
 
+void quota_charged(struct quota *q, int32_t place, int64_t zone_us, int64_t wall_us, int64_t nusd)
+{
+    struct spender *s = &q->spenders[place];
+    struct tally *day = open_tally(s->days, DAYS, day_of(wall_us, zone_us));
+    struct tally *month = open_tally(s->months, MONTHS, month_of(wall_us, zone_us));
+    day->spent = add_money(day->spent, nusd);
+    month->spent = add_money(month->spent, nusd);
+}
+
 static int64_t empty_in_us(double used, double per_s)
 {
     double us = per_s > 0 ? used / per_s * 1e6 : 0;

@@ -93,6 +93,10 @@ struct quota_past {
 void quota_remember(struct quota *q, const struct quota_level *level, const struct quota_past *past,
                     int64_t now_us, int64_t wall_us);
 
+// Another process has charged so much for a request that came at `wall_us`; its days are those of
+// `zone_us`.
+void quota_charged(struct quota *q, int32_t place, int64_t zone_us, int64_t wall_us, int64_t nusd);
+
 // What is used of a level now; limits as the level says them, negative: none.
 struct quota_view {
     double requests, requests_limit, tokens, tokens_limit;  // of a minute

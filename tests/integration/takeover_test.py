@@ -166,6 +166,27 @@ class TakeOver(unittest.TestCase):
             until(lambda: not alive(self.pids[-1]), "its end")
             self.assertEqual(self.rows(), (2, 2))
 
+    def test_budgets_count_what_the_old_process_still_charges(self):
+        """One stream ends before the take-over, two after it; each is counted once, in the key and those above it."""
+        tenants = ("tenants:\n  app: {of: all, budget: {day: 50 USD, kind: hard}}\n"
+                   "  all: {budget: 100 USD/day}\n")
+        with Sim("--ttft", "1ms", "--per-token", "10ms", "--output", "=60") as sim:
+            gw = self.serve(portfolio(sim, serve=f"state: {self.state}", extra=tenants,
+                                      price="{input: 0 USD/Mtok, output: 10000 USD/Mtok}"))
+            ask = chat("x", stream=True, max_tokens=60)
+            used = lambda tenant: gw.metric("caudal_tenant_used", tenant=tenant, limit="budget_day")
+            self.assertEqual(gw.post(CHAT, ask).status, 200)
+            with Stream(gw, ask) as s, Stream(gw, ask) as t:
+                s.content(2), t.content(2)
+                next = self.follow(gw.file)
+                self.assertEqual([s.events()[-1], t.events()[-1]], ["data: [DONE]"] * 2)
+            self.assertEqual(gw.process.wait(PATIENCE_S), 0, gw.stderr())
+            # From here on the port is the new one's.
+            until(lambda: abs(used("all") - 1.8) < 1e-6, "the money of both")
+            self.assertEqual(next.post(CHAT, ask).status, 200)
+            until(lambda: abs(used("all") - 2.4) < 1e-6, "its own")
+            self.assertAlmostEqual(used("app"), used("all"))
+
     def running(self):
         """Who holds the ledger."""
         with open(self.state + "/ledger/lock") as f:
