@@ -6,6 +6,7 @@
 #include "cli/load.h"
 #include "cli/options.h"
 #include "cli/receipt.h"
+#include "cli/replay_decisions.h"
 #include "cli/replay_options.h"
 #include "cli/replay_view.h"
 #include "io/file.h"
@@ -299,10 +300,14 @@ int cmd_replay(int argc, char **argv)
     enum err e = load_portfolio(&p, &a, o.paths, o.n_paths, &problems);
     if (problems.errors)
         load_print_errors(&p, &problems);
-    if (e)
+    if (e) {
         status = problems.errors ? EXIT_FAILED : fail(err_text(e));
-    else
-        replay_options_keep(&o, &p), status = replay(&a, &o, &p);
+    } else if (o.decisions.n) {
+        status = replay_decisions(&a, &o, &p);
+    } else {
+        replay_options_keep(&o, &p);
+        status = replay(&a, &o, &p);
+    }
     arena_release(&a);
     return status;
 }

@@ -27,6 +27,7 @@ struct serve_options {
     int32_t threads;                   // -1: not said
     struct str log_format, log_level;  // empty: not said
     struct str port_file;
+    struct str events;  // empty: not said
     bool take_over;
 };
 
@@ -87,6 +88,9 @@ static int read_options(struct serve_options *o, int argc, char **argv)
                       "error, warn, info or debug"),
         option_text("--port-file", "FILE", &o->port_file,
                     "written when requests are taken, with the port in it"),
+        option_text("--events", "FILE", &o->events,
+                    "all that the routing core is told and what it answers goes\nthere, for caudal "
+                    "replay --decisions"),
         option_flag("--take-over", &o->take_over,
                     "from the process that serves with the same serve.state, which ends when\n"
                     "this one is ready"),
@@ -127,6 +131,8 @@ static void apply(const struct serve_options *o, struct serve_config *s)
     }
     if (o->threads >= 0)
         s->threads = o->threads;
+    if (o->events.n)
+        s->events = o->events;
     if (o->log_format.n)
         s->log_format = o->log_format;
     if (o->log_level.n)

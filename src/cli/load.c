@@ -86,7 +86,10 @@ enum err load_portfolio(struct portfolio *out, struct arena *a, char *const *pat
     }
     if (n < n_paths)
         return ERR_INVALID;
-    return config_load(out, a, files, n, &env, problems);
+    enum err e = config_load(out, a, files, n, &env, problems);
+    for (int32_t i = 0; i < n; i++)
+        out->fingerprint = str_hash(files[i].text, out->fingerprint + 1);
+    return e;
 }
 
 void load_print_errors(const struct portfolio *p, const struct problems *problems)

@@ -88,6 +88,8 @@ int replay_options_read(struct replay_options *o, int argc, char **argv)
         option_text("--lengths", "FILE", &o->lengths,
                     "--trace is ServeGen's table of rates, and this\nits table of lengths"),
         option_flag("--demand", &o->demand, "made up from the portfolio's demand: section instead"),
+        option_text("--decisions", "FILE", &o->decisions,
+                    "an event log of 'caudal serve': does a fresh core decide\nthe same?"),
         option_text("--policy", "A,B", &o->policies, "policies to compare; the portfolio's own"),
         option_custom("--seed", "N", &o->seed, read_seed,
                       "of everything that is left to chance; 1"),
@@ -124,7 +126,8 @@ int replay_options_read(struct replay_options *o, int argc, char **argv)
     };
     const struct command command = {
         .name = "replay",
-        .usage = "PORTFOLIO... --trace FILE [OPTIONS]\n       caudal replay convert [--sort] "
+        .usage = "PORTFOLIO... --trace FILE [OPTIONS]\n       caudal replay PORTFOLIO... "
+                 "--decisions FILE [--json]\n       caudal replay convert [--sort] "
                  "[--skip-bad N] IN OUT",
         .about =
             "Sends yesterday's requests, or a hundred times as many, through the code that routes\n"
@@ -143,6 +146,10 @@ int replay_options_read(struct replay_options *o, int argc, char **argv)
     int status = options_begin(&command, argc, argv, &o->n_paths);
     if (status != OPTIONS_GO)
         return status;
+    if (o->decisions.n && (o->trace.n || o->demand || o->policies.n || o->bound || o->html))
+        return options_wrong("replay", "--decisions goes with nothing but --json");
+    if (o->decisions.n)
+        return OPTIONS_GO;
     if (!o->trace.n == !o->demand)
         return options_wrong("replay", "say either --trace FILE or --demand");
     if (o->lengths.n && (!o->trace.n || o->sort || o->repeat > 1))

@@ -1,11 +1,11 @@
 #include "gateway/core.h"
+#include "gateway/core_log.h"
+#include "io/spool.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 
-// A pool name and a (pool, model) pair keep their place over reloads, so there is room for names
-// that have gone; live.h says what one costs.
-enum { LIVE_POOLS_MAX = 4096, LIVE_PAIRS_MAX = 16384, CORE_BYTES_MAX = 256 * 1024 * 1024 };
+enum { CORE_BYTES_MAX = 256 * 1024 * 1024 };
 
 static const int64_t LOOK_US_MIN = 1000;  // between two looks of the timer
 
@@ -13,11 +13,13 @@ struct core {
     pthread_mutex_t lock;
     struct arena arena;
     struct live *live;
+    struct core_log *log;  // NULL: none is kept
     struct forecast *forecast;  // by the numbers of names.h
     struct arena forecast_arena;
     struct retry_budget retries;
     struct generation *generations[CORE_GENERATIONS_MAX];  // in use, oldest first
     int32_t n_generations;
+    int64_t adopted;  // generations so far
     // Who waits is looked at when something changes, and when time lets somebody go: by this timer.
     struct loop *loop;  // of `look`; NULL: nobody looks yet
     struct timer look;
@@ -36,6 +38,7 @@ struct waiter {
     void *ctx;
     struct route_ask ask;
     struct route_decision decision;
+    uint64_t number;  // of the wait, in the event log
     int32_t ticket;
     enum waiter_state state;
 };
@@ -58,10 +61,17 @@ void core_free(struct core *c)
 {
     if (!c)
         return;
+    core_log_free(c->log);
     pthread_mutex_destroy(&c->lock);
     arena_release(&c->forecast_arena);
     arena_release(&c->arena);
     free(c);
+}
+
+enum err core_keep_log(struct core *c, struct str path, int64_t bytes, struct log *log,
+                       struct diag *diag)
+{
+    return core_log_new(&c->log, path, bytes, SPOOL_RING_BYTES, log, diag);
 }
 
 // Room for tenants and models that were not known before; what was learnt stays.
@@ -102,6 +112,8 @@ static enum err adopt(struct core *c, struct generation *g, struct names *names,
     if (e)
         return e;
     c->generations[c->n_generations++] = g;
+    g->adopted = ++c->adopted;
+    core_log_generation(c->log, g, clock_now_us());
     retry_budget_init(&c->retries, g->portfolio->serve.retry_budget);
     return ERR_NONE;
 }
@@ -122,6 +134,7 @@ void core_forget(struct core *c, struct generation *g)
         if (c->generations[i] != g)
             c->generations[n++] = c->generations[i];
     c->n_generations = n;
+    core_log_forget(c->log, g);
     pthread_mutex_unlock(&c->lock);
 }
 
@@ -173,6 +186,7 @@ struct route_decision core_pick(struct core *c, struct generation *g, const stru
     struct route_decision d = route_pick(g->route, ask, now_us);
     if (d.verdict == ROUTE_SEND)
         route_took(g->route, ask, &d, now_us);
+    d.number = core_log_pick(c->log, g, ask, &d, now_us);
     tell_steps_locked(c, g);
     pthread_mutex_unlock(&c->lock);
     return d;
@@ -185,6 +199,7 @@ struct route_decision core_shadow(struct core *c, struct generation *g, const st
     struct route_decision d = route_shadow(g->route, ask, shadow, now_us);
     if (d.verdict == ROUTE_SEND)
         route_took(g->route, ask, &d, now_us);
+    d.number = core_log_shadow(c->log, g, ask, shadow, &d, now_us);
     pthread_mutex_unlock(&c->lock);
     return d;
 }
@@ -207,12 +222,13 @@ static void deliver(void *arg)
     free(w);
 }
 
-static void wake_of(struct generation *g, int64_t now_us)
+static void wake_of(struct core *c, struct generation *g, int64_t now_us)
 {
     struct route_woken woken;
     while (route_waiting(g->route) && route_next(g->route, &woken, now_us)) {
         struct waiter *w = (struct waiter *)(uintptr_t)woken.user;
         w->decision = woken.decision;
+        w->decision.number = core_log_woken(c->log, g, w->number, &w->decision, now_us);
         w->state = WAITER_WOKEN;
         loop_post(w->loop, deliver, w);
     }
@@ -246,8 +262,24 @@ static void watch_locked(struct core *c, int64_t now_us)
 static void wake_locked(struct core *c, int64_t now_us)
 {
     for (int32_t i = 0; i < c->n_generations; i++)
-        wake_of(c->generations[i], now_us);
+        wake_of(c, c->generations[i], now_us);
     watch_locked(c, now_us);
+}
+
+static int32_t waiting_locked(const struct core *c)
+{
+    int32_t n = 0;
+    for (int32_t i = 0; i < c->n_generations; i++)
+        n += route_waiting(c->generations[i]->route);
+    return n;
+}
+
+// The same when nothing else was told.
+static void look_locked(struct core *c, int64_t now_us)
+{
+    if (c->log && waiting_locked(c))
+        core_log_look(c->log, now_us);
+    wake_locked(c, now_us);
 }
 
 static void on_look(struct timer *t)
@@ -255,7 +287,7 @@ static void on_look(struct timer *t)
     struct core *c = CONTAINER_OF(t, struct core, look);
     pthread_mutex_lock(&c->lock);
     c->look_us = NEVER;
-    wake_locked(c, loop_now_us(c->loop));
+    look_locked(c, loop_now_us(c->loop));
     pthread_mutex_unlock(&c->lock);
 }
 
@@ -280,6 +312,7 @@ void core_first(struct core *c, struct generation *g, const struct route_decisio
                 int64_t ttft_us, int64_t now_us)
 {
     pthread_mutex_lock(&c->lock);
+    core_log_first(c->log, g, d, ttft_us, now_us);
     route_first(g->route, d, ttft_us, now_us);
     wake_locked(c, now_us);  // a breaker may have closed
     pthread_mutex_unlock(&c->lock);
@@ -289,6 +322,7 @@ void core_done(struct core *c, struct generation *g, const struct route_ask *ask
                const struct route_decision *d, const struct route_seen *seen, int64_t now_us)
 {
     pthread_mutex_lock(&c->lock);
+    core_log_done(c->log, g, ask, d, seen, now_us);
     route_done(g->route, ask, d, seen, now_us);
     wake_locked(c, now_us);
     tell_steps_locked(c, g);
@@ -298,7 +332,7 @@ void core_done(struct core *c, struct generation *g, const struct route_ask *ask
 void core_poke(struct core *c, int64_t now_us)
 {
     pthread_mutex_lock(&c->lock);
-    wake_locked(c, now_us);
+    look_locked(c, now_us);
     pthread_mutex_unlock(&c->lock);
 }
 
@@ -354,6 +388,7 @@ struct waiter *core_wait(struct core *c, struct generation *g, const struct rout
         .core = c, .generation = g, .loop = loop, .woken = woken, .ctx = ctx, .ask = *ask};
     pthread_mutex_lock(&c->lock);
     w->ticket = route_wait(g->route, ask, (uint64_t)(uintptr_t)w, now_us);
+    w->number = core_log_wait(c->log, g, ask, w->ticket >= 0, now_us);
     watch_locked(c, now_us);
     pthread_mutex_unlock(&c->lock);
     if (w->ticket < 0) {
@@ -368,12 +403,13 @@ void core_wait_cancel(struct core *c, struct waiter *w, int64_t now_us)
 {
     pthread_mutex_lock(&c->lock);
     bool waiting = w->state == WAITER_WAITING;
-    if (waiting)
+    if (waiting) {
+        core_log_cancel(c->log, w->generation, w->number, now_us);
         route_cancel(w->generation->route, w->ticket);
-    else
-        w->state = WAITER_ABANDONED;  // deliver() is on its way: it gives the slot back
-    if (waiting)
         wake_locked(c, now_us);
+    } else {
+        w->state = WAITER_ABANDONED;  // deliver() is on its way: it gives the slot back
+    }
     pthread_mutex_unlock(&c->lock);
     if (waiting) {
         generation_drop(w->generation);
@@ -384,7 +420,7 @@ void core_wait_cancel(struct core *c, struct waiter *w, int64_t now_us)
 bool core_wait_look(struct core *c, struct waiter *w, int64_t now_us)
 {
     pthread_mutex_lock(&c->lock);
-    wake_locked(c, now_us);
+    look_locked(c, now_us);
     bool woken = w->state == WAITER_WOKEN;
     pthread_mutex_unlock(&c->lock);
     return woken;
@@ -397,16 +433,19 @@ void core_set_lever(struct core *c, struct str pool, const struct route_lever *l
     for (int32_t i = 0; i < c->n_generations; i++) {
         const struct portfolio *p = c->generations[i]->portfolio;
         int32_t at;
-        if (table_get(p->pool_names, pool, &at))
-            route_set_lever(c->generations[i]->route, at, lever);
+        if (!table_get(p->pool_names, pool, &at))
+            continue;
+        core_log_lever(c->log, c->generations[i], at, lever, now_us);
+        route_set_lever(c->generations[i]->route, at, lever);
     }
-    wake_locked(c, now_us);
+    look_locked(c, now_us);
     pthread_mutex_unlock(&c->lock);
 }
 
 void core_ready(struct core *c, struct generation *g, int32_t pool, bool ready)
 {
     pthread_mutex_lock(&c->lock);
+    core_log_ready(c->log, g, pool, ready);
     route_set_ready(g->route, pool, ready);
     pthread_mutex_unlock(&c->lock);
 }
@@ -441,9 +480,7 @@ double core_answer_bytes_per_tok(struct core *c, const struct generation *g, int
 int32_t core_waiting(struct core *c)
 {
     pthread_mutex_lock(&c->lock);
-    int32_t n = 0;
-    for (int32_t i = 0; i < c->n_generations; i++)
-        n += route_waiting(c->generations[i]->route);
+    int32_t n = waiting_locked(c);
     pthread_mutex_unlock(&c->lock);
     return n;
 }
@@ -455,6 +492,7 @@ struct route_drawn core_draw(struct core *c, struct generation *g, const struct 
     if (g->portfolio->pools[d->pool].contract < 0)
         return (struct route_drawn){.contract = -1, .marginal_nusd = seen->list_nusd};
     pthread_mutex_lock(&c->lock);
+    core_log_draw(c->log, g, ask, d, seen, now_us);
     struct route_drawn drawn = route_draw(g->route, ask, d, seen, now_us);
     pthread_mutex_unlock(&c->lock);
     return drawn;
@@ -472,6 +510,7 @@ void core_commitment_used(struct core *c, struct generation *g, int32_t contract
                           int64_t now_us, int64_t wall_us)
 {
     pthread_mutex_lock(&c->lock);
+    core_log_used(c->log, g, contract, used, now_us, wall_us);
     route_commitment_used(g->route, contract, used, now_us, wall_us);
     pthread_mutex_unlock(&c->lock);
 }

@@ -7,6 +7,7 @@
 #define CAUDAL_CORE_H
 
 #include "gateway/generation.h"
+#include "io/log.h"
 #include "io/loop.h"
 #include "route/failover.h"
 #include "route/forecast.h"
@@ -16,6 +17,11 @@ enum { CORE_GENERATIONS_MAX = 64 };
 
 MUST_USE enum err core_new(struct core **out, struct diag *diag);
 void core_free(struct core *c);
+// Keeps an event log (core_log.h) from here on; before the first generation. `log` gets its last
+// words when the core is freed.
+//   Errors  those of core_log_new()
+MUST_USE enum err core_keep_log(struct core *c, struct str path, int64_t bytes, struct log *log,
+                                struct diag *diag);
 // Gives a generation its names and its router, which the lock guards from then on, and makes room
 // for what is new in it. The retry budget is this portfolio's now.
 //   Errors  ERR_INVALID  no such policy

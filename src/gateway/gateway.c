@@ -308,7 +308,11 @@ static enum err start(struct gateway *g, struct diag *diag)
     e = core_new(&g->core, diag);
     if (e)
         return e;
-    e = first_generation(g, diag);
+    const struct serve_config *s = &g->portfolio->serve;
+    if (s->events.n)
+        e = core_keep_log(g->core, s->events, s->events_bytes, c->log, diag);
+    if (!e)
+        e = first_generation(g, diag);
     if (e)
         return e;
     g->metrics = metrics_new(g->names, g->n_workers);

@@ -43,6 +43,7 @@ struct generation {
     struct names_map names;  // of the portfolio's indices
     struct route *route;     // made by core_adopt()
     int64_t serial;          // 1 for the first of the process
+    int64_t adopted;         // by core_adopt(): 1 for the first; the event log calls it so
     struct endpoint *endpoints;  // [n_pools + n_suppliers]: pools first
     int32_t n_endpoints;
     struct service **services;  // [n_pools][n_serves of the pool]

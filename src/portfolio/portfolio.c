@@ -105,6 +105,7 @@ void serve_config_defaults(struct serve_config *c)
         .log_format = STR("text"),
         .log_level = STR("info"),
         .traces = {.sample = 0.01},
+        .events_bytes = (int64_t)1 << 30,
         .head_bytes = 32 << 10,
         .body_bytes = 20 << 20,
         .answer_bytes = 64 << 20,

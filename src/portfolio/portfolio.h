@@ -428,6 +428,8 @@ struct serve_config {
     struct str log_file;         // empty: standard error
     struct str log_level;        // "error", "warn", "info", "debug"
     struct traces_config traces;
+    struct str events;           // file for the core's event log; empty: none is kept
+    int64_t events_bytes;        // it holds no more
     // limits on everything a client can make grow
     int64_t head_bytes, body_bytes, answer_bytes;
     int64_t head_us, body_us, idle_us, write_us;  // time to send a head, a body; idle; a stuck reader
@@ -467,6 +469,7 @@ struct portfolio {
     struct table *model_names, *class_names, *pool_names, *tenant_names;
     struct str *secrets;     // every secret value that the files or the environment gave, so that no
     int32_t n_secrets;       // output can hold one
+    uint64_t fingerprint;    // of the files' texts, as they stand: the same for the same portfolio
 };
 
 void serve_config_defaults(struct serve_config *c);

@@ -12,6 +12,10 @@
 
 struct live;
 
+// What serve has: a pool name and a (pool, model) pair keep their place over reloads, so there is
+// room for names that have gone.
+enum { LIVE_POOLS_MAX = 4096, LIVE_PAIRS_MAX = 16384 };
+
 // State for at most `max_pools` pool names and `max_pairs` (pool, model) pairs over its whole life,
 // those that a reload has taken away included, and for as many contracts with a commitment as pools.
 // About 200 bytes each.

@@ -95,6 +95,7 @@ struct route_decision {
     int32_t context_tok;  // of `pool` with `model`; 0: not said
     int32_t place;      // the router's own mark of (pool, model), so that it need not look; 0: none
     struct route_terms terms;  // of `pool`
+    uint64_t number;    // its owner's; 0 from route_pick()
     const char *why;    // static text, for the log line, the decision header and the report
 };
 

@@ -208,6 +208,11 @@ const struct field serve_fields[] = {
     {"log", KIND_SUB, .sub = log_fields, .meaning = "what is written about the work"},
     {"traces", KIND_CUSTOM, .read = read_traces, .sub = traces_fields, .shape = "map",
      .meaning = "spans of sampled requests, for OpenTelemetry; without it none are made"},
+    {"events", KIND_TEXT, AT(serve_config, events), .shape = "path of a file",
+     .meaning = "all that the routing core is told and what it answers, for "
+                "`caudal replay --decisions`; without it nothing is written"},
+    {"events_size", KIND_UNIT_I64, AT(serve_config, events_bytes), .unit = UNIT_BYTES, .lo = 4096,
+     .fallback = "1 GiB", .meaning = "that file holds no more; then it ends, and serving goes on"},
     {"limits", KIND_SUB, .sub = serve_limit_fields,
      .meaning = "bounds on everything a client can make grow"},
     {"attempts", KIND_SUB, .sub = attempt_fields, .meaning = "how hard one request is tried"},
