@@ -6,8 +6,8 @@
 #include "cli/load.h"
 #include "cli/options.h"
 #include "gateway/gateway.h"
+#include "io/file.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -247,18 +247,12 @@ static int32_t pools_enabled(const struct portfolio *p)
     return n;
 }
 
-// By renaming, so that whoever waits for the file never reads half of it.
-static bool write_port(const char *path, struct str port)
+// Whoever waits for the file never reads half of it.
+static enum err write_port(struct str path, struct str port, struct diag *diag)
 {
-    char other[4096];
-    if ((size_t)snprintf(other, sizeof other, "%s.new", path) >= sizeof other)
-        return false;
-    FILE *f = fopen(other, "we");
-    if (!f)
-        return false;
-    bool ok = fprintf(f, STR_FMT "\n", STR_ARG(port)) > 0;
-    ok = fclose(f) == 0 && ok;
-    return ok && rename(other, path) == 0;
+    char line[32];
+    int n = snprintf(line, sizeof line, STR_FMT "\n", STR_ARG(port));
+    return file_replace(path, (struct str){line, (size_t)n}, false, diag);
 }
 
 // "http://[::1]:8080/v1" -> "8080"
@@ -277,9 +271,9 @@ static void on_listening(void *ctx, struct str url)
     const struct portfolio *p = now->portfolio;
     int32_t models = models_served(p), pools = pools_enabled(p);
     struct str file = now->options->port_file;
-    if (file.n && !write_port(file.p, port_of(url)))  // .p is a word of argv, which ends with a 0
-        fprintf(stderr, "caudal serve: --port-file " STR_FMT ": %s\n", STR_ARG(file),
-                strerror(errno));
+    struct diag diag = {0};
+    if (file.n && write_port(file, port_of(url), &diag))
+        fprintf(stderr, "caudal serve: --port-file %s\n", diag.text);
     printf("caudal " CAUDAL_VERSION " serving %d model%s from %d pool%s on " STR_FMT "\n", models,
            models == 1 ? "" : "s", pools, pools == 1 ? "" : "s", STR_ARG(url));
     fflush(stdout);

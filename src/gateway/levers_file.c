@@ -5,7 +5,6 @@
 #include "io/file.h"
 #include "wire/json.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,34 +80,12 @@ void levers_write(struct levers *s, struct buf *out)
 
 // --- the file ---------------------------------------------------------------------------------
 
-// Whole or not at all: what could not be written must not stand in the place of what was.
-static enum err write_whole(const char *path, struct str text, struct diag *diag)
-{
-    FILE *f = fopen(path, "we");
-    if (!f)
-        return diag_set(diag, ERR_DENIED, "%s: %s", path, strerror(errno));
-    bool ok = fwrite(text.p, 1, text.n, f) == text.n && fputc('\n', f) != EOF && fflush(f) == 0 &&
-              fsync(fileno(f)) == 0;
-    int why = errno;
-    if (fclose(f) != 0 && ok) {
-        ok = false;
-        why = errno;
-    }
-    return ok ? ERR_NONE : diag_set(diag, ERR_SYSTEM, "%s: %s", path, strerror(why));
-}
-
 static enum err write_file(const char *path, const struct buf *text, struct diag *diag)
 {
-    char other[4096];
     if (text->overflow)
         return diag_set(diag, ERR_LIMIT, "%s: what operators said does not fit %d bytes", path,
                         (int)FILE_BYTES_MAX);
-    if ((size_t)snprintf(other, sizeof other, "%s.new", path) >= sizeof other)
-        return diag_set(diag, ERR_INVALID, "%s: the path is too long", path);
-    enum err e = write_whole(other, buf_str(text), diag);
-    if (!e && rename(other, path))
-        e = diag_set(diag, ERR_SYSTEM, "%s: %s", path, strerror(errno));
-    return e;
+    return file_replace(str_of(path), buf_str(text), true, diag);
 }
 
 static void complain(const struct levers *s, const char *why)

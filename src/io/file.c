@@ -92,6 +92,63 @@ enum err file_read_stdin(struct str *out, struct arena *a, size_t limit, struct 
     return read_fd(out, a, STDIN_FILENO, "standard input", limit, diag);
 }
 
+static bool write_all(int fd, struct str text)
+{
+    while (text.n) {
+        ssize_t n = write(fd, text.p, text.n);
+        if (n < 0 && errno != EINTR)
+            return false;
+        text = str_skip(text, n > 0 ? (size_t)n : 0);
+    }
+    return true;
+}
+
+// A new name is on the disk when its folder is.
+static bool sync_folder(const char *path)
+{
+    char folder[PATH_BYTES];
+    snprintf(folder, sizeof folder, "%s", path);
+    char *slash = strrchr(folder, '/');
+    if (slash)
+        slash[slash == folder] = 0;
+    int fd = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    bool ok = fsync(fd) == 0;
+    int why = errno;
+    close(fd);
+    errno = why;
+    return ok;
+}
+
+enum err file_replace(struct str path, struct str text, bool sync, struct diag *diag)
+{
+    char name[PATH_BYTES], next[PATH_BYTES + 8];
+    enum err e = path_text(name, path, diag);
+    if (e)
+        return e;
+    snprintf(next, sizeof next, "%s.new", name);
+    int fd = open(next, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return file_failure(diag, next, errno);
+    bool ok = write_all(fd, text) && (!sync || fsync(fd) == 0);
+    int why = ok ? 0 : errno;
+    if (close(fd) && ok) {
+        ok = false;
+        why = errno;
+    }
+    if (!ok) {
+        unlink(next);
+        return file_failure(diag, next, why);
+    }
+    if (rename(next, name)) {
+        why = errno;
+        unlink(next);
+        return file_failure(diag, name, why);
+    }
+    return !sync || sync_folder(name) ? ERR_NONE : file_failure(diag, name, errno);
+}
+
 enum err file_make_dir(struct str path, struct diag *diag)
 {
     char name[PATH_BYTES];

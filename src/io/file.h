@@ -18,9 +18,14 @@ MUST_USE enum err file_read(struct str *out, struct arena *a, struct str path, s
 MUST_USE enum err file_read_stdin(struct str *out, struct arena *a, size_t limit,
                                   struct diag *diag);
 
-// What `why` (an errno) means for the file `name`: ERR_MISSING, ERR_DENIED or ERR_SYSTEM; `diag` says
-// both.
+// What `why` (an errno) means for the file `name`: ERR_MISSING, ERR_DENIED or ERR_SYSTEM; `diag`
+// says both.
 enum err file_failure(struct diag *diag, const char *name, int why);
+
+// Puts a file with `text` at `path`, in the place of what is there: whoever reads it sees the one
+// or the other, never half. `sync`: it is on the disk, with its name, before this returns.
+//   Errors  those of file_failure()
+MUST_USE enum err file_replace(struct str path, struct str text, bool sync, struct diag *diag);
 
 // Makes a folder and those above it, for this user alone (0700), unless it is there.
 MUST_USE enum err file_make_dir(struct str path, struct diag *diag);

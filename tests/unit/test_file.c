@@ -112,10 +112,33 @@ static void folders_are_made_for_us_alone(void)
     rmdir(in_folder("a").p);
 }
 
+// What cannot be written leaves what was there, and nothing beside it.
+static void a_file_is_replaced_whole_or_not_at_all(void)
+{
+    struct arena a;
+    struct str text = {0};
+    struct diag diag = {0};
+    char path[64];
+    arena_init(&a, 10000);
+    snprintf(path, sizeof path, "%s/r/x", folder);
+    EXPECT(file_replace(str_of(path), STR("1"), false, &diag) == ERR_MISSING, "no folder");
+    EXPECT(strstr(diag.text, "r/x.new: No such file"), "%s", diag.text);
+    EXPECT(!file_replace(in_folder("r"), STR("one"), true, NULL), "new");
+    EXPECT(!file_replace(in_folder("r"), STR("two"), false, NULL), "again");
+    EXPECT(!file_read(&text, &a, in_folder("r"), 100, NULL) && str_eq(text, STR("two")), "read");
+    snprintf(path, sizeof path, "%s/d", folder);
+    NEED(mkdir(path, 0700) == 0);
+    EXPECT(file_replace(str_of(path), STR("x"), true, NULL) != ERR_NONE, "a folder is there");
+    EXPECT(access(in_folder("d.new").p, F_OK) != 0, "nothing is left");
+    NEED(rmdir(path) == 0 && unlink(in_folder("r").p) == 0);
+    arena_release(&a);
+}
+
 int main(void)
 {
     NEED(mkdtemp(folder));
     TEST(a_file_is_read_whole_with_a_0_behind);
+    TEST(a_file_is_replaced_whole_or_not_at_all);
     TEST(limits_hold);
     TEST(what_is_not_there_is_named);
     TEST(stdin_is_read);
