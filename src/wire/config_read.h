@@ -109,6 +109,9 @@ bool read_unit(struct reader *r, const struct yaml_node *node, enum unit_kind ki
 bool read_i64(struct reader *r, const struct yaml_node *node, enum unit_kind kind, double scale,
               int64_t *out);
 bool read_number(struct reader *r, const struct yaml_node *node, double *out);
+// A count with k, M or G; what is none is said as `not_it`.
+bool read_scaled(struct reader *r, const struct yaml_node *node, const char *not_it,
+                 const char *expected, double *out);
 bool read_tokens(struct reader *r, const struct yaml_node *node, double *out);
 bool read_instant(struct reader *r, const struct yaml_node *node, int64_t *out);
 bool read_ref(struct reader *r, const struct yaml_node *node, enum section section, int32_t *out);
