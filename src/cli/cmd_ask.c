@@ -5,224 +5,18 @@
 
 #include "cli/cmd_ask.h"
 
+#include "cli/ask.h"
 #include "cli/options.h"
 #include "cli/receipt.h"
-#include "cli/web.h"
 #include "gateway/generation.h"
 #include "io/file.h"
 #include "wire/json.h"
-#include "wire/sse.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-enum {
-    QUESTION_BYTES_MAX = 8 << 20,
-    EVENT_BYTES_MAX = 4 << 20,
-    ANSWER_BYTES_MAX = 64 << 20,
-    OUTPUT_TOKENS_MAX = 100 * 1000 * 1000,
-};
-static const struct str receipt_mark = {": caudal-receipt ", 17};
-
-struct ask_options {
-    struct str model, url, key, class, system;
-    struct web_trust trust;
-    int32_t max_tokens;
-    bool json, no_receipt;
-};
-
-struct ask {
-    const struct ask_options *options;
-    struct arena *arena;
-    struct str question;
-    int32_t status;
-    bool streams;        // the answer comes as events
-    bool ended;          // [DONE] came
-    bool at_line_start;  // what was printed ends a line
-    bool terminal;       // stdout is one: a model's control characters must not reach it
-    struct sse sse;
-    struct buf line;    // of the stream, unfinished
-    struct buf body;    // an answer that is no stream, or its error
-    struct buf answer;  // --json: the words of it
-    struct buf receipt;
-    struct str request_id;  // empty: the server said none
-    struct str model;   // that answered
-    struct str finish;  // why it ended
-};
-
-// --- what the server sends ---------------------------------------------------------------------
-
-static enum err on_head(void *ctx, const struct http1_head *head, struct diag *diag)
-{
-    (void)diag;
-    struct ask *a = ctx;
-    const struct str *type = http1_get(head, STR("content-type"));
-    const struct str *receipt = http1_get(head, STR("x-caudal-receipt"));
-    const struct str *id = http1_get(head, STR("x-request-id"));
-    a->request_id = id ? arena_str(a->arena, *id) : (struct str){0};
-    a->status = head->status;
-    a->streams = type && str_starts(*type, STR("text/event-stream"));
-    if (receipt)
-        buf_add_str(&a->receipt, *receipt);
-    return ERR_NONE;
-}
-
-static enum err collect(void *ctx, struct str bytes, struct diag *diag)
-{
-    struct ask *a = ctx;
-    if (!buf_add_str(&a->body, bytes))
-        return diag_set(diag, ERR_LIMIT, "the answer is longer than %d bytes", ANSWER_BYTES_MAX);
-    return ERR_NONE;
-}
-
-static enum err show(struct ask *a, struct str words, struct diag *diag)
-{
-    if (!words.n)
-        return ERR_NONE;
-    if (a->options->json) {
-        if (!buf_add_str(&a->answer, words))
-            return diag_set(diag, ERR_LIMIT, "the answer is longer than %d bytes",
-                            ANSWER_BYTES_MAX);
-        return ERR_NONE;
-    }
-    struct buf shown;
-    buf_init(&shown, SIZE_MAX / 2);
-    if (a->terminal)
-        add_shown(&shown, words);
-    else
-        buf_add_str(&shown, words);
-    size_t n = buf_len(&shown);
-    bool written = fwrite(n ? shown.p : "", 1, n, stdout) == n && fflush(stdout) == 0;
-    a->at_line_start = words.p[words.n - 1] == '\n';
-    buf_release(&shown);
-    return written ? ERR_NONE : diag_set(diag, ERR_SYSTEM, "the answer could not be written");
-}
-
-static bool inside(struct str *json, const char *name)
-{
-    struct json_span s;
-    if (!json_get(*json, str_of(name), &s) || s.kind != JSON_OBJECT)
-        return false;
-    *json = json_slice(*json, s);
-    return true;
-}
-
-static bool first_of(struct str *json, const char *name)
-{
-    struct json_span s;
-    struct json_walk w;
-    if (!json_get(*json, str_of(name), &s) || s.kind != JSON_ARRAY)
-        return false;
-    struct str list = json_slice(*json, s);
-    if (!json_walk(&w, list) || !json_step(&w))
-        return false;
-    *json = json_slice(list, w.value);
-    return true;
-}
-
-// A string member, in memory of the arena; empty when there is none.
-static struct str text_of(struct arena *a, struct str json, const char *name)
-{
-    struct json_span s;
-    struct str text = {0};
-    if (!json_get(json, str_of(name), &s) || s.kind != JSON_STRING)
-        return text;
-    size_t size = json_string_bytes(json, s) + 1;
-    char *p = arena_take(a, size);
-    if (p && json_string(json, s, p, size, &text.n))
-        text.p = p;
-    return text;
-}
-
-// What the server says went wrong: {"error":{"message":...}}; some send {"error":...} or a bare
-// {"message":...}.
-static enum err server_error(struct str json, struct diag *diag)
-{
-    struct arena a;
-    struct buf shown;
-    arena_init(&a, EVENT_BYTES_MAX);
-    buf_init(&shown, DIAG_BYTES);
-    struct str message = text_of(&a, json, "error");
-    if (!message.n) {
-        inside(&json, "error");
-        message = text_of(&a, json, "message");
-    }
-    add_shown(&shown, message.n ? message : STR("an error that says nothing"));
-    enum err e = diag_set(diag, ERR_PROTOCOL, STR_FMT, STR_ARG(buf_str(&shown)));
-    buf_release(&shown);
-    arena_release(&a);
-    return e;
-}
-
-// A chunk of a stream (`part` is "delta") or a whole answer ("message").
-static enum err on_answer(struct ask *a, struct str json, const char *part, struct diag *diag)
-{
-    struct json_span s;
-    struct arena words;
-    if (json_validate(json, NULL))
-        return diag_set(diag, ERR_PROTOCOL, "the server sent what is not JSON");
-    if (json_get(json, STR("error"), &s) && s.kind != JSON_NULL)
-        return server_error(json, diag);
-    if (!a->model.n)
-        a->model = text_of(a->arena, json, "model");
-    if (!first_of(&json, "choices"))
-        return ERR_NONE;
-    if (!a->finish.n)
-        a->finish = text_of(a->arena, json, "finish_reason");
-    if (!inside(&json, part))
-        return ERR_NONE;
-    arena_init(&words, ANSWER_BYTES_MAX);
-    enum err e = show(a, text_of(&words, json, "content"), diag);
-    arena_release(&words);
-    return e;
-}
-
-// The receipt is a comment, which readers of events pass over: it is found by lines.
-static void find_receipt(struct ask *a, struct str bytes)
-{
-    struct str part;
-    while (bytes.n) {
-        bool whole = memchr(bytes.p, '\n', bytes.n) != NULL;
-        str_cut(&bytes, '\n', &part);
-        buf_add_str(&a->line, part);  // a line too long for it is none
-        if (!whole)
-            return;
-        struct str line = buf_str(&a->line);
-        if (str_starts(line, receipt_mark)) {
-            buf_clear(&a->receipt);
-            buf_add_str(&a->receipt, str_skip(line, receipt_mark.n));
-        }
-        buf_clear(&a->line);
-    }
-}
-
-static enum err on_stream(struct ask *a, struct str bytes, struct diag *diag)
-{
-    find_receipt(a, bytes);
-    for (;;) {
-        struct sse_event ev;
-        bool got;
-        enum err e = sse_next(&a->sse, &bytes, &ev, &got);
-        if (e)
-            return diag_set(diag, e, "an event of the answer is longer than %d bytes",
-                            EVENT_BYTES_MAX);
-        if (!got)
-            return ERR_NONE;
-        if (!ev.has_data)
-            continue;
-        if (str_eq(ev.data, STR("[DONE]")))
-            a->ended = true;
-        else if ((e = on_answer(a, ev.data, "delta", diag)))
-            return e;
-    }
-}
-
-static enum err on_data(void *ctx, struct str bytes, struct diag *diag)
-{
-    struct ask *a = ctx;
-    return a->streams && a->status == 200 ? on_stream(a, bytes, diag) : collect(a, bytes, diag);
-}
+enum { QUESTION_BYTES_MAX = 8 << 20, OUTPUT_TOKENS_MAX = 100 * 1000 * 1000 };
 
 // --- what is sent ------------------------------------------------------------------------------
 
@@ -231,7 +25,7 @@ static enum err refused(const struct ask *a, struct diag *diag)
     struct diag why = {0};
     struct str body = buf_str(&a->body);
     if (!json_validate(body, NULL))
-        (void)server_error(body, &why);
+        (void)ask_server_error(body, &why);
     const char *reason = http1_reason(a->status);
     return diag_set(diag, ERR_PROTOCOL, "the server answered %d %s%s%s", a->status,
                     reason ? reason : "", why.text[0] ? ": " : "", why.text);
@@ -245,8 +39,8 @@ static enum err first_model(struct ask *a, struct str *model, struct diag *diag)
                             .method = "GET",
                             .key = a->options->key,
                             .idle_us = S(30),
-                            .head = on_head,
-                            .data = collect,
+                            .head = ask_head,
+                            .data = ask_collect,
                             .ctx = a};
     enum err e = web_run(&call, diag);
     if (e)
@@ -254,9 +48,9 @@ static enum err first_model(struct ask *a, struct str *model, struct diag *diag)
     if (a->status != 200)
         return refused(a, diag);
     struct str list = buf_str(&a->body);
-    if (json_validate(list, NULL) || !first_of(&list, "data"))
+    if (json_validate(list, NULL) || !ask_first_of(&list, "data"))
         return diag_set(diag, ERR_MISSING, "the server offers no model; say one with --model");
-    *model = text_of(a->arena, list, "id");
+    *model = ask_text_of(a->arena, list, "id");
     buf_clear(&a->body);
     return ERR_NONE;
 }
@@ -304,8 +98,8 @@ static enum err send_question(struct ask *a, struct str model, struct diag *diag
                             .headers = buf_str(&headers),
                             .body = buf_str(&body),
                             .idle_us = S(600),
-                            .head = on_head,
-                            .data = on_data,
+                            .head = ask_head,
+                            .data = ask_data,
                             .ctx = a};
     enum err e = web_run(&call, diag);
     buf_release(&body);
@@ -324,7 +118,7 @@ static enum err ask(struct ask *a, struct diag *diag)
     if (a->status != 200)
         return refused(a, diag);
     if (!a->streams)
-        return on_answer(a, buf_str(&a->body), "message", diag);
+        return ask_answer(a, buf_str(&a->body), "message", diag);
     struct sse_event ev;
     bool late_end = sse_end(&a->sse, &ev) && str_eq(ev.data, STR("[DONE]"));
     if (!a->ended && !late_end)
@@ -436,7 +230,8 @@ static int read_options(struct ask_options *o, int argc, char **argv, const char
                      "how long the answer may be"),
         option_custom("--class", "NAME", &o->class, read_header_value,
                       "the class of the request, such as batch"),
-        option_custom("--url", "URL", &o->url, read_url, "the server; http://127.0.0.1:8080/v1, or CAUDAL_URL"),
+        option_custom("--url", "URL", &o->url, read_url,
+                      "the server; http://127.0.0.1:8080/v1, or CAUDAL_URL"),
         option_custom("--key", "KEY", &o->key, read_header_value,
                       "of a client; better in the environment, as CAUDAL_KEY"),
         WEB_TRUST_OPTIONS(&o->trust),
@@ -484,10 +279,10 @@ static int answer(const struct ask_options *o, const char *operand)
     arena_init(&arena, QUESTION_BYTES_MAX + (1 << 20));
     struct ask a = {
         .options = o, .arena = &arena, .at_line_start = true, .terminal = isatty(STDOUT_FILENO)};
-    sse_init(&a.sse, EVENT_BYTES_MAX);
-    buf_init(&a.line, EVENT_BYTES_MAX);
-    buf_init(&a.body, ANSWER_BYTES_MAX);
-    buf_init(&a.answer, ANSWER_BYTES_MAX);
+    sse_init(&a.sse, ASK_EVENT_BYTES_MAX);
+    buf_init(&a.line, ASK_EVENT_BYTES_MAX);
+    buf_init(&a.body, ASK_ANSWER_BYTES_MAX);
+    buf_init(&a.answer, ASK_ANSWER_BYTES_MAX);
     buf_init(&a.receipt, 64 << 10);
     enum err e = read_question(&a, operand, &diag);
     int status = e == ERR_INVALID ? options_wrong("ask", diag.text) : EXIT_DONE;
