@@ -128,6 +128,17 @@ static bool read_operands(struct ledger_options *o, char **operands, int n)
     return true;
 }
 
+// NULL: the options make sense together.
+static const char *wrong(const struct ledger_options *o)
+{
+    bool trace = str_eq(o->format, STR("trace"));
+    if (o->table + o->csv + o->json > 1)
+        return "one of --table, --csv and --json is enough";
+    if (trace && str_eq(o->what, STR("attempts")))
+        return "a trace is of requests, not of attempts";
+    return trace && o->verb != VERB_EXPORT ? "--format trace goes with export" : NULL;
+}
+
 static int read_options(struct ledger_options *o, int argc, char **argv)
 {
     *o = (struct ledger_options){
@@ -182,13 +193,10 @@ static int read_options(struct ledger_options *o, int argc, char **argv)
         return status;
     if (!read_operands(o, argv + 1, n))
         return options_wrong("ledger", "what to do and one portfolio file or folder are expected");
-    if (o->table + o->csv + o->json > 1)
-        return options_wrong("ledger", "one of --table, --csv and --json is enough");
+    const char *why = wrong(o);
+    if (why)
+        return options_wrong("ledger", why);
     bool json = o->json || str_eq(o->format, STR("jsonl")), trace = str_eq(o->format, STR("trace"));
-    if (trace && str_eq(o->what, STR("attempts")))
-        return options_wrong("ledger", "a trace is of requests, not of attempts");
-    if (trace && o->verb != VERB_EXPORT)
-        return options_wrong("ledger", "--format trace goes with export");
     o->view.form = trace ? LEDGER_TRACE : json ? LEDGER_JSON : o->csv ? LEDGER_CSV : LEDGER_TABLE;
     o->view.table = trace || str_eq(o->what, STR("requests")) ? STORE_REQUESTS : STORE_ATTEMPTS;
     return OPTIONS_GO;

@@ -69,6 +69,46 @@ static enum err read_map(void *to, struct str value, struct diag *diag)
     return ERR_NONE;
 }
 
+static const struct command replay_command = {
+    .name = "replay",
+    .usage = "PORTFOLIO... --trace FILE [OPTIONS]\n       caudal replay PORTFOLIO... "
+             "--decisions FILE [--json]\n       caudal replay convert [--sort] "
+             "[--skip-bad N] IN OUT",
+    .about =
+        "Sends yesterday's requests, or a hundred times as many, through the code that routes\n"
+        "in 'caudal serve', in virtual time, and says how they were answered and what it "
+        "cost.\n"
+        "'convert' writes a trace in our own form, which is read fastest.",
+    .more = "The same trace, portfolio, policy and seed give the same report to the byte.\n"
+            "docs/simulation.md explains each column.\n"
+            "Exit status: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C.",
+    .operands_min = 1,
+    .operands_max = INT32_MAX,
+    .operand = "a portfolio file",
+};
+
+// NULL: the options make sense together.
+static const char *wrong(const struct replay_options *o)
+{
+    if (o->decisions.n && (o->trace.n || o->demand || o->policies.n || o->bound || o->html))
+        return "--decisions goes with nothing but --json";
+    if (o->decisions.n)
+        return NULL;
+    if (!o->trace.n == !o->demand)
+        return "say either --trace FILE or --demand";
+    if (o->lengths.n && (!o->trace.n || o->sort || o->repeat > 1))
+        return "--lengths goes with --trace, and neither --sort nor --repeat";
+    if (o->demand && o->until_us == NEVER)
+        return "--demand needs an end: say --to TIME";
+    if (o->json && o->html)
+        return "say either --json or --html";
+    if (o->bound_write.n && !o->bound)
+        return "--bound-write needs --bound";
+    if (o->until_us <= o->from_us)
+        return "--to is not behind --from";
+    return NULL;
+}
+
 int replay_options_read(struct replay_options *o, int argc, char **argv)
 {
     *o = (struct replay_options){.rate = 1,
@@ -124,46 +164,14 @@ int replay_options_read(struct replay_options *o, int argc, char **argv)
         option_flag("--html", &o->html, "the same as one page with charts"),
         option_flag("--stats", &o->stats, "on standard error: how fast it went"),
     };
-    const struct command command = {
-        .name = "replay",
-        .usage = "PORTFOLIO... --trace FILE [OPTIONS]\n       caudal replay PORTFOLIO... "
-                 "--decisions FILE [--json]\n       caudal replay convert [--sort] "
-                 "[--skip-bad N] IN OUT",
-        .about =
-            "Sends yesterday's requests, or a hundred times as many, through the code that routes\n"
-            "in 'caudal serve', in virtual time, and says how they were answered and what it "
-            "cost.\n"
-            "'convert' writes a trace in our own form, which is read fastest.",
-        .more = "The same trace, portfolio, policy and seed give the same report to the byte.\n"
-                "docs/simulation.md explains each column.\n"
-                "Exit status: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C.",
-        .options = rows,
-        .n_options = COUNTOF(rows),
-        .operands_min = 1,
-        .operands_max = INT32_MAX,
-        .operand = "a portfolio file",
-    };
+    struct command command = replay_command;
+    command.options = rows;
+    command.n_options = COUNTOF(rows);
     int status = options_begin(&command, argc, argv, &o->n_paths);
     if (status != OPTIONS_GO)
         return status;
-    if (o->decisions.n && (o->trace.n || o->demand || o->policies.n || o->bound || o->html))
-        return options_wrong("replay", "--decisions goes with nothing but --json");
-    if (o->decisions.n)
-        return OPTIONS_GO;
-    if (!o->trace.n == !o->demand)
-        return options_wrong("replay", "say either --trace FILE or --demand");
-    if (o->lengths.n && (!o->trace.n || o->sort || o->repeat > 1))
-        return options_wrong("replay",
-                             "--lengths goes with --trace, and neither --sort nor --repeat");
-    if (o->demand && o->until_us == NEVER)
-        return options_wrong("replay", "--demand needs an end: say --to TIME");
-    if (o->json && o->html)
-        return options_wrong("replay", "say either --json or --html");
-    if (o->bound_write.n && !o->bound)
-        return options_wrong("replay", "--bound-write needs --bound");
-    if (o->until_us <= o->from_us)
-        return options_wrong("replay", "--to is not behind --from");
-    return OPTIONS_GO;
+    const char *why = wrong(o);
+    return why ? options_wrong("replay", why) : OPTIONS_GO;
 }
 
 // --- names ------------------------------------------------------------------------------------
@@ -193,8 +201,7 @@ void replay_options_keep(const struct replay_options *o, struct portfolio *p)
 enum err replay_options_apply(const struct replay_options *o, const struct portfolio *p,
                               struct replay_config *out, struct diag *diag)
 {
-    *out = (struct replay_config){
-        .p = p, .seed = (uint64_t)o->seed, .whole = o->bound};
+    *out = (struct replay_config){.p = p, .seed = (uint64_t)o->seed, .whole = o->bound};
     struct arrivals_config *a = &out->arrivals;
     *a = (struct arrivals_config){.p = p,
                                   .path = o->trace.n ? o->trace.p : NULL,
