@@ -1,6 +1,7 @@
 #include "gateway/core.h"
 #include "gateway/core_log.h"
 #include "io/spool.h"
+#include "io/tls.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@ static const int64_t LOOK_US_MIN = 1000;  // between two looks of the timer
 
 struct core {
     pthread_mutex_t lock;
+    uint64_t secret;
     struct arena arena;
     struct live *live;
     struct core_log *log;  // NULL: none is kept
@@ -48,7 +50,10 @@ enum err core_new(struct core **out, struct diag *diag)
     struct core *c = take(sizeof *c);
     pthread_mutex_init(&c->lock, NULL);
     arena_init(&c->arena, CORE_BYTES_MAX);
+    random_bytes(&c->secret, sizeof c->secret);
     enum err e = live_new(&c->live, &c->arena, LIVE_POOLS_MAX, LIVE_PAIRS_MAX);
+    if (!e)
+        e = live_remember(c->live, &c->arena);
     if (e) {
         core_free(c);
         return diag_set(diag, e, "the routers' state does not fit its memory");
@@ -136,6 +141,11 @@ void core_forget(struct core *c, struct generation *g)
     c->n_generations = n;
     core_log_forget(c->log, g);
     pthread_mutex_unlock(&c->lock);
+}
+
+uint64_t core_secret(const struct core *c)
+{
+    return c->secret;
 }
 
 void core_estimate(struct core *c, const struct generation *g, struct route_ask *ask,
@@ -409,6 +419,8 @@ void core_wait_cancel(struct core *c, struct waiter *w, int64_t now_us)
         wake_locked(c, now_us);
     } else {
         w->state = WAITER_ABANDONED;  // deliver() is on its way: it gives the slot back
+        w->ask.blocks = NULL;         // the exchange's, which goes
+        w->ask.n_blocks = 0;
     }
     pthread_mutex_unlock(&c->lock);
     if (waiting) {

@@ -31,6 +31,9 @@ MUST_USE enum err core_adopt(struct core *c, struct generation *g, struct names 
 // Its last user has gone; nobody waits in it.
 void core_forget(struct core *c, struct generation *g);
 
+// Of the process, for what may be nobody else's; never shown.
+uint64_t core_secret(const struct core *c);
+
 // Fills ask->prompt_tok, output_tok and draw from what was learnt.
 void core_estimate(struct core *c, const struct generation *g, struct route_ask *ask,
                    int64_t prompt_bytes);

@@ -2,6 +2,7 @@
 #include "gateway/exchange_parts.h"
 #include "gateway/pages.h"
 #include "gateway/passthrough.h"
+#include "gateway/prompt_blocks.h"
 
 #include <stdlib.h>
 
@@ -399,6 +400,7 @@ static void recognise(struct exchange *x)
     if (x->ask.deadline_us == NEVER)
         x->ask.deadline_us = x->arrived_us + exchange_portfolio(x)->serve.deadline_us;
     core_estimate(x->worker->core, x->generation, &x->ask, x->prompt_bytes);
+    exchange_find_blocks(x);
     if (x->explain) {
         exchange_explain(x);
         return;

@@ -1,5 +1,6 @@
 #include "gateway/ask_head.h"
 #include "gateway/exchange_parts.h"
+#include "gateway/prompt_blocks.h"
 #include "gateway/shadow.h"
 
 #include <inttypes.h>
@@ -323,6 +324,7 @@ static void on_first(struct exchange *x)
     x->rq = NULL;
     x->last_error = NULL;
     x->passed_headers = x->path = x->class_said = (struct str){0};
+    exchange_forget_blocks(x);
     arena_reset(&x->arena);
     exchange_arm(x);  // for silence inside the answer, which may be due sooner
 }
@@ -416,6 +418,7 @@ static struct route_seen seen_of(const struct exchange *x)
     struct route_seen seen = {.outcome = ROUTE_OK,
                               .prompt_tok = x->usage.prompt_tok,
                               .cached_tok = x->usage.cached_tok,
+                              .cached_told = x->relay.said.usage.said,
                               .output_tok = x->usage.output_tok};
     int32_t n = x->usage.output_tok;
     if (x->answer_stream) {

@@ -139,14 +139,14 @@ static void learn_cached(struct live_pair *pair, double warm_tok, double cached_
 void warm_done(struct route *r, const struct route_ask *ask, const struct route_decision *d,
                const struct offer *o, const struct route_seen *seen)
 {
-    if (!r->live->affinity || ask->n_blocks <= 0)
+    if (!r->live->affinity)
         return;
     bool answered = seen->outcome == ROUTE_OK;
     bool unheard = !answered && (seen->ttft_us <= 0 || seen->silent_us > 0);
     if (answered && seen->cached_told && d->terms.warm_tok > 0)
         learn_cached(&r->live->pairs[o->pair], d->terms.warm_tok, seen->cached_tok);
     // Nobody knows how much of it was read. What it had before it has still.
-    if (unheard && seen->outcome != ROUTE_NO_SAY && ask->block_tok > 0) {
+    if (unheard && seen->outcome != ROUTE_NO_SAY && ask->n_blocks > 0) {
         const struct affinity_prompt prompt = prompt_of(r, ask);
         affinity_drop(r->live->affinity, &prompt, o->pair, d->terms.warm_tok / ask->block_tok);
     }

@@ -11,6 +11,9 @@
 
 enum { OPENAI_NAME_MAX = 256 };
 
+// What a model reads, in its order: tools, what stands before the messages, the messages.
+enum { OPENAI_TOOLS, OPENAI_PREAMBLE, OPENAI_PROMPT, OPENAI_PARTS };
+
 // --- requests ---------------------------------------------------------------------------------
 
 struct openai_request {   // of chat/completions, completions, embeddings, responses, messages
@@ -26,6 +29,8 @@ struct openai_request {   // of chat/completions, completions, embeddings, respo
     int64_t prompt_bytes;          // text of messages, prompt or input, tools included; escapes count once,
                                    // a token given as a number counts 4, images and sounds nothing
     char service_tier[32];         // empty: not said
+    struct str parts[OPENAI_PARTS];  // as they stand in the body, without their closing ] or "
+    uint64_t cache_key;            // stands for prompt_cache_key; 0: not said
     uint64_t user;                 // stands for who is said to ask: safety_identifier, else user, else
                                    // metadata.user_id (messages), else prompt_cache_key; 0: none is
                                    // said, and one that is no text passes

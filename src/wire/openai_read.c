@@ -105,6 +105,16 @@ static int64_t text_bytes(struct json_walk *at)
     return sum;
 }
 
+// Without its end: a longer list, or text, begins with the same bytes.
+static void note_part(struct reader *r, int part, struct json_walk *at)
+{
+    struct str s = json_slice(at->text, json_value(at));
+    s.n -= s.n > 0;
+    while (s.n && s.p[s.n - 1] <= ' ')
+        s.n--;
+    r->rq->parts[part] = s;
+}
+
 // --- the keys ---------------------------------------------------------------------------------
 
 static enum err read_model(struct reader *r, const char *name, struct json_walk *at)
@@ -225,6 +235,7 @@ static enum err read_messages(struct reader *r, const char *name, struct json_wa
         }
         r->rq->prompt_bytes += text_bytes(&w);
     }
+    note_part(r, OPENAI_PROMPT, at);
     return n ? ERR_NONE : empty_array(r, name);
 }
 
@@ -236,6 +247,7 @@ static enum err read_text(struct reader *r, const char *name, struct json_walk *
         return ERR_NONE;
     if (at->value.kind == JSON_STRING) {
         r->rq->prompt_bytes += string_bytes(at);
+        note_part(r, OPENAI_PROMPT, at);
         return ERR_NONE;
     }
     if (at->value.kind != JSON_ARRAY)
@@ -245,6 +257,7 @@ static enum err read_text(struct reader *r, const char *name, struct json_walk *
     json_walk_in(&w, at);
     for (; json_step(&w); empty = false)
         r->rq->prompt_bytes += text_bytes(&w);
+    note_part(r, OPENAI_PROMPT, at);
     return empty && r->surface != SURFACE_RESPONSES ? empty_array(r, name) : ERR_NONE;
 }
 
@@ -252,8 +265,10 @@ static enum err read_text(struct reader *r, const char *name, struct json_walk *
 static enum err read_preamble(struct reader *r, const char *name, struct json_walk *at)
 {
     (void)name;
-    if (at->value.kind == JSON_STRING || at->value.kind == JSON_ARRAY)
+    if (at->value.kind == JSON_STRING || at->value.kind == JSON_ARRAY) {
         r->rq->prompt_bytes += text_bytes(at);
+        note_part(r, OPENAI_PREAMBLE, at);
+    }
     return ERR_NONE;
 }
 
@@ -261,8 +276,10 @@ static enum err read_preamble(struct reader *r, const char *name, struct json_wa
 static enum err read_tools(struct reader *r, const char *name, struct json_walk *at)
 {
     (void)name;
-    if (at->value.kind == JSON_ARRAY)
+    if (at->value.kind == JSON_ARRAY) {
         r->rq->prompt_bytes += (int64_t)json_value(at).n - 2;
+        note_part(r, OPENAI_TOOLS, at);
+    }
     return ERR_NONE;
 }
 
@@ -281,7 +298,7 @@ static enum err read_tier(struct reader *r, const char *name, struct json_walk *
 
 // A name is better than another the less it says beside who asks.
 enum { USER_NONE, USER_CACHE_KEY, USER_METADATA, USER_SAID, USER_SAFETY };
-enum { USER_SEED = 0x75736572 };
+enum { USER_SEED = 0x75736572, CACHE_SEED = 0x63616368 };
 
 static enum err user_of(struct reader *r, struct json_walk *at, int rank)
 {
@@ -322,6 +339,8 @@ static enum err read_metadata(struct reader *r, const char *name, struct json_wa
 static enum err read_cache_key(struct reader *r, const char *name, struct json_walk *at)
 {
     (void)name;
+    if (at->value.kind == JSON_STRING)
+        r->rq->cache_key = str_hash(json_slice(at->text, json_value(at)), CACHE_SEED);
     return user_of(r, at, USER_CACHE_KEY);
 }
 

@@ -948,6 +948,39 @@ static void an_error_has_all_four_keys(void)
     buf_release(&out);
 }
 
+static struct openai_request read_of(enum surface surface, const char *body)
+{
+    struct openai_request rq;
+    struct diag diag = {0};
+    enum err e = openai_read(&rq, surface, str_of(body), &diag);
+    EXPECT(!e, "%s: %s", body, diag.text);
+    return rq;
+}
+
+static bool part_is(const struct openai_request *rq, int part, const char *expected)
+{
+    return str_eq(rq->parts[part], str_of(expected));
+}
+
+// What a model reads, without its end: a longer conversation begins with the same bytes.
+static void the_parts_of_a_prompt_are_found(void)
+{
+    struct openai_request rq = read_of(
+        SURFACE_CHAT, "{\"messages\": [{\"content\": \"a\"} ], \"tools\": [1 , 2], \"model\": \"m\"}");
+    EXPECT(part_is(&rq, OPENAI_PROMPT, "[{\"content\": \"a\"}"), STR_FMT, STR_ARG(rq.parts[OPENAI_PROMPT]));
+    EXPECT(part_is(&rq, OPENAI_TOOLS, "[1 , 2") && part_is(&rq, OPENAI_PREAMBLE, ""), "tools");
+    EXPECT(rq.cache_key == 0, "no key");
+    rq = read_of(SURFACE_MESSAGES, "{\"model\": \"m\", \"system\": \"be good\", \"messages\": [{}]}");
+    EXPECT(part_is(&rq, OPENAI_PREAMBLE, "\"be good") && part_is(&rq, OPENAI_PROMPT, "[{}"), "system");
+    rq = read_of(SURFACE_RESPONSES, "{\"model\": \"m\", \"input\": \"a b\", \"prompt_cache_key\": \"k\"}");
+    EXPECT(part_is(&rq, OPENAI_PROMPT, "\"a b") && rq.cache_key != 0, "input");
+    struct openai_request other =
+        read_of(SURFACE_RESPONSES, "{\"model\": \"m\", \"input\": [\"a\"], \"prompt_cache_key\": \"l\"}");
+    EXPECT(part_is(&other, OPENAI_PROMPT, "[\"a\"") && other.cache_key != rq.cache_key, "another key");
+    rq = read_of(SURFACE_COMPLETIONS, "{\"model\": \"m\", \"prompt\": \"\"}");
+    EXPECT(part_is(&rq, OPENAI_PROMPT, "\""), "an empty one");
+}
+
 int main(void)
 {
     TEST(a_plain_request_is_read);
@@ -969,5 +1002,6 @@ int main(void)
     TEST(faults_are_told_by_code_before_status);
     TEST(words_of_an_error_are_kept);
     TEST(an_error_has_all_four_keys);
+    TEST(the_parts_of_a_prompt_are_found);
     return test_end();
 }
