@@ -140,33 +140,6 @@ void row_release(struct row *r)
     r->ttft = r->per_token = NULL;
 }
 
-double energy_watts(const struct energy *e)
-{
-    return e->s > 0 ? e->joules / e->s : 0;
-}
-
-double energy_watts_above_idle(const struct energy *e)
-{
-    double watts = energy_watts(e), above = watts - e->idle_w;
-    return above > 1e-9 * watts ? above : 0;
-}
-
-static double energy_over(const struct energy *e, bool above_idle, double tok)
-{
-    double watts = above_idle ? energy_watts_above_idle(e) : energy_watts(e);
-    return tok > 0 ? watts * e->s / tok : 0;
-}
-
-double energy_per_output_tok(const struct energy *e, bool above_idle)
-{
-    return energy_over(e, above_idle, e->output_tok);
-}
-
-double energy_per_tok(const struct energy *e, bool above_idle)
-{
-    return energy_over(e, above_idle, e->prompt_tok + e->output_tok);
-}
-
 bool row_is_saturated(const struct row *r, const struct row *below, double asked_s, double ended_s)
 {
     if (r->errors > ERRORS_MOST * (r->n + r->errors))

@@ -3,21 +3,9 @@
 #ifndef CAUDAL_BENCH_ROW_H
 #define CAUDAL_BENCH_ROW_H
 
+#include "bench/energy.h"
 #include "bench/figures.h"
 #include "bench/load.h"
-
-// Energy of the runs of a level. A token has its share of all that the meter sees, which others may
-// use too; above idle it is what there would not be without the load.
-struct energy {
-    double s, joules;  // s 0: not measured
-    double idle_w;
-    double prompt_tok, output_tok;  // read and written meanwhile
-};
-double energy_watts(const struct energy *e);
-double energy_watts_above_idle(const struct energy *e);  // 0: what is left is rounding
-// Joules for each token of an answer, or for each of prompt and answer together; 0: none.
-double energy_per_output_tok(const struct energy *e, bool above_idle);
-double energy_per_tok(const struct energy *e, bool above_idle);
 
 struct row {
     int32_t users;      // closed loop; 0: open

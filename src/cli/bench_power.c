@@ -134,6 +134,59 @@ static void energy_row(struct columns *c, const struct row *r)
     columns_row_str(c, cells, COUNTOF(cells));
 }
 
+// Levels of `users` and of that prefix: their energies. Returns how many.
+static int32_t levels_of(struct energy *out, const struct sweep *s, const struct row *like)
+{
+    int32_t n = 0;
+    for (int32_t i = 0; i < s->n && n < SWEEP_LENGTHS * SWEEP_LENGTHS; i++) {
+        const struct row *r = &s->rows[i];
+        if (r->users == like->users && r->warm == like->warm && r->energy.s > 0 && !r->partial)
+            out[n++] = r->energy;
+    }
+    return n;
+}
+
+// A row tells its users' split if it is the first of as many users.
+static bool split_of(double *prompt_j, double *output_j, const struct sweep *s, int32_t at)
+{
+    struct energy levels[SWEEP_LENGTHS * SWEEP_LENGTHS];
+    const struct row *like = &s->rows[at];
+    for (int32_t i = 0; i < at; i++)
+        if (s->rows[i].users == like->users && s->rows[i].warm == like->warm)
+            return false;
+    return like->users && energy_split(prompt_j, output_j, levels, levels_of(levels, s, like));
+}
+
+static void splits_text(struct buf *out, const struct sweep *s)
+{
+    double prompt_j, output_j;
+    for (int32_t i = 0; i < s->n; i++)
+        if (split_of(&prompt_j, &output_j, s, i)) {
+            char prompt[UNIT_TEXT], output[UNIT_TEXT];
+            buf_printf(out, "  %d %s         a token of prompt %s, of answer %s, above idle%s\n",
+                       s->rows[i].users, s->rows[i].users == 1 ? "user " : "users",
+                       unit_text_si(prompt, prompt_j, "J"), unit_text_si(output, output_j, "J"),
+                       s->rows[i].warm ? ", warm" : "");
+        }
+}
+
+static void splits_json(struct buf *out, const struct sweep *s)
+{
+    double prompt_j, output_j;
+    bool any = false;
+    buf_lit(out, ",\"above_idle\":[");
+    for (int32_t i = 0; i < s->n; i++)
+        if (split_of(&prompt_j, &output_j, s, i)) {
+            buf_printf(out,
+                       "%s{\"users\":%d,\"prefix\":\"%s\",\"j_per_prompt_tok\":%.10g,"
+                       "\"j_per_output_tok\":%.10g}",
+                       any ? "," : "", s->rows[i].users, s->rows[i].warm ? "warm" : "cold",
+                       prompt_j, output_j);
+            any = true;
+        }
+    buf_lit(out, "]");
+}
+
 void bench_power_text(struct buf *out, const struct bench_view *v, int32_t side)
 {
     const struct bench_side_view *s = &v->sides[side];
@@ -152,6 +205,7 @@ void bench_power_text(struct buf *out, const struct bench_view *v, int32_t side)
     buf_printf(out, "  power of      %s; %d readings, %d failed; idle %s\n", s->meter.basis,
                power_readings(s->sweep.power), power_failures(s->sweep.power),
                unit_text_si(idle, s->sweep.idle_w, "W"));
+    splits_text(out, &s->sweep);
 }
 
 void bench_power_json(struct buf *out, const struct bench_view *v, int32_t side)
@@ -163,8 +217,10 @@ void bench_power_json(struct buf *out, const struct bench_view *v, int32_t side)
     buf_add_json(out, v->options->sides[side].power);
     buf_lit(out, ",\"basis\":");
     buf_add_json(out, str_of(s->meter.basis));
-    buf_printf(out, ",\"idle_w\":%.10g,\"readings\":%d,\"failed\":%d}", s->sweep.idle_w,
+    buf_printf(out, ",\"idle_w\":%.10g,\"readings\":%d,\"failed\":%d", s->sweep.idle_w,
                power_readings(s->sweep.power), power_failures(s->sweep.power));
+    splits_json(out, &s->sweep);
+    buf_lit(out, "}");
 }
 
 void bench_energy_json(struct buf *out, const struct energy *e)

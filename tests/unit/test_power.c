@@ -104,6 +104,30 @@ static void energy_is_shared_by_tokens(void)
     EXPECT(energy_watts(&e) == 0 && energy_per_tok(&e, false) == 0, "nothing measured");
 }
 
+// Levels of known joules give them back; levels that are alike, or too few, say nothing.
+static void prompts_and_answers_are_told_apart(void)
+{
+    struct energy levels[3];
+    double prompt_j = 0, output_j = 0;
+    for (int32_t i = 0; i < 3; i++) {
+        struct energy *e = &levels[i];
+        *e = (struct energy){
+            .s = 2, .idle_w = 50, .prompt_tok = 100 * (1 << 2 * i), .output_tok = 200};
+        e->joules = 2 * 50 + 0.01 * e->prompt_tok + 0.5 * e->output_tok;
+    }
+    EXPECT(energy_split(&prompt_j, &output_j, levels, 3), "three lengths");
+    EXPECT(fabs(prompt_j - 0.01) < 1e-9 && fabs(output_j - 0.5) < 1e-9, "%g, %g", prompt_j,
+           output_j);
+    EXPECT(!energy_split(&prompt_j, &output_j, levels, 1), "one length");
+    levels[1] = levels[0];
+    EXPECT(!energy_split(&prompt_j, &output_j, levels, 2), "twice the same");
+    levels[1].prompt_tok *= 16;
+    EXPECT(energy_split(&prompt_j, &output_j, levels, 2) && prompt_j == 0 && output_j > 0,
+           "a longer prompt took no more: %g, %g", prompt_j, output_j);
+    levels[1].joules = 0;
+    EXPECT(!energy_split(&prompt_j, &output_j, levels, 2), "nothing above idle");
+}
+
 // Whatever the bounds, two halves have as many tokens as the whole.
 static void tokens_are_cut_at_the_bounds(void)
 {
@@ -235,6 +259,7 @@ int main(void)
     TEST(a_counter_is_taken_at_its_word);
     TEST(what_cannot_be_read_is_told_or_counted);
     TEST(energy_is_shared_by_tokens);
+    TEST(prompts_and_answers_are_told_apart);
     TEST(tokens_are_cut_at_the_bounds);
     TEST(metrics_are_found_by_name_and_labels);
     TEST(rapl_counts_packages_and_goes_on_when_a_counter_begins_anew);
