@@ -100,8 +100,7 @@ static struct str base64(struct arena *a, struct str in)
     return (struct str){out, n};
 }
 
-static enum err set_proxy(struct generation *g, struct endpoint *ep, struct str proxy,
-                          struct diag *diag)
+static enum err set_proxy(struct arena *a, struct endpoint *ep, struct str proxy, struct diag *diag)
 {
     struct url u;
     struct diag why = {0};
@@ -110,13 +109,22 @@ static enum err set_proxy(struct generation *g, struct endpoint *ep, struct str 
         e = diag_set(&why, ERR_INVALID, "a proxy is called over http://");
     if (e)
         return diag_set(diag, e, STR_FMT ": the proxy's URL: %s", STR_ARG(ep->name), why.text);
-    ep->proxy_host = arena_str(&g->arena, u.host);
+    ep->proxy_host = arena_str(a, u.host);
     ep->proxy_port = u.port;
     if (u.userinfo.n) {
-        struct str b = base64(&g->arena, u.userinfo);
-        ep->proxy_auth = arena_printf(&g->arena, "Basic " STR_FMT, STR_ARG(b));
+        struct str b = base64(a, u.userinfo);
+        ep->proxy_auth = arena_printf(a, "Basic " STR_FMT, STR_ARG(b));
     }
     return ERR_NONE;
+}
+
+enum err endpoint_proxy(struct endpoint *ep, struct arena *a, struct str https_proxy,
+                        struct str no_proxy, struct diag *diag)
+{
+    if (!https_proxy.n || str_eq(https_proxy, STR("none")) || !ep->tls || is_loopback(ep->host) ||
+        bypasses_proxy(no_proxy, ep->host))
+        return ERR_NONE;
+    return set_proxy(a, ep, https_proxy, diag);
 }
 
 struct endpoint_from {
@@ -174,12 +182,9 @@ static enum err endpoint_init(struct generation *g, struct endpoint *ep,
             return diag_set(diag, e, STR_FMT ": %s", STR_ARG(from->name), why.text);
         g->tls[g->n_tls++] = ep->tls;
     }
-    struct str proxy = s->proxy;
-    if (!proxy.n && u.tls && !is_loopback(u.host) && !bypasses_proxy(from->no_proxy, u.host))
-        proxy = from->https_proxy;
-    if (proxy.n && !str_eq(proxy, STR("none")))
-        return set_proxy(g, ep, proxy, diag);
-    return ERR_NONE;
+    if (!s->proxy.n)
+        return endpoint_proxy(ep, &g->arena, from->https_proxy, from->no_proxy, diag);
+    return str_eq(s->proxy, STR("none")) ? ERR_NONE : set_proxy(&g->arena, ep, s->proxy, diag);
 }
 
 static enum err build(struct generation *g, struct str https_proxy, struct str no_proxy,

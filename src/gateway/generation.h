@@ -72,6 +72,11 @@ void generation_hold(struct generation *g);
 void generation_drop(struct generation *g);  // its last user ends it
 void generation_free(struct generation *g);  // which nobody uses
 
+// The proxy of the environment, for an endpoint over TLS that is not on this machine and not among
+// `no_proxy`. Texts are kept in `a`.
+//   Errors  ERR_INVALID  the proxy's URL cannot be used
+MUST_USE enum err endpoint_proxy(struct endpoint *ep, struct arena *a, struct str https_proxy,
+                                 struct str no_proxy, struct diag *diag);
 struct endpoint *generation_pool(struct generation *g, int32_t pool);
 struct endpoint *generation_supplier(struct generation *g, int32_t supplier);
 // Appends to `out` what each request to `ep` begins with: its first line, Host and credentials.

@@ -94,6 +94,10 @@ static enum err know_receiver(struct otlp *o, struct diag *diag)
         if (e)
             return e;
         o->ep.tls = o->tls;
+        const struct gateway_config *g = o->worker->owner->config;
+        e = endpoint_proxy(&o->ep, &o->arena, g->https_proxy, g->no_proxy, diag);
+        if (e)
+            return e;
     }
     o->to = arena_str(&o->arena, to);
     CHECK(o->to.p);

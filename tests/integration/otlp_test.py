@@ -283,5 +283,17 @@ class Receivers(unittest.TestCase):
             until(lambda: len(there.spans()) == 2)
 
 
+class Proxied(unittest.TestCase):
+    def test_a_receiver_over_tls_is_reached_through_the_environments_proxy(self):
+        clean = {k: "" for k in ("https_proxy", "NO_PROXY", "no_proxy")}
+        with Sim("--instant") as a, Recorder() as proxy:
+            text = portfolio(a, serve="traces: {to: https://receiver.test/v1/traces, sample: 100%}")
+            with Gateway(text, env={**clean, "HTTPS_PROXY": f"http://me:pw@127.0.0.1:{proxy.port}"}) as gw:
+                self.assertEqual(200, gw.post(CHAT, chat("x")).status)
+                head = until(lambda: proxy.broken, "the proxy to be asked")[0]  # the recorder knows paths only
+                self.assertTrue(head.startswith(b"CONNECT receiver.test:443 HTTP/1.1\r\n"), head)
+                self.assertIn(b"Proxy-Authorization: Basic", head)
+
+
 if __name__ == "__main__":
     main()
