@@ -20,6 +20,12 @@ enum column {
     TP,
     PP,
     DP,
+    MOE_TP,
+    MOE_EP,
+    DECODE_TP,
+    DECODE_DP,
+    BACKEND,
+    PRECISION,
     KNOWN,
     SETUP,
     NOTHING
@@ -36,6 +42,12 @@ static const char *const names[KNOWN] = {
     "tp_size",
     "pp_size",
     "attention_dp_size",
+    "moe_tp_size",
+    "moe_ep_size",
+    "decode_tp_size",
+    "decode_attention_dp_size",
+    "backend",
+    "precision",
 };
 static const char *const no_setup[] = {"id", "silicon_data_source", "prefill_batch_size"};
 
@@ -118,6 +130,31 @@ static void add_setup(struct buf *setup, struct str title, struct str cell)
     buf_add_str(setup, cell);
 }
 
+static double chips_of(const double v[KNOWN])
+{
+    double tp = v[TP] > 0 ? v[TP] : v[DECODE_TP], dp = v[TP] > 0 ? v[DP] : v[DECODE_DP];
+    if (v[MOE_TP] > 1 && v[MOE_TP] == v[MOE_EP])
+        return v[MOE_EP];
+    return (tp > dp ? tp : tp > 0 ? dp : 0) * (v[PP] > 1 ? v[PP] : 1);
+}
+
+// With the scales of blocks.
+static double bytes_of(struct str precision)
+{
+    if (str_eq(precision, STR("fp4")) || str_eq(precision, STR("int4")))
+        return 0.56;
+    if (str_eq(precision, STR("fp8")))
+        return 1;
+    return str_eq(precision, STR("bf16")) ? 2 : 0;
+}
+
+static enum roofline_engine engine_of(struct str backend)
+{
+    if (str_eq(backend, STR("sglang")))
+        return ENGINE_SGLANG;
+    return str_eq(backend, STR("trtllm")) ? ENGINE_TENSORRT_LLM : ENGINE_VLLM;
+}
+
 static enum err read_row(struct measured *m, const struct sheet *s, struct str line,
                          struct buf *setup, struct diag *diag)
 {
@@ -128,16 +165,16 @@ static enum err read_row(struct measured *m, const struct sheet *s, struct str l
         struct str cell = cut_cell(&line);
         int kind = s->kind[i];
         enum err e = ERR_NONE;
-        if (kind == SETUP || (kind >= TP && kind <= DP))
+        if (kind == SETUP || (kind >= TP && kind < KNOWN))
             add_setup(setup, s->title[i], cell);
-        if (kind == MODEL || kind == SYSTEM)
+        if (kind == MODEL || kind == SYSTEM || kind == BACKEND || kind == PRECISION)
             text[kind] = cell;
         else if (kind < KNOWN)
             e = read_number(&v[kind], s, i, cell, diag);
         if (e)
             return e;
     }
-    double chips = (v[TP] > 0 ? v[TP] : 0) * (v[PP] > 1 ? v[PP] : 1) * (v[DP] > 1 ? v[DP] : 1);
+    double chips = chips_of(v);
     *m = (struct measured){.model = text[MODEL],
                            .system = text[SYSTEM],
                            .config = -1,
@@ -146,7 +183,9 @@ static enum err read_row(struct measured *m, const struct sheet *s, struct str l
                            .batch = v[BATCH] > 0 ? v[BATCH] : v[DECODE_BATCH],
                            .ttft_us = v[TTFT] * 1e3,
                            .per_token_us = v[PER_TOKEN] * 1e3,
-                           .chips = chips < 1e6 ? (int32_t)chips : 0};
+                           .chips = chips < 1e6 ? (int32_t)chips : 0,
+                           .bytes_per_parameter = bytes_of(text[PRECISION]),
+                           .engine = engine_of(text[BACKEND])};
     return ERR_NONE;
 }
 

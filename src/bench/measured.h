@@ -3,7 +3,9 @@
 // The columns of AIConfigurator's silicon data: model_path, system, isl, osl, batch_size (of split
 // machines decode_batch_size), silicon_ttft_ms, silicon_tpot_ms. Rows that agree in all others but
 // id, silicon_data_source and prefill_batch_size are of one configuration: one machine that was set
-// up in one way.
+// up in one way. Where tp_size x attention_dp_size counts the ranks of attention and of the experts
+// alike (moe_tp_size = moe_ep_size > 1, or attention_dp_size beside tp_size), the chips are counted
+// once.
 
 #ifndef CAUDAL_BENCH_MEASURED_H
 #define CAUDAL_BENCH_MEASURED_H
@@ -11,6 +13,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "portfolio/roofline.h"
 
 struct measured {
     struct str model, system;
@@ -18,7 +21,9 @@ struct measured {
     int32_t config;    // index; -1: not sorted yet
     double prompt, output, batch;
     double ttft_us, per_token_us;
-    int32_t chips;  // of one replica; 0: not said
+    int32_t chips;               // of one replica; 0: not said
+    double bytes_per_parameter;  // by its precision; 0: not said
+    enum roofline_engine engine;
 };
 
 struct measured_table {

@@ -2,8 +2,10 @@
 
 #include "cli/cmd_bench.h"
 
+#include "bench/roofs.h"
 #include "bench/validate.h"
 #include "cli/columns.h"
+#include "cli/load.h"
 #include "cli/options.h"
 #include "io/file.h"
 
@@ -14,7 +16,7 @@
 enum { ARENA_MAX = 1 << 30, TABLE_BYTES_MAX = 512 << 20, OUTPUT_MAX = 256 << 20 };
 
 struct fit_options {
-    struct str out;
+    struct str out, shapes;
     int32_t seed;
     bool json;
 };
@@ -48,21 +50,86 @@ static const struct tried {
     {"service model", "ttft", "configuration not seen", {FIT_TTFT, FITTED_SERVICE, false}, true},
 };
 
-static struct error_summary run_trial(const struct tried *x, const struct measured_table *t,
-                                      uint64_t seed, double *errors)
+// What was tried, and how far off it was.
+struct outcome {
+    const char *name, *what, *kind_of_row;
+    bool seen;
+    struct error_summary off;
+};
+
+enum { OUTCOMES_MAX = COUNTOF(tried) + 4 };
+
+struct outcomes {
+    struct outcome all[OUTCOMES_MAX];
+    int32_t n;
+    struct roofline weights;  // fitted to all rows
+    int32_t n_known;          // rows with a shape; 0: none were asked for
+};
+
+static void add(struct outcomes *o, const char *name, const char *what, const char *kind_of_row,
+                bool seen, const double *errors, int32_t n)
 {
-    if (x->unseen)
-        validate_unseen(errors, t, &x->trial);
-    else
-        validate_seen(errors, t, &x->trial, seed);
-    return error_summary_of(errors, t->n);
+    CHECK(o->n < OUTCOMES_MAX);
+    o->all[o->n++] = (struct outcome){name, what, kind_of_row, seen, error_summary_of(errors, n)};
+}
+
+static void try_shapes(struct outcomes *o, const struct measured_table *t,
+                       const struct portfolio *shapes)
+{
+    double *step = take_n(sizeof *step, (size_t)t->n + 1);
+    double *first = take_n(sizeof *first, (size_t)t->n + 1);
+    bool *all = take_n(sizeof *all, (size_t)t->n + 1);
+    struct roofs r;
+    roofs_init(&r, t, shapes);
+    o->n_known = r.n_known;
+    for (int32_t i = 0; i < t->n; i++)
+        all[i] = true;
+    roofs_fit(&o->weights, &r, all);
+    roofs_validate_config(step, first, &r);
+    add(o, "roofline and kin", "per token", "configuration not seen", false, step, t->n);
+    add(o, "roofline and kin", "ttft", "configuration not seen", false, first, t->n);
+    roofs_validate_system(step, first, &r);
+    add(o, "roofline", "per token", "system not seen", false, step, t->n);
+    add(o, "roofline", "ttft", "system not seen", false, first, t->n);
+    roofs_release(&r);
+    free(step);
+    free(first);
+    free(all);
+}
+
+static void try_all(struct outcomes *o, const struct measured_table *t,
+                    const struct portfolio *shapes, uint64_t seed)
+{
+    double *errors = take_n(sizeof *errors, (size_t)t->n + 1);
+    o->n = 0;
+    for (size_t i = 0; i < COUNTOF(tried); i++) {
+        const struct tried *x = &tried[i];
+        if (x->unseen)
+            validate_unseen(errors, t, &x->trial);
+        else
+            validate_seen(errors, t, &x->trial, seed);
+        add(o, x->name, x->what, x->kind_of_row, !x->unseen, errors, t->n);
+    }
+    free(errors);
+    if (shapes)
+        try_shapes(o, t, shapes);
+}
+
+static void weights_text(struct buf *out, const struct outcomes *o)
+{
+    buf_printf(out, "\nroofline, fitted to the %d rows whose shape is known\n  step ", o->n_known);
+    for (int i = 0; i < ROOF_STEP_TERMS; i++)
+        buf_printf(out, " %.6g", o->weights.step[i]);
+    buf_lit(out, "\n  first");
+    for (int i = 0; i < ROOF_FIRST_TERMS; i++)
+        buf_printf(out, " %.6g", o->weights.first[i]);
+    buf_lit(out, "\n");
 }
 
 static void report_text(struct buf *out, struct arena *a, const struct measured_table *t,
-                        uint64_t seed)
+                        const struct outcomes *o)
 {
     struct columns c;
-    double *errors = take_n(sizeof *errors, (size_t)t->n + 1);
     buf_printf(
         out,
         "%d rows of %d configurations; left out: %d saturated (ttft above 5 s), %d without a "
@@ -70,39 +137,49 @@ static void report_text(struct buf *out, struct arena *a, const struct measured_
         t->n, t->n_configs, t->saturated, t->no_batch, t->no_time);
     columns_init(&c, a);
     columns_row(&c, "fit", "of", "row's", "median", "p90", "rows", NULL);
-    for (size_t i = 0; i < COUNTOF(tried); i++) {
-        struct error_summary s = run_trial(&tried[i], t, seed, errors);
-        const struct str cells[] = {str_of(tried[i].name),
-                                    str_of(tried[i].what),
-                                    str_of(tried[i].kind_of_row),
-                                    arena_printf(a, "%.1f %%", 100 * s.median),
-                                    arena_printf(a, "%.1f %%", 100 * s.p90),
-                                    arena_printf(a, "%d", s.n)};
+    for (int32_t i = 0; i < o->n; i++) {
+        const struct outcome *x = &o->all[i];
+        const struct str cells[] = {str_of(x->name),
+                                    str_of(x->what),
+                                    str_of(x->kind_of_row),
+                                    arena_printf(a, "%.1f %%", 100 * x->off.median),
+                                    arena_printf(a, "%.1f %%", 100 * x->off.p90),
+                                    arena_printf(a, "%d", x->off.n)};
         columns_row_str(&c, cells, COUNTOF(cells));
     }
     columns_print(&c, out, 2, 0x38);
-    free(errors);
+    if (o->n_known)
+        weights_text(out, o);
 }
 
-static void report_json(struct buf *out, const struct measured_table *t, uint64_t seed)
+static void weights_json(struct buf *out, const char *name, const double *w, int n)
 {
-    double *errors = take_n(sizeof *errors, (size_t)t->n + 1);
+    buf_printf(out, ",\"%s\":[", name);
+    for (int i = 0; i < n; i++)
+        buf_printf(out, "%s%.10g", i ? "," : "", w[i]);
+    buf_lit(out, "]");
+}
+
+static void report_json(struct buf *out, const struct measured_table *t, const struct outcomes *o)
+{
     buf_printf(out,
                "{\"rows\":%d,\"configurations\":%d,\"saturated\":%d,\"without_batch\":%d,"
                "\"without_time\":%d,\"errors\":[",
                t->n, t->n_configs, t->saturated, t->no_batch, t->no_time);
-    for (size_t i = 0; i < COUNTOF(tried); i++) {
-        const struct tried *x = &tried[i];
-        struct error_summary s = run_trial(x, t, seed, errors);
+    for (int32_t i = 0; i < o->n; i++) {
+        const struct outcome *x = &o->all[i];
         buf_printf(out,
                    "%s{\"fit\":\"%s\",\"of\":\"%s\",\"seen\":%s,\"row\":\"%s\",\"median\":%.10g,"
-                   "\"p90\":%.10g,"
-                   "\"rows\":%d}",
-                   i ? "," : "", x->name, x->what, x->unseen ? "false" : "true", x->kind_of_row,
-                   s.median, s.p90, s.n);
+                   "\"p90\":%.10g,\"rows\":%d}",
+                   i ? "," : "", x->name, x->what, x->seen ? "true" : "false", x->kind_of_row,
+                   x->off.median, x->off.p90, x->off.n);
     }
-    buf_lit(out, "]}\n");
-    free(errors);
+    buf_lit(out, "]");
+    if (o->n_known) {
+        weights_json(out, "roofline_step", o->weights.step, ROOF_STEP_TERMS);
+        weights_json(out, "roofline_first", o->weights.first, ROOF_FIRST_TERMS);
+    }
+    buf_lit(out, "}\n");
 }
 
 // --- the chips ----------------------------------------------------------------------------------
@@ -223,9 +300,23 @@ static enum err read_tables(struct measured_table *t, struct arena *a, char **pa
     return e;
 }
 
-static int show(struct arena *a, const struct fit_options *o, const struct measured_table *t)
+static bool read_shapes(struct portfolio *out, struct arena *a, struct str path)
+{
+    struct problems problems;
+    char *paths[] = {(char *)arena_str(a, path).p};
+    problems_init(&problems, a);
+    bool read =
+        paths[0] && load_portfolio(out, a, paths, 1, &problems) == ERR_NONE && !problems.errors;
+    if (!read)
+        load_print_errors(out, &problems);
+    return read;
+}
+
+static int show(struct arena *a, const struct fit_options *o, const struct measured_table *t,
+                const struct portfolio *shapes)
 {
     struct buf out;
+    struct outcomes outcomes = {.n = 0};
     uint64_t seed = (uint64_t)o->seed;
     int status = EXIT_DONE;
     buf_init(&out, OUTPUT_MAX);
@@ -235,10 +326,11 @@ static int show(struct arena *a, const struct fit_options *o, const struct measu
             status = fail("the file of --out cannot be written");
         buf_clear(&out);
     }
+    try_all(&outcomes, t, shapes, seed);
     if (o->json)
-        report_json(&out, t, seed);
+        report_json(&out, t, &outcomes);
     else
-        report_text(&out, a, t, seed);
+        report_text(&out, a, t, &outcomes);
     size_t n = buf_len(&out);
     if (fwrite(buf_str(&out).p, 1, n, stdout) != n || fflush(stdout) != 0)
         status = fail("the output could not be written");
@@ -251,6 +343,8 @@ int bench_fit(int argc, char **argv)
     struct fit_options o = {.seed = 1};
     const struct option_row rows[] = {
         option_text("--out", "FILE", &o.out, "writes chips for the portfolio, as YAML"),
+        option_text("--shapes", "FILE", &o.shapes,
+                    "models and chips by the table's names: judges what has no points too"),
         option_count("--seed", "N", &o.seed, 0, INT32_MAX, "of the folds; 1"),
         option_flag("--json", &o.json, "the errors for programs, one JSON object"),
     };
@@ -278,9 +372,15 @@ int bench_fit(int argc, char **argv)
     struct arena a;
     struct diag diag = {0};
     struct measured_table t = {0};
+    struct portfolio shapes;
     arena_init(&a, ARENA_MAX);
     enum err e = read_tables(&t, &a, argv + 1, n_operands, &diag);
-    status = e ? fail(diag.text[0] ? diag.text : err_text(e)) : show(&a, &o, &t);
+    if (e)
+        status = fail(diag.text[0] ? diag.text : err_text(e));
+    else if (o.shapes.n && !read_shapes(&shapes, &a, o.shapes))
+        status = EXIT_FAILED;
+    else
+        status = show(&a, &o, &t, o.shapes.n ? &shapes : NULL);
     free(t.rows);
     arena_release(&a);
     return status;

@@ -198,6 +198,8 @@ struct model {
     double parameters, active_parameters;  // 0: not said
     double bytes_per_parameter, kv_bytes_per_tok;
     int32_t layers;
+    int32_t experts, experts_active;  // of a layer, and of them those that a token wakes; 0: none
+    int32_t kv_heads;                 // that the KV cache can be split by; 0: any number
     int32_t context_tok;      // 0: not said
     bool listed;              // said under `models:`, not only served
     int64_t created_s;        // for /v1/models

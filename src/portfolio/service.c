@@ -1,18 +1,13 @@
 #include "portfolio/service.h"
 
+#include "base/rng.h"
+#include "portfolio/roofline.h"
+
 #include <math.h>
 
 // Where each number comes from, best first: what a point states outright, what its speeds and times
 // say, the roofline of the chip, a guess. The decode step and the prefill find theirs separately.
-//
-// The roofline (Williams, Waterman and Patterson, 2009): a decode step reads every weight once, so
-// it lasts at least weights / bandwidth, and computes 2 operations per active parameter and token
-// (a multiplication and an addition; Kaplan et al., 2020, section 2.1). Prefill computes the same
-// per token and is bound by compute. Chips reach a share of their data sheet: DEFAULT_EFFICIENCY
-// unless the portfolio says more, which is in the middle of what serving engines measure.
 
-static const double DEFAULT_EFFICIENCY = 0.5;
-static const double DEFAULT_BYTES_PER_PARAMETER = 2;  // bf16
 static const double MEMORY_FOR_KV = 0.9;       // of what the weights leave, the rest is workspace
 static const double GUESS_STEP_US = 1e6 / 50;  // 50 tokens/s for each user
 static const double GUESS_PREFILL_US_PER_TOK = 1e6 / 2000;
@@ -287,62 +282,6 @@ static enum how prefill_of(struct service *out, const struct points *ps)
     return HOW_FITTED;
 }
 
-// What the data sheets say of `model` on this chip; zeros where they say too little.
-struct roofline {
-    double weights_bytes;
-    double bandwidth, compute;  // of one replica, with its efficiency
-    double operations;          // per token
-    double kv_bytes;            // per token of context
-};
-
-static double weights_of(const struct model *m)
-{
-    return m->parameters *
-           (m->bytes_per_parameter > 0 ? m->bytes_per_parameter : DEFAULT_BYTES_PER_PARAMETER);
-}
-
-static struct roofline roofline_of(const struct chip *c, const struct model *m, int32_t chips)
-{
-    double reach = (c->efficiency > 0 ? c->efficiency : DEFAULT_EFFICIENCY) * chips;
-    double active = m->active_parameters > 0 ? m->active_parameters : m->parameters;
-    struct roofline r = {
-        .weights_bytes = weights_of(m),
-        .bandwidth = c->bandwidth_bytes_s * reach,
-        .compute = c->compute_flop_s * reach,
-        .operations = 2 * active,
-        .kv_bytes = m->kv_bytes_per_tok,
-    };
-    return r;
-}
-
-// As many chips as the weights need, with a fifth of the memory left for the KV cache.
-static int32_t chips_for(const struct chip *c, const struct model *m)
-{
-    double need = c->memory_bytes > 0 ? weights_of(m) / (c->memory_bytes * 0.8) : 1;
-    if (need > 4096)
-        need = 4096;
-    int32_t chips = (int32_t)need;
-    return (double)chips < need ? chips + 1 : chips > 1 ? chips : 1;
-}
-
-static bool decode_roofline(struct service *out, const struct roofline *r)
-{
-    if (!(r->weights_bytes > 0) || !(r->bandwidth > 0))
-        return false;
-    out->step_us = US_PER_S * r->weights_bytes / r->bandwidth;
-    out->step_us_per_seq = r->compute > 0 ? US_PER_S * r->operations / r->compute : 0;
-    out->step_us_per_ctx = US_PER_S * r->kv_bytes / r->bandwidth;
-    return true;
-}
-
-static bool prefill_roofline(struct service *out, const struct roofline *r)
-{
-    if (!(r->operations > 0) || !(r->compute > 0))
-        return false;
-    out->prefill_us_per_tok = US_PER_S * r->operations / r->compute;
-    return true;
-}
-
 static int32_t whole(double v)
 {
     return v >= INT32_MAX ? INT32_MAX : v < 1 ? 1 : (int32_t)v;
@@ -396,32 +335,41 @@ static int32_t replicas_of(const struct pool *pool, int32_t chips)
     return pool->chips > 0 ? whole(pool->chips / chips) : 1;
 }
 
+static struct roofline_machine machine_of(const struct portfolio *p, const struct pool *pool,
+                                          const struct model *m, int32_t chips)
+{
+    enum api api = pool->supplier >= 0 ? p->suppliers[pool->supplier].api : API_OPENAI;
+    return (struct roofline_machine){.chip = &p->chips[pool->chip],
+                                     .model = m,
+                                     .chips = chips,
+                                     .bytes_per_parameter = m ? model_bytes_per_parameter(m) : 0,
+                                     .engine = roofline_engine_of(api)};
+}
+
 static void with_chip(struct service *out, const struct portfolio *p, const struct pool *pool,
                       int32_t model)
 {
     const struct chip *chip = &p->chips[pool->chip];
     const struct model *m = model >= 0 ? &p->models[model] : NULL;
     struct points ps = points_of(chip, pool, model);
-    int32_t chips = ps.chips ? ps.chips : m ? chips_for(chip, m) : 1;
+    int32_t chips = ps.chips ? ps.chips : m ? roofline_chips(chip, m) : 1;
     out->replicas = replicas_of(pool, chips);
 
-    struct roofline r = {0};
-    if (m)
-        r = roofline_of(chip, m, chips);
+    struct roofline_machine r = machine_of(p, pool, m, chips);
     enum basis basis = BASIS_NONE;
     enum how decode = decode_of(out, &ps, &basis);
-    if (decode == HOW_GUESS && decode_roofline(out, &r)) {
+    if (decode == HOW_GUESS && roofline_decode(out, &r)) {
         decode = HOW_ROOFLINE;
         basis = BASIS_ROOFLINE;
         // Without points, memory that the weights leave bounds the contexts held at once.
-        double left = chip->memory_bytes * chips * MEMORY_FOR_KV - r.weights_bytes;
-        if (left > 0 && r.kv_bytes > 0)
-            out->kv_tok = left / r.kv_bytes * out->replicas;
+        double left = chip->memory_bytes * chips * MEMORY_FOR_KV - roofline_weights(&r);
+        if (left > 0 && m->kv_bytes_per_tok > 0)
+            out->kv_tok = left / m->kv_bytes_per_tok * out->replicas;
     }
     if (decode == HOW_GUESS)
         out->step_us = GUESS_STEP_US;
     enum how prefill = prefill_of(out, &ps);
-    if (prefill == HOW_GUESS && prefill_roofline(out, &r))
+    if (prefill == HOW_GUESS && roofline_prefill(out, &r))
         prefill = HOW_ROOFLINE;
     if (prefill == HOW_GUESS)
         out->prefill_us_per_tok = GUESS_PREFILL_US_PER_TOK;
@@ -460,10 +408,15 @@ struct service_prefill service_prefill_of(const struct service *s, double others
 {
     double m = others < s->slots - 1 ? others : s->slots - 1;
     m = m > 0 ? m / s->replicas : 0;
-    return (struct service_prefill){.us = s->prefill_us + s->prefill_us_per_seq * m,
-                                    .per_tok =
-                                        s->prefill_us_per_tok + s->prefill_us_per_tok_seq * m,
-                                    .per_tok2 = s->prefill_us_per_tok2};
+    struct service_prefill p = {.us = s->prefill_us + s->prefill_us_per_seq * m,
+                                .per_tok = s->prefill_us_per_tok + s->prefill_us_per_tok_seq * m,
+                                .per_tok2 = s->prefill_us_per_tok2};
+    if (s->prefill_steps > 0 || s->prefill_steps_per_tok > 0) {
+        double step_us = service_step_us(s, (m + 1) * s->replicas, 0);
+        p.us += s->prefill_steps * step_us;
+        p.per_tok += s->prefill_steps_per_tok * step_us;
+    }
+    return p;
 }
 
 double service_prefill_us(const struct service *s, double uncached_tok, double others)
@@ -478,7 +431,11 @@ double service_step_us(const struct service *s, double n, double ctx_tok)
     double busy = replicas_busy(s, n);
     double us =
         s->step_us + s->step_us_per_seq * (n / busy) + s->step_us_per_ctx * (ctx_tok / busy);
-    return s->step_us_per_root > 0 ? us + s->step_us_per_root * sqrt(n / busy) : us;
+    if (s->step_us_per_root > 0)
+        us += s->step_us_per_root * sqrt(n / busy);
+    if (s->step_us_experts > 0)
+        us += s->step_us_experts * (1 - det_exp(n / busy * s->log_asleep));
+    return us;
 }
 
 double service_join_us(const struct service *s, double uncached_tok)

@@ -2,14 +2,16 @@
 // and `plan` share, so that they agree (design section 6).
 //
 //   prefill_us(u, m) = P0 + R m + (P1 + Q m) u + P2 u^2      u uncached prompt tokens, beside m others
-//   step_us(n, c)    = W + H n + S sqrt(n) + K c             n sequences, c context tokens in all
+//   step_us(n, c)    = W + H n + S sqrt(n) + X (1 - a^n) + K c   n sequences, c context tokens in all
 //   join_us(u)       = M u                                   added to the step that a prompt joins
 //   power_w(n)       = idle + (busy - idle) * n / slots      of one replica, IT load
 //
 // W: weights read once a step; H: work per sequence; S: what grows slower than the batch (experts
 // that one more sequence wakes, messages between chips); K: KV cache read per context token. Every
-// sequence gets one token a step. An engine that prefills in chunks between its steps makes both
+// sequence gets one token a step. X reads all experts, of which each sequence leaves the share a
+// asleep: known from the shape of a model (roofline.h), never fitted. An engine that prefills in chunks between its steps makes both
 // slower: R and Q are what a prefill loses to those who decode beside it, M what they lose to it.
+// Where chunks are known to ride on steps, a prefill takes some steps, and some for each token, more.
 // Parameters come from measured operating points, else from the chip's bandwidth and compute with a
 // stated efficiency; `basis` says which.
 
@@ -22,7 +24,9 @@ struct service {
     double prefill_us, prefill_us_per_tok, prefill_us_per_tok2;         // P0, P1, P2
     double prefill_us_per_seq, prefill_us_per_tok_seq;                  // R, Q
     double step_us, step_us_per_seq, step_us_per_root, step_us_per_ctx;  // W, H, S, K
-    double join_us_per_tok;                                             // M
+    double step_us_experts, log_asleep;           // X, log a
+    double join_us_per_tok;                       // M
+    double prefill_steps, prefill_steps_per_tok;  // of the length that they have without context
     int32_t slots;        // sequences at once, over all replicas
     double kv_tok;        // context tokens at once, over all replicas; 0: no bound known
     int32_t replicas;

@@ -227,17 +227,16 @@ struct prepaid *prepaid_at(const struct bounding *b, int32_t contract, int64_t a
 
 // --- what a request uses ----------------------------------------------------------------------
 
-// A step of n sequences takes at least W + S sqrt(n / replicas) + (H n + K c) / replicas and gives
-// n tokens, and n is at most the slots: so a token takes at least this much of the clock. Steps are
+// Without its context a step of n sequences grows slower than n, and n is at most the slots: so a
+// token takes at least the share of a full step, and K c / replicas, of the clock. Steps are
 // rounded to whole microseconds, so up to half of one may be missing.
 static double decode_us(const struct least_unit *u, const struct arrival *r)
 {
     const struct service *s = &u->service;
-    double root_us = s->step_us_per_root * sqrt((double)s->slots / s->replicas);
-    double step_us = (s->step_us + root_us) * u->speed - 0.6, n = r->output_tok;
+    double full_us = service_step_us(s, s->slots, 0) * u->speed - 0.6, n = r->output_tok;
     double context = n * r->prompt_tok + n * (n - 1) / 2;
-    return n * (step_us > 0 ? step_us : 0) / s->slots +
-           (n * s->step_us_per_seq + context * s->step_us_per_ctx) * u->speed / s->replicas;
+    return n * (full_us > 0 ? full_us : 0) / s->slots +
+           context * s->step_us_per_ctx * u->speed / s->replicas;
 }
 
 double series_use(const struct bounding *b, enum series_kind kind, const struct least_unit *u,
