@@ -34,6 +34,6 @@ void points_service(struct service *out, struct point *points, int32_t n)
 {
     struct chip chip = {.points = points, .n_points = n};
     struct portfolio p = {.chips = &chip, .n_chips = 1};
-    struct pool pool = {.site = -1, .contract = -1, .derate = 1};
+    struct pool pool = {.supplier = -1, .site = -1, .contract = -1, .derate = 1};
     service_of(out, &p, &pool, -1);
 }

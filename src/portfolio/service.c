@@ -338,7 +338,8 @@ static int32_t replicas_of(const struct pool *pool, int32_t chips)
 static struct roofline_machine machine_of(const struct portfolio *p, const struct pool *pool,
                                           const struct model *m, int32_t chips)
 {
-    enum api api = pool->supplier >= 0 ? p->suppliers[pool->supplier].api : API_OPENAI;
+    bool sold = pool->supplier >= 0 && pool->supplier < p->n_suppliers;
+    enum api api = sold ? p->suppliers[pool->supplier].api : API_OPENAI;
     return (struct roofline_machine){.chip = &p->chips[pool->chip],
                                      .model = m,
                                      .chips = chips,
