@@ -68,7 +68,7 @@ MUST_USE enum err store_backup(struct store *s, struct str path, struct diag *di
 // there; open ones stay.
 MUST_USE enum err store_retain(struct store *s, int64_t before_us, int64_t *rows,
                                struct diag *diag);
-// PRAGMA quick_check, for a doubt. ERR_INVALID: damaged.
+// PRAGMA quick_check, and all rows unpacked, for a doubt. ERR_INVALID: damaged.
 MUST_USE enum err store_check(struct store *s, struct diag *diag);
 
 // --- asking -----------------------------------------------------------------------------------

@@ -56,6 +56,21 @@ enum err store_retain(struct store *s, int64_t before_us, int64_t *rows, struct 
     return e;
 }
 
+// Packed rows are more than SQLite can check: all of them must be there when they are unpacked.
+static enum err check_rows(struct store *s, struct diag *diag)
+{
+    int64_t missing = 0;
+    enum err e = store_number(s,
+                              "SELECT (SELECT coalesce(sum(n),0) FROM chunks)"
+                              "-(SELECT count(*) FROM attempt_rows(-1e18,4e18))"
+                              "-(SELECT count(*) FROM request_rows(-1e18,4e18))",
+                              &missing, diag);
+    if (!e && missing)
+        e = diag_set(diag, ERR_INVALID, "%s is damaged: %" PRId64 " rows are not what was packed",
+                     s->path, missing);
+    return e;
+}
+
 enum err store_check(struct store *s, struct diag *diag)
 {
     sqlite3_stmt *q;
@@ -69,5 +84,5 @@ enum err store_check(struct store *s, struct diag *diag)
     else if (strcmp(said, "ok") != 0)
         e = diag_set(diag, ERR_INVALID, "%s is damaged: %s", s->path, said);
     sqlite3_finalize(q);
-    return e;
+    return e ? e : check_rows(s, diag);
 }

@@ -186,30 +186,23 @@ static enum err drop_some(struct store *s, size_t which, int64_t last, struct di
     return e;
 }
 
-// What is packed goes in the same transaction, so an end in between only leaves less to do.
+// In the transaction that is on; what is packed goes in it too, so an end in between only leaves
+// less to do.
 static enum err pack_part(struct store *s, size_t which, bool *more, struct diag *diag)
 {
     int64_t last = 0;
-    enum err e = store_run(s, "BEGIN IMMEDIATE", diag);
-    if (e)
-        return e;
-    e = pack_some(s, which, &last, diag);
+    enum err e = pack_some(s, which, &last, diag);
     if (!e)
         e = store_days_write(s, diag);
     if (!e)
         e = store_chunks_write(s, diag);
     if (!e && last)
         e = drop_some(s, which, last, diag);
-    if (!e)
-        e = store_run(s, "COMMIT", diag);
-    if (e)
-        sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
     *more = last != 0;
     return e;
 }
 
-// From tables of a row each. The store is of version 4 to everybody else until this is through.
-static enum err pack_all(struct store *s, struct diag *diag)
+static enum err begin_packing(struct store *s, struct diag *diag)
 {
     int64_t begun = 0;
     enum err e = store_number(
@@ -220,19 +213,37 @@ static enum err pack_all(struct store *s, struct diag *diag)
         e = store_run(s, migrations[4], diag);
     if (!e && !begun)
         e = store_run(s, "COMMIT", diag);
+    return e;
+}
+
+// The last rows and the old tables in one transaction: a process of an earlier version, from which
+// this one takes over, may still write some.
+static enum err end_packing(struct store *s, struct diag *diag)
+{
+    enum err e = store_run(s, "BEGIN IMMEDIATE", diag);
     for (size_t i = 0; i < COUNTOF(old_rows); i++)
         for (bool more = true; !e && more;)
             e = pack_part(s, i, &more, diag);
     if (!e)
-        e = store_run(s,
-                      "BEGIN IMMEDIATE; DROP TABLE attempts; DROP TABLE requests;"
-                      "DROP TABLE blocks",
-                      diag);
+        e = store_run(s, "DROP TABLE attempts; DROP TABLE requests; DROP TABLE blocks", diag);
     if (!e)
         e = set_version(s, STORE_VERSION, diag);
-    if (!e)
-        e = store_run(s, "COMMIT", diag);
-    return e;
+    return e ? e : store_run(s, "COMMIT", diag);
+}
+
+// From tables of a row each. The store is of version 4 to everybody else until this is through.
+static enum err pack_all(struct store *s, struct diag *diag)
+{
+    enum err e = begin_packing(s, diag);
+    for (size_t i = 0; i < COUNTOF(old_rows); i++)
+        for (bool more = true; !e && more;) {
+            e = store_run(s, "BEGIN IMMEDIATE", diag);
+            if (!e)
+                e = pack_part(s, i, &more, diag);
+            if (!e)
+                e = store_run(s, "COMMIT", diag);
+        }
+    return e ? e : end_packing(s, diag);
 }
 
 enum err store_migrate(struct store *s, int64_t version, struct diag *diag)

@@ -1,6 +1,7 @@
 """What earlier versions wrote stays readable, what newer ones wrote is left alone."""
 
 import os
+import re
 import sqlite3
 
 from harness import ROOT, Sim, chat, main
@@ -59,6 +60,30 @@ class Store(Case):
                 self.assertEqual([(r["sequence"], r["request"], r["charged_nusd"]) for r in rows(self.state, "requests")],
                                  [(8, "req_bfb804e1c35257cccc7143a0", 46500), (11, "asked-for-by-the-client", 49500)])
                 self.assertEqual("pool a" in ledger("audit", self.state).stdout, version >= 3)
+
+    def test_packing_that_was_ended_in_between_goes_on(self):
+        self.old_store(4)
+        with open(os.path.join(GOLDEN, "store-5.sql")) as f:
+            begun = [line for line in f if re.match(r"(CREATE TABLE|INSERT INTO|CREATE INDEX) \"?(chunks|chunks_at|open|loops)\b", line)
+                     and not line.startswith(("INSERT INTO chunks", "INSERT INTO open"))]
+        db = sqlite3.connect(os.path.join(self.folder(), "ledger.db"))
+        db.executescript("".join(begun))
+        db.close()
+        total = sums(self.state)["total"]
+        self.assertEqual((total["calls"], total["open"], total["list_usd"]), (5, 1, 97e-6))
+        self.assertEqual((self.version(), len(rows(self.state))), (5, 3))
+
+    def test_damage_inside_packed_rows_is_found(self):
+        self.old_store(5)
+        ledger("check", self.state)
+        db = sqlite3.connect(os.path.join(self.folder(), "ledger.db"))
+        db.execute("UPDATE chunks SET rows=CAST(substr(rows,1,length(rows)-1) AS BLOB) WHERE kind=2")
+        db.commit()
+        db.close()
+        for words in (["check"], ["export", "--rows", "requests"]):
+            said = ledger(*words, self.state, ok=False)
+            self.assertEqual(said.returncode, 1)
+            self.assertIn("malformed", said.stderr)
 
     def test_rows_are_packed_as_the_page_says(self):
         self.old_store(5)
