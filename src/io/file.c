@@ -151,7 +151,7 @@ enum err file_replace(struct str path, struct str text, bool sync, struct diag *
 
 enum err file_make_dir(struct str path, struct diag *diag)
 {
-    char name[PATH_BYTES];
+    char name[PATH_BYTES] = "";
     enum err e = path_text(name, path, diag);
     if (e)
         return e;

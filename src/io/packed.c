@@ -7,6 +7,7 @@
 // then each field of the mask
 enum { MASK_BYTES = 4, OURS = 255, OURS_BYTES = 12, OURS_TEXT = 28 };
 static const uint32_t FROM_ZEROS = 1u << 31;
+static const char ours[4] = {'r', 'e', 'q', '_'};
 
 #define FIELD_N 'N'
 #define FIELD_W 'W'
@@ -52,7 +53,7 @@ static int digit_of(char c)
 // An id that caudal gave; a client's own may be anything.
 static bool put_ours(unsigned char *out, const char *request)
 {
-    if (memcmp(request, "req_", 4) != 0 || request[OURS_TEXT])
+    if (memcmp(request, ours, sizeof ours) != 0 || request[OURS_TEXT])
         return false;
     for (int i = 0; i < OURS_BYTES; i++) {
         int high = digit_of(request[4 + 2 * i]), low = digit_of(request[5 + 2 * i]);
@@ -89,7 +90,7 @@ static bool next_request(char request[RECORD_REQUEST_BYTES], struct str *bytes)
     if (n != OURS)
         memcpy(request, at, n);
     else
-        memcpy(request, "req_", 4);
+        memcpy(request, ours, sizeof ours);
     for (int i = 0; n == OURS && i < OURS_BYTES; i++) {
         request[4 + 2 * i] = digits[at[i] >> 4];
         request[5 + 2 * i] = digits[at[i] & 15];
