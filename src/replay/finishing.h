@@ -26,6 +26,12 @@ static inline int64_t finishing_first(const struct finishing *s)  // NEVER: nobo
     return s->near < far ? s->near : far;
 }
 
+// The first of the list of the next near step; -1: none.
+static inline int32_t finishing_soon(const struct finishing *s)
+{
+    return s->near < NEVER ? s->head[s->near & (FINISHING_NEAR - 1)] : -1;
+}
+
 // `now`: the last step that is over; `step` is later. `links` is the caller's, by id.
 void finishing_put(struct finishing *s, int32_t *links, int64_t now, int64_t step, int32_t id);
 // One of those that end at finishing_first(), the last that came first.

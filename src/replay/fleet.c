@@ -90,6 +90,13 @@ bool fleet_next(struct fleet *f, int64_t now_us, struct fleet_event *ev)
     return true;
 }
 
+void fleet_keeps(struct fleet *f, const void *all, size_t each, size_t bytes)
+{
+    f->kept = all;
+    f->kept_each = each;
+    f->kept_bytes = bytes;
+}
+
 void fleet_add(struct fleet *f, int32_t unit, int32_t id, int32_t prompt_tok, int32_t cached_tok,
                int32_t output_tok, int64_t now_us)
 {

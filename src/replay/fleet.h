@@ -33,6 +33,10 @@ void fleet_free(struct fleet *f);
 // Units are numbered from 0 in the order in which they are added.
 int32_t fleet_unit(struct fleet *f, const struct service *s);
 
+// What the caller keeps of id i lies at `all` + i `each`: the first `bytes` of it are fetched into
+// the cache before an event of i is told. NULL: nothing is.
+void fleet_keeps(struct fleet *f, const void *all, size_t each, size_t bytes);
+
 // A request comes to `unit` at `now_us`; all events up to then have been taken. `id` is the
 // caller's, below FLEET_IDS_MAX, and nobody else's until its SERVICE_LAST or fleet_cancel().
 void fleet_add(struct fleet *f, int32_t unit, int32_t id, int32_t prompt_tok, int32_t cached_tok,

@@ -65,6 +65,8 @@ struct fleet {
     // Events of the unit that was advanced last, not yet taken.
     struct fleet_event *events;
     int32_t n_events, told, events_size;
+    const char *kept;  // fleet_keeps()
+    size_t kept_each, kept_bytes;
     struct load load;
     struct load *loads;  // [groups]
     int32_t n_loads;

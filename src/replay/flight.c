@@ -31,6 +31,8 @@ static void grow(struct replay *rp)
     rp->briefs = briefs;
     rp->flights = more;
     rp->flights_size = size;
+    // An answer that goes as most do needs nothing behind the list of what was tried.
+    fleet_keeps(rp->fleet, more, sizeof *more, offsetof(struct flight, ask.tried));
 }
 
 static struct flight *flight_new(struct replay *rp)

@@ -19,18 +19,18 @@
 enum flight_state { FLIGHT_FREE, FLIGHT_WAITING, FLIGHT_TRYING, FLIGHT_RELAYING };
 
 struct flight {
-    struct route_ask ask;
-    struct route_decision d;
-    struct failover f;
-    struct heap_node retry;  // WAITING: when to pick again
     int64_t sent_us, first_us;
     int32_t prompt_tok, cached_tok, output_tok;  // true
     int32_t unit;    // where it is served; -1: a pool that stalls has it
     int32_t ticket;  // in the router's line; -1: not there
-    int32_t n_blocks;
-    uint64_t *blocks;  // own copy, only with a prefix cache; NULL: none
     enum flight_state state;
     bool has_waited;
+    int32_t n_blocks;
+    uint64_t *blocks;        // own copy, only with a prefix cache; NULL: none
+    struct heap_node retry;  // WAITING: when to pick again
+    struct route_decision d;
+    struct route_ask ask;
+    struct failover f;
     int32_t next_free;
 };
 

@@ -23,6 +23,20 @@ void soon_room(struct soon *s)
     s->from = 0;
 }
 
+struct queue_entry *soon_open(struct queue_entry *first, int32_t n, int64_t at, int32_t id)
+{
+    int32_t from = 0, until = n;
+    while (from < until) {
+        int32_t i = from + (until - from) / 2;
+        if (soon_is_before(at, id, &first[i]))
+            until = i;
+        else
+            from = i + 1;
+    }
+    memmove(first + from + 1, first + from, (size_t)(n - from) * sizeof *first);
+    return first + from;
+}
+
 void soon_remove(struct soon *s, int32_t id)
 {
     struct queue_entry *e = s->entries + s->from, *end = e + s->n;

@@ -41,8 +41,8 @@ struct route_ask {
     // The same blocks of another tenant count as others.
     const uint64_t *blocks;
     int32_t n_blocks, block_tok;
-    int32_t tried[ROUTE_TRIED_MAX];  // pools that have failed this request already
     int32_t n_tried;
+    int32_t tried[ROUTE_TRIED_MAX];  // pools that have failed this request already
 };
 
 enum route_verdict { ROUTE_SEND, ROUTE_WAIT, ROUTE_REFUSE };
