@@ -207,10 +207,12 @@ static void point(struct buf *out, const struct measured_table *t, int32_t from,
 {
     const struct measured *row = &t->rows[from];
     struct service s;
-    double batch = 1;
+    double batch = 1, prompt = 0;
     CHECK(validate_service(&s, t, from, to));
-    for (int32_t i = from; i < to; i++)
+    for (int32_t i = from; i < to; i++) {
         batch = t->rows[i].batch > batch ? t->rows[i].batch : batch;
+        prompt = t->rows[i].prompt > prompt ? t->rows[i].prompt : prompt;
+    }
     buf_lit(out, "      - {model: ");
     buf_add_json(out, row->model);
     if (row->chips > 0)
@@ -226,7 +228,8 @@ static void point(struct buf *out, const struct measured_table *t, int32_t from,
     duration(out, "prefill_per_token2", s.prefill_us_per_tok2);
     duration(out, "prefill_per_sequence", s.prefill_us_per_seq);
     duration(out, "prefill_per_token_sequence", s.prefill_us_per_tok_seq);
-    buf_printf(out, ", slots: %.0f, basis: measured}\n", batch);
+    buf_printf(out, ", batch: %.0f, prompt: %.0f tok, slots: %.0f, basis: measured}\n", batch,
+               prompt, batch);
 }
 
 static void chip(struct buf *out, struct arena *a, const struct measured_table *t, int32_t from,

@@ -340,6 +340,7 @@ void check_text(struct buf *out, const struct check_view *v)
     certificate(out, "operators", v->admin_until_us);
     suppliers(out, v);
     pools(out, v);
+    check_speeds(out, v);
     shares(out, v);
     shadows(out, v);
     check_contracts(out, v);

@@ -35,6 +35,7 @@ const char *period_text(enum period period);
 // For the files of check_text().
 void check_contracts(struct buf *out, const struct check_view *v);
 void check_sums(struct buf *out, const struct check_view *v);
+void check_speeds(struct buf *out, const struct check_view *v);
 void check_heading(struct buf *out, const char *what);
 const char *check_words(const struct check_view *v, struct str s);  // terminated, as long as v->a
 // "a, b, c", and how many more when there are many.

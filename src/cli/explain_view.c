@@ -128,7 +128,9 @@ static void add_candidate(struct columns *c, struct arena *a, struct str one, st
         ms(a, one, "ttft_ms"),
         ms(a, one, "per_token_ms"),
         text_of(a, one, "times"),
-        text_of(a, one, "speed"),
+        str_eq(text_of(a, one, "beyond_measured"), STR("true"))
+            ? arena_printf(a, STR_FMT ", beyond", STR_ARG(text_of(a, one, "speed")))
+            : text_of(a, one, "speed"),
         arena_printf(a, STR_FMT "%s" STR_FMT, STR_ARG(text_of(a, one, "in_flight")),
                      limit.n ? "/" : "", STR_ARG(limit)),
         contract(a, one),

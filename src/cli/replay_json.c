@@ -86,6 +86,12 @@ static void pool(struct json *j, const struct tally *t, int32_t i)
                             p->sites[p->pools[i].site].carbon_g_per_joule,
                         DIGITS);
     json_out_text(&j->to, "basis", tp->guessed ? STR("guess") : str_of(basis_name(tp->basis)));
+    if (tp->long_prompts) {
+        json_out_count(&j->to, "prompts_beyond_measured", tp->long_prompts);
+        json_out_count(&j->to, "measured_prompt", tp->seen_prompt_tok);
+    }
+    if (tp->seen_batch)
+        json_out_count(&j->to, "measured_batch", tp->seen_batch);
     json_out_close(&j->to, "}");
 }
 

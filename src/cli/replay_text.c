@@ -282,6 +282,25 @@ static void losses(struct buf *out, const struct tally *t)
         buf_printf(out, "  %lld were under way when it was stopped\n", (long long)t->open);
 }
 
+// Nothing is extrapolated silently.
+static void beyond(struct buf *out, const struct replay_view *v, const struct tally *t)
+{
+    for (int32_t i = 0; i < v->p->n_pools; i++) {
+        const struct tally_pool *tp = &t->pool[i];
+        if (tp->long_prompts)
+            buf_printf(out,
+                       "beyond what was measured: " STR_FMT " was sent %lld prompts longer than %d "
+                       "tokens; their times are extrapolated\n",
+                       STR_ARG(v->p->pools[i].name), (long long)tp->long_prompts,
+                       (int)tp->seen_prompt_tok);
+        if (tp->seen_batch)
+            buf_printf(out,
+                       "beyond what was measured: " STR_FMT " had up to %d at once, and points for "
+                       "%d; times beyond are extrapolated\n",
+                       STR_ARG(v->p->pools[i].name), (int)tp->most, (int)tp->seen_batch);
+    }
+}
+
 static void one_policy(struct buf *out, const struct replay_view *v, const struct tally *t)
 {
     const struct portfolio *p = v->p;
@@ -293,6 +312,7 @@ static void one_policy(struct buf *out, const struct replay_view *v, const struc
     buf_printf(out, "%s: at most %lld under way, %lld in the waiting line\n", t->policy,
                (long long)t->in_flight_most, (long long)t->waiting_most);
     losses(out, t);
+    beyond(out, v, t);
     buf_lit(out, "\n");
     for (int32_t i = 0; i <= p->n_classes; i++)
         all[i] =

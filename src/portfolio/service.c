@@ -291,7 +291,7 @@ static int32_t whole(double v)
 // limit.
 static void room_of(struct service *out, const struct points *ps, const struct pool *pool)
 {
-    double slots = 0, batch = 0, kv = 0;
+    double slots = 0, batch = 0, kv = 0, seen = 0;
     for (int32_t i = 0; ps->chip && i < ps->chip->n_points; i++) {
         const struct point *pt = &ps->chip->points[i];
         if (!counts(ps, pt))
@@ -300,11 +300,15 @@ static void room_of(struct service *out, const struct points *ps, const struct p
         if (n <= 0 && pt->per_user_tok_s > 0)
             n = pt->throughput_tok_s / pt->per_user_tok_s;
         batch = n > batch ? n : batch;
+        seen = pt->basis == BASIS_MEASURED && n > seen ? n : seen;
+        if (pt->basis == BASIS_MEASURED && pt->prompt_tok > out->seen_prompt_tok)
+            out->seen_prompt_tok = pt->prompt_tok;
         slots = pt->slots > slots ? pt->slots : slots;
         kv = pt->kv_tok > kv ? pt->kv_tok : kv;
     }
     if (kv > 0)
         out->kv_tok = kv * out->replicas;
+    out->seen_batch = seen * out->replicas;
     int32_t limit = pool->limits.in_flight;
     if (slots > 0)
         out->slots = whole(slots * out->replicas);
@@ -437,6 +441,12 @@ double service_step_us(const struct service *s, double n, double ctx_tok)
     if (s->step_us_experts > 0)
         us += s->step_us_experts * (1 - det_exp(n / busy * s->log_asleep));
     return us;
+}
+
+bool service_is_beyond(const struct service *s, double n, double prompt_tok)
+{
+    return (s->seen_batch > 0 && n > s->seen_batch) ||
+           (s->seen_prompt_tok > 0 && prompt_tok > s->seen_prompt_tok);
 }
 
 double service_join_us(const struct service *s, double uncached_tok)

@@ -30,6 +30,8 @@ struct service {
     int32_t slots;        // sequences at once, over all replicas
     double kv_tok;        // context tokens at once, over all replicas; 0: no bound known
     int32_t replicas;
+    // The most that points of it were measured with, over all replicas: beyond it times are extrapolated.
+    double seen_batch, seen_prompt_tok;  // 0: not said
     double idle_w, busy_w;  // IT, over all replicas
     double pue;
     enum basis basis;     // BASIS_NONE: nothing is known, everything above is a plain guess
@@ -52,6 +54,9 @@ double service_step_us(const struct service *s, double n, double ctx_tok);
 // How much longer the step is that so many prompt tokens join while others decode already: the
 // replicas share one clock, and a prompt slows one of them.
 double service_join_us(const struct service *s, double uncached_tok);
+// Whether `n` sequences, or a prompt so long, lie outside of what was measured. Never where nothing was
+// measured, as `basis` says then.
+bool service_is_beyond(const struct service *s, double n, double prompt_tok);
 // What `n` users see who ask again as soon as they are answered, all with `prompt_tok` tokens for
 // `output_tok`; without the queue in front, which depends on how they fall. Per token: the mean
 // from the first token to the last.

@@ -192,7 +192,9 @@ static bool send_to(struct replay *rp, struct flight *x)
     if (rp->state[x->d.pool] == POOL_STALLS)
         return false;
     x->cached_tok = warm_tok(rp, x);
-    x->unit = berth_of(rp, x->d.pool, x->d.model)->unit;
+    const struct berth *berth = berth_of(rp, x->d.pool, x->d.model);
+    x->unit = berth->unit;
+    rp->t->pool[x->d.pool].long_prompts += x->prompt_tok > berth->seen_prompt_tok;
     fleet_add(rp->fleet, x->unit, id_of(rp, x), x->prompt_tok, x->cached_tok, x->output_tok,
               rp->now_us);
     int32_t waiting = fleet_waiting(rp->fleet, x->unit);

@@ -42,6 +42,7 @@ struct berth {
     int32_t pool, model;
     const struct token_price *price;
     double joules_per_us;  // of one sequence in its slot, at the wall
+    int32_t seen_prompt_tok;  // the longest that its speed was measured with; INT32_MAX: not said
 };
 
 // What a watch looks at, apart from the rest, so that looking costs no cache line of a flight.

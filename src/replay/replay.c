@@ -83,7 +83,10 @@ static bool make_fleet(struct replay *rp)
             int32_t site = p->pools[i].site >= 0 ? p->pools[i].site : p->n_sites;
             fleet_weigh(rp->fleet, unit, (int64_t)(each_w * 1e3 + 0.5), site);
             rp->berths[at++] =
-                (struct berth){unit, i, serving->model, &serving->price, each_w / 1e6};
+                (struct berth){unit, i, serving->model, &serving->price, each_w / 1e6,
+                               s.seen_prompt_tok > 0 && s.seen_prompt_tok < INT32_MAX
+                                   ? (int32_t)s.seen_prompt_tok
+                                   : INT32_MAX};
         }
         rp->first_berth[i + 1] = at;
     }

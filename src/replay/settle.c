@@ -182,6 +182,10 @@ static double settle_pool(struct replay *rp, int32_t i, double span_us)
         tp->has_power = tp->has_power || s.busy_w > 0;
         tp->guessed = tp->guessed && s.basis == BASIS_NONE;
         tp->basis = s.basis;
+        if (rp->berths[k].seen_prompt_tok < INT32_MAX)
+            tp->seen_prompt_tok = rp->berths[k].seen_prompt_tok;
+        if (service_is_beyond(&s, fleet_most(rp->fleet, rp->berths[k].unit), 0))
+            tp->seen_batch = (int32_t)s.seen_batch;
     }
     tp->idle_joules = idle_w * span_us / 1e6 * share;
     return share > 0 ? idle_w : 0;

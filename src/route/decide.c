@@ -525,6 +525,8 @@ int32_t route_explain(const struct route *r, const struct route_ask *ask, int64_
             .bar = v.bar,
             .until_us = v.bar ? v.until_us : now_us,
             .basis = o->service.basis,
+            .beyond = service_is_beyond(&o->service, r->live->pools[o->place].in_flight + 1,
+                                        ask->prompt_tok),
             .in_flight = r->live->pools[o->place].in_flight,
             .contract = o->commit,
             .pace = o->commit >= 0 ? commit_share(r, o, now_us) : 0,

@@ -188,6 +188,7 @@ struct route_candidate {
     enum route_bar bar;
     int64_t until_us;   // when the bar may fall; NEVER: not by time
     enum basis basis;   // of the speed that is expected of it, before observation
+    bool beyond;        // outside of what that was measured with
     int32_t in_flight;
     int32_t contract;   // whose commitment it draws; -1: none
     double pace;        // share of the price beyond that the policy `caudal` reckons with

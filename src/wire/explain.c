@@ -149,6 +149,7 @@ static void add_candidate(struct buf *out, const struct explained *e,
     buf_printf(out, ",\"ttft_ms\":%.3f,\"per_token_ms\":%.3f,\"times\":\"%s\",\"speed\":\"%s\"",
                (double)t->ttft_us / 1e3, (double)t->per_token_us / 1e3,
                t->observed ? "observed" : "expected", c->basis ? basis_name(c->basis) : "a guess");
+    buf_printf(out, ",\"beyond_measured\":%s", c->beyond ? "true" : "false");
     buf_printf(out, ",\"in_flight\":%d,\"in_flight_limit\":", c->in_flight);
     int32_t limit = p->pools[c->pool].limits.in_flight;
     if (limit > 0)

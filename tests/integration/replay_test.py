@@ -137,6 +137,19 @@ class Reports(unittest.TestCase):
         self.assertEqual((patient["answered"], patient["expired"]), (10, 0))
         self.assertLess(hasty["answered"], 10)
 
+    def test_what_was_not_measured_is_named(self):
+        with tempfile.TemporaryDirectory() as folder:
+            with open(os.path.join(folder, "p.yaml"), "w") as f:
+                f.write("caudal: 1\nchips: {c: {points: [{step: 10 ms, prefill: 10k/s, batch: 1, prompt: 100, slots: 4,"
+                        " basis: measured}]}}\npools: {a: {api: openai, url: 'http://x/v1', key: k, chip: c, serves: [m]}}\n")
+            with open(os.path.join(folder, "t.csv"), "w") as f:
+                f.write("t_us,prompt_tokens,output_tokens\n0,100,50\n1,101,50\n2,500,50\n")
+            text = run("p.yaml", "--trace", "t.csv", cwd=folder).stdout
+            self.assertIn("beyond what was measured: a was sent 2 prompts longer than 100 tokens", text)
+            self.assertIn("beyond what was measured: a had up to 3 at once, and points for 1;", text)
+            pool = json.loads(run("p.yaml", "--trace", "t.csv", "--json", cwd=folder).stdout)["runs"][0]["pools"][0]
+            self.assertEqual((pool["prompts_beyond_measured"], pool["measured_prompt"], pool["measured_batch"]), (2, 100, 1))
+
     def test_no_secret_is_printed(self):
         for flags in ([], ["--json"], ["--html"]):
             done = run("fleet.yaml", "--trace", "mixed.csv", *flags)

@@ -184,6 +184,29 @@ static void the_roofline_reads_weights_once_a_step(void)
     EXPECT(near(full.step_us * 2, s.step_us), "twice the efficiency, half the time");
 }
 
+// What was measured has an end; what was claimed or computed has none to leave.
+static void beyond_what_was_measured_is_known(void)
+{
+    struct fixture f;
+    fixture_init(&f, 1);
+    f.points[0] = (struct point){.model = -1,
+                                 .step_us = 5000,
+                                 .prefill_tok_s = 1e4,
+                                 .batch = 32,
+                                 .prompt_tok = 4096,
+                                 .slots = 64,
+                                 .basis = BASIS_MEASURED};
+    struct service s;
+    f.pool.replicas = 2;
+    service_of(&s, &f.p, &f.pool, 0);
+    EXPECT(s.slots == 128 && s.seen_batch == 64, "%d slots, %g", s.slots, s.seen_batch);
+    EXPECT(!service_is_beyond(&s, 64, 4096), "within");
+    EXPECT(service_is_beyond(&s, 65, 1) && service_is_beyond(&s, 1, 4097), "beyond either");
+    f.points[0].basis = BASIS_CLAIMED;
+    service_of(&s, &f.p, &f.pool, 0);
+    EXPECT(!service_is_beyond(&s, 128, 1e6), "nothing was measured");
+}
+
 static void energy_adds_up_to_the_meter(void)
 {
     struct service s = {.prefill_us_per_tok = 100,
@@ -477,6 +500,7 @@ int main(void)
     TEST(a_fit_has_no_negative_terms);
     TEST(one_point_gives_what_it_holds);
     TEST(the_roofline_reads_weights_once_a_step);
+    TEST(beyond_what_was_measured_is_known);
     TEST(energy_adds_up_to_the_meter);
     TEST(alone_it_takes_its_prefill_and_its_steps);
     TEST(a_slow_pool_is_slow_from_the_next_step);
