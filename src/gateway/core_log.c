@@ -11,8 +11,8 @@ struct core_log {
     uint64_t number;       // of the last record, kept or not
     uint64_t lost, waits;  // records lost in all; of those, not said in the log yet
     int64_t left;          // bytes of the file
-    bool full, ended;  // ended: the file says so
-    size_t n;  // bytes of `record`
+    bool full, ended;      // ended: the file says so
+    size_t n;              // bytes of `record`
     unsigned char record[DECISIONS_RECORD_BYTES_MAX];
 };
 

@@ -3,6 +3,7 @@
 #include "gateway/relay.h"
 #include "io/tls.h"
 #include "stopwatch.h"
+#include "wire/decisions.h"
 #include "wire/http1.h"
 #include "wire/openai.h"
 
@@ -83,6 +84,32 @@ static void hash_key(void *ctx, int64_t i)
     on.sum += digest[0];
 }
 
+// What serve.events adds to a request under the core's lock, but for a copy into the ring.
+static void write_records(void *ctx, int64_t i)
+{
+    static unsigned char bytes[DECISIONS_RECORD_BYTES_MAX];
+    struct route_seen seen = {
+        .ttft_us = 200000, .per_token_us = 12000, .prompt_tok = 500, .output_tok = 200};
+    struct route_ask ask = {.model = 1,
+                            .prompt_tok = 500,
+                            .output_tok = 200,
+                            .wall_us = 1795337385000000,
+                            .draw = 0x123456789abcdef};
+    struct route_decision d = {.pool = 3, .terms = {.total = 316900.5, .ttft_us = 200000}};
+    struct decisions_record r = {.kind = DECISIONS_PICK,
+                                 .number = (uint64_t)i,
+                                 .generation = 1,
+                                 .now_us = 90000000000 + i,
+                                 .ask = &ask,
+                                 .decision = &d,
+                                 .seen = &seen,
+                                 .of = (uint64_t)i};
+    (void)ctx;
+    on.sum += (int64_t)decisions_write(&r, bytes, sizeof bytes);
+    r.kind = DECISIONS_DONE;
+    on.sum += (int64_t)decisions_write(&r, bytes, sizeof bytes);
+}
+
 static void report(const char *what, void (*call)(void *ctx, int64_t i), void *ctx)
 {
     printf("%-52s %10.3f us\n", what, stopwatch_ns(call, ctx) / 1e3);
@@ -101,6 +128,7 @@ int main(void)
     report("its body of 40 KB", read_request, &on.large);
     report("an event like the one before", relay_alike, NULL);
     report("an event unlike the one before", relay_unlike, NULL);
+    report("its two records in the event log", write_records, NULL);
     buf_release(&on.small);
     buf_release(&on.large);
     buf_release(&on.out);

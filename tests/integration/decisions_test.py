@@ -65,7 +65,7 @@ def crc32c(data):
 
 def ask(gw, chance, i):
     """One request of some kind; some are left in the middle."""
-    body = chat("x" * chance.choice((10, 400, 4000)), model="m", max_tokens=chance.choice((5, 20, 60)))
+    body = chat("x" * chance.choice((10, 400, 4000, 20000)), model="m", max_tokens=chance.choice((5, 20, 60)))
     headers = {"x-caudal-class": chance.choice(("chat", "batch"))}
     if chance.random() < 0.5:
         return gw.post("/v1/chat/completions", body, headers).status
