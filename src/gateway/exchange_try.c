@@ -207,6 +207,7 @@ static void tell_core(struct exchange *x, struct route_seen seen)
         return;
     x->taken = false;
     seen.drawn = x->drawn;
+    seen.first_told = x->first_us > 0 && x->answer_stream;  // on_first() told the core
     x->drawn = false;
     core_done(x->worker->core, x->generation, &x->ask, &x->decision, &seen, exchange_now(x));
 }
@@ -423,7 +424,6 @@ static struct route_seen seen_of(const struct exchange *x)
     int32_t n = x->usage.output_tok;
     if (x->answer_stream) {
         seen.ttft_us = x->first_us - x->sent_us;
-        seen.first_told = true;  // on_first() told the core
         seen.per_token_us = n > 1 ? (x->last_us - x->first_us) / (n - 1) : 0;
         return seen;
     }

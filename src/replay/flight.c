@@ -142,7 +142,9 @@ static void give_up(struct replay *rp, struct flight *x, enum route_bar bar)
 // What an attempt died of, told to the router.
 static void tell_fault(struct replay *rp, struct flight *x, enum fault fault)
 {
-    struct route_seen seen = {.outcome = fault_outcome(fault), .cool_us = fault_cool_us(fault, -1)};
+    struct route_seen seen = {.outcome = fault_outcome(fault),
+                              .cool_us = fault_cool_us(fault, -1),
+                              .first_told = x->first_us > 0};
     if (fault == FAULT_TIMEOUT && !x->first_us && rp->now_us < x->ask.deadline_us)
         seen.silent_us = seen.ttft_us = rp->now_us - x->sent_us;
     tally_cell(rp->t, x->d.pool, x->ask.class)->faults++;
@@ -317,6 +319,7 @@ void flight_last(struct replay *rp, struct flight *x)
     if (x->state == FLIGHT_TRYING)
         flight_first(rp, x);
     struct route_seen seen = {.outcome = ROUTE_OK,
+                              .first_told = true,
                               .ttft_us = x->first_us - x->sent_us + flight_trip_us(rp, x),
                               .prompt_tok = x->prompt_tok,
                               .cached_tok = x->cached_tok,

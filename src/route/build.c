@@ -42,6 +42,7 @@ static void offer_fill(struct offer *o, const struct portfolio *p, int32_t pool,
             o->carbon_share = carbon / o->energy_nusd_per_joule;
     }
     service_of(&o->service, p, pl, s->model);
+    o->each_replica = 1.0 / (o->service.replicas > 1 ? o->service.replicas : 1);
     warm_bind(p, s, o);
 }
 

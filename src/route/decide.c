@@ -169,26 +169,34 @@ static int32_t kept_at(const struct route *r, const struct look *l, const struct
 
 // Of the candidate in `lane`, whose terms are in `row`.
 static inline struct route_terms terms_at(const struct route *r, const struct look *l,
-                                          const struct offer *o, int32_t lane, int32_t row,
-                                          double score)
+                                          const struct list *list, const struct offer *o,
+                                          int32_t lane, int32_t row, double score)
 {
+    const struct candidates *c = &list->lanes[lane / LANES];
+    const struct candidates_more *m = &list->more[lane / LANES];
+    int k = lane % LANES;
+    double fresh = l->ask->prompt_tok > 0 ? l->ask->prompt_tok : 0;
+    fresh -= l->warm ? r->memo->warm[lane] : 0;
     const struct terms_kept *t = r->memo->room.kept;
     const struct warm *warm = l->warm ? warm_at(r, lane) : NULL;
     double carbon = t->energy[row] * o->carbon_share;
-    return (struct route_terms){.list = t->list[row],
-                                .energy = t->energy[row] - carbon,
-                                .carbon = carbon,
-                                .wait_ttft = t->wait_ttft[row],
-                                .wait_tokens = t->wait_tokens[row],
-                                .total = t->total[row],
-                                .score = score,
-                                .ttft_us = whole_us(t->ttft[row]),
-                                .per_token_us = whole_us(t->per_token[row]),
-                                .model_ttft_us = t->model_ttft[row],
-                                .model_per_token_us = t->model_per_token[row],
-                                .observed = r->live->pairs[o->pair].ttft_ratio > 0,
-                                .warm_tok = warm ? warm->tok : 0,
-                                .cached_tok = warm ? (int32_t)r->memo->warm[lane] : 0};
+    return (struct route_terms){
+        .list = t->list[row],
+        .energy = t->energy[row] - carbon,
+        .carbon = carbon,
+        .wait_ttft = t->wait_ttft[row],
+        .wait_tokens = t->wait_tokens[row],
+        .total = t->total[row],
+        .score = score,
+        .ttft_us = whole_us(t->ttft[row]),
+        .per_token_us = whole_us(t->per_token[row]),
+        .model_ttft_us = t->model_ttft[row],
+        .model_per_token_us = t->model_per_token[row],
+        .observed = r->live->pairs[o->pair].ttft_ratio > 0,
+        .prefill_us = (c->prefill[k] + (c->prefill_tok[k] + m->prefill_tok2[k] * fresh) * fresh) *
+                      o->each_replica,
+        .warm_tok = warm ? warm->tok : 0,
+        .cached_tok = warm ? (int32_t)r->memo->warm[lane] : 0};
 }
 
 static double policy_score(const struct route *r, const struct look *l, const struct list *list,
@@ -198,7 +206,7 @@ static double policy_score(const struct route *r, const struct look *l, const st
         return r->memo->room.kept->total[row];
     const struct offer *o = &r->offers[list->entries[i].offer];
     const struct live_pair *pair = &r->live->pairs[o->pair];
-    struct route_terms terms = terms_at(r, l, o, i, row, r->memo->room.kept->total[row]);
+    struct route_terms terms = terms_at(r, l, list, o, i, row, r->memo->room.kept->total[row]);
     struct policy_view view = {.pool = &r->p->pools[o->pool],
                                .index = o->pool,
                                .n_pools = r->p->n_pools,
@@ -386,7 +394,8 @@ static struct route_decision send_to(const struct route *r, const struct look *l
                                    .usable = best->usable,
                                    .context_tok = o->context_tok,
                                    .place = list->entries[i].offer + 1,
-                                   .terms = terms_at(r, l, o, i, row, r->memo->room.scores[i]),
+                                   .terms =
+                                       terms_at(r, l, list, o, i, row, r->memo->room.scores[i]),
                                    .why = why};
 }
 
@@ -530,7 +539,7 @@ int32_t route_explain(const struct route *r, const struct route_ask *ask, int64_
             .in_flight = r->live->pools[o->place].in_flight,
             .contract = o->commit,
             .pace = o->commit >= 0 ? commit_share(r, o, now_us) : 0,
-            .terms = terms_at(r, &l, o, i, row, its)};
+            .terms = terms_at(r, &l, list, o, i, row, its)};
     }
     return n;
 }

@@ -49,7 +49,9 @@ struct live_pair {
     double fail_load;                         // recent failures, as requests in flight
     int64_t fail_us;
     uint64_t last_turn;  // when it was chosen, in turns; 0: never
-    double prefill_until_us;  // when what it was sent is read, as far as the service model knows
+    // When what it was sent is read, as far as the service model knows; and how long it would take to
+    // read all of which no content has come: it cannot be behind by more.
+    double prefill_until_us, unread_us;
     // Of its prefix cache: its age in lifetimes at `cache_us` (affinity.h), and the share of the
     // tokens expected in it that were not.
     double cache_age, cache_doubt;

@@ -99,13 +99,26 @@ bool route_stepped(struct route *r, struct route_step *out)
     return true;
 }
 
-// How long the replicas of an offer are at the part of a prompt that is not cached there.
-static double prefill_us(const struct offer *o, const struct route_ask *ask,
-                         const struct route_decision *d, int32_t others)
+// A prompt is to be read.
+static void read_more(struct live_pair *pair, const struct route_decision *d, int64_t now_us)
 {
-    int32_t replicas = o->service.replicas > 1 ? o->service.replicas : 1;
-    return service_prefill_us(&o->service, ask->prompt_tok - d->terms.cached_tok, others) /
-           replicas;
+    double from_us = (double)now_us;
+    from_us = pair->prefill_until_us > from_us ? pair->prefill_until_us : from_us;
+    pair->prefill_until_us = from_us + d->terms.prefill_us;
+    pair->unread_us += d->terms.prefill_us;
+}
+
+// A prompt is read, or is no longer to be; true: that was known to be so by now.
+static bool read_less(struct live_pair *pair, const struct route_decision *d, int64_t now_us)
+{
+    enum { NEAR_US = 1000 };
+    double unread_us = pair->unread_us - d->terms.prefill_us;
+    pair->unread_us = unread_us > 0 ? unread_us : 0;
+    double most_us = (double)now_us + pair->unread_us;
+    if (pair->prefill_until_us <= most_us + NEAR_US)
+        return true;
+    pair->prefill_until_us = most_us;
+    return false;
 }
 
 void route_took(struct route *r, const struct route_ask *ask, const struct route_decision *d,
@@ -118,9 +131,7 @@ void route_took(struct route *r, const struct route_ask *ask, const struct route
     struct live_pool *lp = &r->live->pools[o->place];
     struct share_step step;
     pair->last_turn = ++r->live->turns;
-    double read_us =
-        pair->prefill_until_us > (double)now_us ? pair->prefill_until_us : (double)now_us;
-    pair->prefill_until_us = read_us + prefill_us(o, ask, d, lp->in_flight - 1);
+    read_more(pair, d, now_us);
     warm_took(r, ask, d, o, now_us);
     if (!(lp->lever.share > 0) &&
         share_took(&lp->share, &r->p->pools[d->pool].share, now_us, &step))
@@ -140,7 +151,8 @@ void route_first(struct route *r, const struct route_decision *d, int64_t ttft_u
     r->live->version += closed;
     pair->content_us = now_us;
     learn_ttft(pair, &r->live->pools[o->place], d->terms.model_ttft_us, ttft_us, now_us);
-    live_changed(r->live, o->place, closed ? LIVE_ALL : LIVE_TIMES);
+    bool known = read_less(pair, d, now_us);
+    live_changed(r->live, o->place, closed ? LIVE_ALL : known ? LIVE_TIMES : LIVE_ALL);
 }
 
 // Up to a quarter later, by chance, so that a crowd does not come back at once.
@@ -212,9 +224,9 @@ void route_done(struct route *r, const struct route_ask *ask, const struct route
     struct live_pool *lp = &r->live->pools[o->place];
     admit_done(r, ask, o, seen, now_us);
     if (lp->in_flight == 0)
-        pair->prefill_until_us = 0;
-    else if (seen->outcome != ROUTE_OK && (seen->ttft_us <= 0 || seen->silent_us > 0))
-        pair->prefill_until_us -= prefill_us(o, ask, d, lp->in_flight);  // it is read no longer
+        pair->prefill_until_us = pair->unread_us = 0;
+    else if (!seen->first_told)
+        read_less(pair, d, now_us);
     warm_done(r, ask, d, o, seen);
     switch (seen->outcome) {
     case ROUTE_OK: done_ok(r, o, d, seen, now_us); break;

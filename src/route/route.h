@@ -76,6 +76,7 @@ struct route_terms {       // what a candidate costs, in nano-dollars; the sum i
     int64_t per_token_us;  // expected
     double model_ttft_us, model_per_token_us;  // before observation: what route_done() compares with
     bool observed;         // the times are from live observation, not only from the model
+    double prefill_us;     // what of the prompt is not cached keeps the pool so long from the next one
     // Of the prompt: what was sent there lately, and what of it is expected in its cache.
     int32_t warm_tok, cached_tok;
 };

@@ -48,6 +48,7 @@ struct offer {
     double cache_per_tok, cache_per_us;
     bool caches;
     struct service service;
+    double each_replica;  // 1 / replicas
     double derate;    // share of its slots and KV room that may be used
     int32_t from, n;  // its lanes: r->lane_of[from, from + n)
     int32_t shadow_list;  // where it stands alone; -1: its pool is no shadow

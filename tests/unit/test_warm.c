@@ -335,6 +335,39 @@ static void memory_is_what_it_was_at_the_start(void)
     fleet_release(&f);
 }
 
+// Prompts that are before it are waited for, and no longer once their first content has come,
+// however long the service model takes them to be read.
+static void the_queue_is_what_is_not_read_yet(void)
+{
+    struct fleet f;
+    start(&f, "caudal");
+    struct route_ask ask = ask_of(&f, 20, S(1));
+    double alone = terms_of(&f, &ask, 0, S(1)).model_ttft_us,
+           prefill = 20 * BLOCK_TOK / 8000.0 * 1e6;
+    ask.blocks = NULL;
+    ask.n_blocks = 0;
+    struct route_decision first = send(&f, &ask, 0, S(1)), d = send(&f, &ask, 0, S(1));
+    double queue = terms_of(&f, &ask, 0, S(1)).model_ttft_us - alone;
+    EXPECT(queue > 1.9 * prefill && queue < 2.1 * prefill, "%g of %g us", queue, prefill);
+    queue = terms_of(&f, &ask, 0, S(1) + (int64_t)prefill).model_ttft_us - alone;
+    EXPECT(queue > 0.9 * prefill && queue < 1.1 * prefill, "one is read: %g us", queue);
+    for (int32_t i = 0; i < 50; i++) {  // they come twice as fast as the model reads
+        int64_t now_us = S(2) + i * (int64_t)(prefill / 2);
+        route_first(f.route, &d, MS(300), now_us);
+        struct route_seen seen = {.outcome = ROUTE_OK, .ttft_us = MS(300), .first_told = true};
+        struct route_decision next = send(&f, &ask, 0, now_us);
+        route_done(f.route, &ask, &d, &seen, now_us);
+        d = next;
+    }
+    double most = f.live->pairs[0].prefill_until_us - 1e6 * (2 + 49 * prefill / 2e6);
+    EXPECT(most < 2.1 * prefill, "behind by %g us and not by what came", most);
+    route_done(f.route, &ask, &first, &(struct route_seen){.outcome = ROUTE_OK}, S(30));
+    route_done(f.route, &ask, &d, &(struct route_seen){.outcome = ROUTE_OK}, S(30));
+    EXPECT(f.live->pairs[0].unread_us == 0 && f.live->pairs[0].prefill_until_us == 0,
+           "nothing is left");
+    fleet_release(&f);
+}
+
 static void carbon_costs_what_it_is_said_to(void)
 {
     for (int32_t price = 0; price < 2; price++) {
@@ -382,6 +415,7 @@ int main(void)
     TEST(an_engine_that_is_gone_has_lost_it);
     TEST(a_reload_keeps_it_by_name);
     TEST(memory_is_what_it_was_at_the_start);
+    TEST(the_queue_is_what_is_not_read_yet);
     TEST(carbon_costs_what_it_is_said_to);
     return test_end();
 }
