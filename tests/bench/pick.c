@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-enum { ASKS = 256, TEXT_BYTES_MAX = 1 << 20 };
+enum { ASKS = 256, BLOCKS = 200, TEXT_BYTES_MAX = 1 << 20 };
 
 struct fixture {
     struct arena arena;
@@ -19,6 +19,7 @@ struct fixture {
     struct live *live;
     struct route *route;
     struct route_ask asks[ASKS];
+    uint64_t blocks[BLOCKS];
     int64_t sum;  // of the answers, so that they are needed
 };
 
@@ -98,6 +99,28 @@ static void start(struct fixture *f, int32_t pools, const char *policy)
     buf_release(&text);
 }
 
+// A prompt of 200 blocks of 512 tokens, of which some pools know 5 and some 160.
+static void give_blocks(struct fixture *f)
+{
+    if (live_remember(f->live, &f->arena))
+        DIE("pick: %s", "no room for blocks");
+    for (int32_t i = 0; i < BLOCKS; i++)
+        f->blocks[i] = mix64((uint64_t)i + 1);
+    for (int32_t i = 0; i < ASKS; i++) {
+        f->asks[i].blocks = f->blocks;
+        f->asks[i].n_blocks = BLOCKS;
+        f->asks[i].block_tok = 512;
+        f->asks[i].prompt_tok = BLOCKS * 512;
+    }
+    for (int32_t i = 0; i < 20; i++) {  // some pools know some of it
+        struct route_ask ask = f->asks[i];
+        ask.n_blocks = i % 4 ? 5 : 160;
+        struct route_decision d = route_pick(f->route, &ask, S(1));
+        if (d.verdict == ROUTE_SEND)
+            route_took(f->route, &ask, &d, S(1));
+    }
+}
+
 static void pick(void *ctx, int64_t i)
 {
     struct fixture *f = ctx;
@@ -130,5 +153,14 @@ int main(void)
             printf(" %26.3f\n", stopwatch_ns(pick_took_done, &f) / 1e3);
             arena_release(&f.arena);
         }
+    printf("with prompts of %d blocks\n", (int)BLOCKS);
+    for (size_t i = 0; i < COUNTOF(sizes); i++) {
+        struct fixture f = {.sum = 0};
+        start(&f, sizes[i], "caudal");
+        give_blocks(&f);
+        printf("%-12s %10d %14.3f", "caudal", (int)sizes[i], stopwatch_ns(pick, &f) / 1e3);
+        printf(" %26.3f\n", stopwatch_ns(pick_took_done, &f) / 1e3);
+        arena_release(&f.arena);
+    }
     return 0;
 }
