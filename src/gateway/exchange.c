@@ -348,27 +348,35 @@ static bool choose_model(struct exchange *x)
     return may_model(x, x->ask.model);
 }
 
+// What no model is asked for in is the tenant's supplier's, as it is; but not what an operator only
+// wants explained. True: it has gone there.
+static bool pass_on(struct exchange *x)
+{
+    const struct tenant *t = exchange_tenant(x);
+    if (x->explain || !t || t->passthrough < 0 || x->rq->model[0] ||
+        !str_eq(str_of(x->rq->param), STR("model")))
+        return false;
+    struct client *c = x->client;
+    struct http1_head head = {
+        .method = STR("POST"), .target = x->target, .path = x->path, .content_length = -1};
+    struct asked q = {.head = &head,
+                      .path = x->path,
+                      .tenant = x->ask.tenant,
+                      .key = x->key,
+                      .generation = x->generation,
+                      .origin = x->origin};
+    x->client = NULL;
+    passthrough_whole(x->worker, c, &q, t->passthrough, x->all_headers, buf_str(&x->body));
+    exchange_end(x);
+    return true;
+}
+
 static void recognise(struct exchange *x)
 {
     struct diag diag = {0};
-    const struct tenant *t = exchange_tenant(x);
     enum err e = openai_read(x->rq, x->surface, buf_str(&x->body), &diag);
-    if (e && str_eq(str_of(x->rq->param), STR("model")) && !x->rq->model[0] && t &&
-        t->passthrough >= 0) {
-        struct client *c = x->client;
-        struct http1_head head = {
-            .method = STR("POST"), .target = x->target, .path = x->path, .content_length = -1};
-        struct asked q = {.head = &head,
-                          .path = x->path,
-                          .tenant = x->ask.tenant,
-                          .key = x->key,
-                          .generation = x->generation,
-                          .origin = x->origin};
-        x->client = NULL;
-        passthrough_whole(x->worker, c, &q, t->passthrough, x->all_headers, buf_str(&x->body));
-        exchange_end(x);
+    if (e && pass_on(x))
         return;
-    }
     bool class_known = choose_class(x);
     bool model_known = x->rq->model[0] && choose_model(x);  // also for the log of what is refused
     if (e) {
@@ -471,6 +479,7 @@ void exchange_begin(struct worker *w, struct client *c, const struct asked *q)
     x->surface = q->surface;
     x->key = q->key;
     x->explain = q->explain;
+    x->settled = q->explain;  // nobody is counted for it, however it ends
     x->arrived_us = loop_now_us(w->loop);
     x->retry_at_us = NEVER;
     x->retry_after_us = -1;

@@ -241,7 +241,6 @@ void exchange_explain(struct exchange *x)
     struct buf json;
     buf_init(&json, EXPLAIN_BYTES_MAX);
     explain_write(x->worker, x->generation, x->key, &x->ask, &json);
-    x->settled = true;
     struct answer a = answer_of(x, 200);
     a.content_type = "application/json";
     answer_whole(x->worker, x->client, &a, buf_str(&json));

@@ -51,7 +51,7 @@ void admin_explain(struct admin_call *call)
     struct route_ask ask;
     struct diag diag = {0};
     int32_t stand_in = 0;
-    if (!admin_text(call, "model", &asked.model)) {
+    if (!admin_text(call, "model", &asked.model) || !asked.model.n) {
         admin_refuse(call, 400, "invalid_request", "\"model\" is missing.");
         return;
     }

@@ -131,6 +131,8 @@ class Live(unittest.TestCase):
             self.assertIn("Incorrect admin key", got[2])
             got = explain("--url", admin.url, "--model", "none", key="operator-key")
             self.assertIn('no model "none"', got[2])
+            nothing = admin.post("/admin/explain", {"model": ""}, **bearer("operator-key"))
+            self.assertEqual((nothing.status, "missing" in nothing.json()["error"]["message"]), (400, True))
 
     def test_an_ordinary_request_is_explained_and_goes_nowhere(self):
         with Sim("--instant") as sim, gateway(sim) as gw:
@@ -150,6 +152,16 @@ class Live(unittest.TestCase):
             self.assertEqual(gw.post("/v1/chat/completions", chat("x", model="m"), asked).status, 400)
             self.assertEqual(sim.calls()["finished"], 0)
             until(lambda: gw.metric("caudal_requests_in_progress") == 0)
+
+    def test_what_would_be_passed_on_is_not_sent_either(self):
+        with Sim("--instant") as sim, Gateway(
+                f"caudal: 1\nserve: {{default_class: any}}\nclasses: {{any: {{}}}}\n"
+                f"suppliers: {{s: {{api: openai, url: '{sim.url}'}}}}\npools: {{one: {{supplier: s, serves: [m]}}}}\n"
+                f"tenants: {{app: {{passthrough: s}}}}\n") as gw:
+            ask = {"x-caudal-explain": "1", "x-caudal-tenant": "app"}
+            self.assertEqual(gw.post("/v1/chat/completions", {"messages": []}, ask).status, 400)
+            self.assertEqual(sim.calls()["total"], 0)
+            self.assertEqual(gw.metric("caudal_requests_total"), 0)
 
     def test_without_keys_whoever_is_here_may_ask(self):
         with Sim("--instant") as sim, gateway(sim, keys=False) as gw:
