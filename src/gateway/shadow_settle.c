@@ -143,7 +143,9 @@ static void settle(struct shadow *s, enum fault fault, bool stale, const struct 
                               .reasoning_tok = c->usage.reasoning_tok,
                               .list_nusd = c->list_nusd,
                               .marginal_nusd = drawn->marginal_nusd,
-                              .joules = c->joules};
+                              .joules = c->joules,
+                              .bytes_up = s->attempt.bytes_up,
+                              .bytes_down = s->attempt.bytes_down};
     if (drawn->contract >= 0) {
         const struct contract *k = &p->contracts[drawn->contract];
         r.commitment = record_id(RECORD_CONTRACT, k->name);

@@ -217,12 +217,14 @@ static void read_at_most(struct reader *r, const struct yaml_node *node, void *o
     struct str rest = node->text;
     if (!is_scalar(r, node, expected))
         return;
+    int64_t nusd = -1;
     bool timed = str_cut(&rest, '/', &money.text);
     rest = str_trim(rest);
-    if (timed && (str_eq(rest, STR("day")) || str_eq(rest, STR("d"))))
-        read_i64(r, &money, UNIT_MONEY, 1000, &((struct pool *)object)->shadow.at_most_nusd);
-    else
+    if (!timed || !(str_eq(rest, STR("day")) || str_eq(rest, STR("d"))))
         bad_value(r, node, "is not money a day", expected);
+    else if (read_i64(r, &money, UNIT_MONEY, 1000, &nusd) && nusd < 0)
+        bad_value(r, node, "is below nothing", expected);
+    ((struct pool *)object)->shadow.at_most_nusd = nusd;
 }
 
 static const struct field shadow_fields[] = {

@@ -202,6 +202,7 @@ class ShadowTest(unittest.TestCase):
             copies = [r for r in attempts if r["shadow"]]
             self.assertEqual((6, 3, 3), (len(attempts), len(copies), len(requests)))
             self.assertEqual({r["request"] for r in requests}, {r["request"] for r in copies})
+            self.assertTrue(all(r["bytes_up"] > 0 and r["bytes_down"] > 0 for r in attempts), attempts)
             self.assertEqual({("b", "", 0, "settled")}, {(r["pool"], r["tenant"], r["ordinal"], r["state"]) for r in copies})
             self.assertAlmostEqual(usd * 1e9, sum(r["list_nusd"] for r in copies), delta=1)
             of_b = next(r for r in sums(state, "--by", "pool")["rows"] if r["pool"] == "b")
@@ -241,6 +242,7 @@ class CheckTest(unittest.TestCase):
                 (good.replace(", at_most: 5 USD/day", ""), "pools.b.shadow.at_most: is not said"),
                 (free, "pools.b.shadow.at_most: cannot hold"),
                 (good.replace("5 USD/day", "5 USD"), "pools.b.shadow.at_most: .*is not money a day"),
+                (good.replace("5 USD/day", "-5 USD/day"), "pools.b.shadow.at_most: is below nothing, got \"-5 USD/day\""),
                 (good.replace("share: 100%", "share: 120%"), "pools.b.shadow.share:"),
                 (good.replace("serve: {}", "serve: {limits: {shadows: 0}}"), "serve.limits.shadows:"),
                 (good.replace("shadow: {", "share: {steps: [1%, 100%]}, shadow: {"), "pools.b.share: is for pools that answer")):
