@@ -105,9 +105,13 @@ static void *run(void *arg)
     return NULL;
 }
 
-// PATH becomes PATH.1, that one PATH.2. One that is not there is no fault.
-static void keep_old(struct str path)
+// PATH becomes PATH.1, that one PATH.2. One that is not there is no fault; one that is no file, such
+// as /dev/null, stays what it is, and cannot be made.
+static void keep_old(struct str path, const char *name)
 {
+    struct stat st;
+    if (stat(name, &st) == 0 && !S_ISREG(st.st_mode))
+        return;
     for (int i = SPOOL_KEPT; i > 0; i--) {
         char from[PATH_BYTES], to[PATH_BYTES];
         char number[16] = "";
@@ -125,7 +129,7 @@ static enum err open_file(struct spool *s, struct str path, struct str head, str
     if (path.n + 4 > sizeof name)
         return diag_set(diag, ERR_INVALID, "the path of the event log is too long");
     snprintf(name, sizeof name, STR_FMT, STR_ARG(path));
-    keep_old(path);
+    keep_old(path, name);
     s->fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600);
     if (s->fd < 0 || !write_all(s->fd, (const unsigned char *)head.p, head.n))
         return file_failure(diag, name, errno);
@@ -230,7 +234,8 @@ enum err spool_next(struct spool_reader *r, struct str *records, struct diag *di
     size_t n = fread(head, 1, sizeof head, r->file);
     if (n == 0 && !ferror(r->file))
         return ERR_NONE;
-    if (n == sizeof head && head[0] > SPOOL_RING_BYTES)
+    // None is empty: a file system that has lost power may leave zeros where bytes were on their way.
+    if (n == sizeof head && (head[0] == 0 || head[0] > SPOOL_RING_BYTES))
         return diag_set(diag, ERR_INVALID, "%s: what begins at byte %lld is no frame", r->name,
                         (long long)r->at);
     if (n == sizeof head)

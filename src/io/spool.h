@@ -20,7 +20,8 @@ struct spool;
 // Makes `path`, readable by this user alone, writes `head` and starts the thread. What was there
 // becomes PATH.1, that one PATH.2, and so on; SPOOL_KEPT of them are kept. `ring_bytes` is at
 // most SPOOL_RING_BYTES.
-//   Errors  ERR_MISSING, ERR_DENIED, ERR_SYSTEM  it cannot be made; `diag` says why
+//   Errors  ERR_MISSING, ERR_DENIED, ERR_SYSTEM  it cannot be made, or is there and no file; `diag`
+//                                                says why
 MUST_USE enum err spool_new(struct spool **out, struct str path, struct str head, size_t ring_bytes,
                             struct diag *diag);
 // A record, copied. False: the ring has no room for it now. Who calls holds a lock.

@@ -206,6 +206,7 @@ class Decisions(unittest.TestCase):
         status, out, err = of(data[:first])
         self.assertEqual((status, err), (0, ""))
         self.assertIn("It does not say that it ends", out)
+        self.assertIn(f"what begins at byte {first} is no frame", of(data[:first] + bytes(64))[2])
 
     def test_other_files_are_refused(self):
         with open(self.portfolio + ".other", "w") as f:
@@ -241,10 +242,15 @@ class TheFile(unittest.TestCase):
                 self.assertGreater(r["answers"], 10)
 
     def test_one_that_cannot_be_made_is_said(self):
-        done = subprocess.run([CAUDAL, "serve", "-", "--listen", "127.0.0.1:0", "--events", "/proc/none/events"], text=True,
-                              capture_output=True, timeout=60, input="caudal: 1\npools: {p: {api: openai, url: 'http://127.0.0.1:9/v1', serves: [m]}}\n")
-        self.assertEqual(done.returncode, 1)
-        self.assertIn("/proc/none/events", done.stderr)
+        with tempfile.TemporaryDirectory() as folder:
+            os.mkfifo(os.path.join(folder, "pipe"))
+            for path in ("/proc/none/events", os.path.join(folder, "pipe")):
+                done = subprocess.run([CAUDAL, "serve", "-", "--listen", "127.0.0.1:0", "--events", path], text=True,
+                                      capture_output=True, timeout=60,
+                                      input="caudal: 1\npools: {p: {api: openai, url: 'http://127.0.0.1:9/v1', serves: [m]}}\n")
+                self.assertEqual(done.returncode, 1)
+                self.assertIn(path, done.stderr)
+            self.assertEqual(os.listdir(folder), ["pipe"])
 
 
 if __name__ == "__main__":
