@@ -234,7 +234,7 @@ class EnginesTest(unittest.TestCase):
         try:
             with open(f"/proc/{pid}/stat") as f:
                 return f.read().rsplit(")", 1)[1].split()[0] != "Z"
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):  # it may end while it is read
             return False
 
     def ready(self, gw, name):
