@@ -76,6 +76,7 @@ soak: build
 bench: build
 	@tools/deps run bench
 	@CAUDAL=$(BUILD)/src/cli/caudal tests/bench/run
+	@CAUDAL=$(BUILD)/src/cli/caudal tests/bench/replay_speed.py
 
 # One trace through serve and through replay: eight minutes, on a machine that does nothing else.
 bench-twin: build
