@@ -158,7 +158,8 @@ static bool text_is_right(const struct answer_check *check, struct str normal)
     size_t at;
     for (int32_t i = 0; i < check->n_texts; i++) {
         struct str wanted = check->texts[i];
-        if (check->kind == CHECK_CONTAINS ? str_find(normal, wanted, &at) : str_eq(normal, wanted))
+        if (check->kind == CHECK_CONTAINS ? str_find(normal, wanted, &at)
+                                          : str_cmp(normal, wanted) == 0)
             return true;
     }
     return false;

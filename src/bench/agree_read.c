@@ -78,7 +78,7 @@ static enum err read_texts(const struct reading *r, struct answer_check *check, 
 static enum err read_regex(const struct reading *r, struct answer_check *check, struct str text,
                            struct json_span v)
 {
-    struct str pattern;
+    struct str pattern = STR("");
     char why[REGEX_WHY_BYTES], what[DIAG_BYTES];
     enum err e = take_text(r, &pattern, text, v, "check: regex is a text");
     if (e)

@@ -134,7 +134,7 @@ static bool same_normal(struct str a, struct str b)
     buf_init(&y, ANSWER_BYTES_MAX * 2);
     agree_normal(&x, a);
     agree_normal(&y, b);
-    bool same = str_eq(buf_str(&x), buf_str(&y));
+    bool same = str_cmp(buf_str(&x), buf_str(&y)) == 0;
     buf_release(&x);
     buf_release(&y);
     return same;
@@ -144,7 +144,7 @@ struct agreement agreement_of(const struct agree_question *q, const struct agree
                               const struct agree_answer *second)
 {
     struct str a = buf_str(&first->text), b = buf_str(&second->text);
-    struct agreement out = {.exact = str_eq(a, b), .checked = q->check.kind != CHECK_NONE};
+    struct agreement out = {.exact = str_cmp(a, b) == 0, .checked = q->check.kind != CHECK_NONE};
     out.normal = out.exact || same_normal(a, b);
     if (out.checked) {
         out.right[0] = agree_is_right(&q->check, a);

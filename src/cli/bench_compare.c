@@ -135,7 +135,8 @@ static void prices_at_equal_speed(struct buf *out, const struct bench_view *v)
         buf_lit(&notes, "  note          one of the two has no level that is not saturated\n");
     if (p.any)
         columns_print(&p.columns, out, 2, 0x7e);
-    buf_add_str(out, buf_str(&notes));
+    if (buf_len(&notes))
+        buf_add_str(out, buf_str(&notes));
     buf_release(&notes);
 }
 
