@@ -135,8 +135,7 @@ static void prices_at_equal_speed(struct buf *out, const struct bench_view *v)
         buf_lit(&notes, "  note          one of the two has no level that is not saturated\n");
     if (p.any)
         columns_print(&p.columns, out, 2, 0x7e);
-    if (buf_len(&notes))
-        buf_add_str(out, buf_str(&notes));
+    buf_printf(out, STR_FMT, STR_ARG(buf_str(&notes)));
     buf_release(&notes);
 }
 
