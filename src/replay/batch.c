@@ -192,8 +192,7 @@ static int64_t unit_due_us(const struct unit *u)
         return stop_us;
     // Where nobody waits for the replica and it ends nothing, the end of a prefill matters when the
     // next step begins.
-    return u->queue.head >= 0 || u->bare ? at_us
-                                         : steps_end_us(&u->run, steps_at(&u->run, at_us));
+    return u->queue.head >= 0 || u->bare ? at_us : steps_end_us(&u->run, steps_at(&u->run, at_us));
 }
 
 void batch_set_due(struct fleet *f, const struct unit *u)

@@ -275,8 +275,7 @@ void flight_begin(struct replay *rp, const struct arrival *a)
         .user = a->user,
         .surface = SURFACE_CHAT,
         .prompt_tok = a->prompt_tok,
-        .output_tok =
-            rp->c->told ? a->output_tok : forecast_output_tok(rp->forecast, &who, 0),
+        .output_tok = rp->c->told ? a->output_tok : forecast_output_tok(rp->forecast, &who, 0),
         .arrived_us = rp->now_us,
         .deadline_us = patience_us < NEVER - rp->now_us ? rp->now_us + patience_us : NEVER,
         .wall_us = rp->wall_us + rp->now_us,

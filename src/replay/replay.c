@@ -54,8 +54,7 @@ static bool make_trips(struct replay *rp)
         struct str region =
             t < p->n_tenants && p->tenants[t].region.n ? p->tenants[t].region : p->serve.region;
         for (int32_t i = 0; i < p->n_pools; i++)
-            rp->round_trip_us[t * p->n_pools + i] =
-                pool_round_trip_us(p, &p->pools[i], region);
+            rp->round_trip_us[t * p->n_pools + i] = pool_round_trip_us(p, &p->pools[i], region);
     }
     return true;
 }
@@ -82,11 +81,14 @@ static bool make_fleet(struct replay *rp)
             int32_t unit = fleet_unit(rp->fleet, &s);
             int32_t site = p->pools[i].site >= 0 ? p->pools[i].site : p->n_sites;
             fleet_weigh(rp->fleet, unit, (int64_t)(each_w * 1e3 + 0.5), site);
-            rp->berths[at++] =
-                (struct berth){unit, i, serving->model, &serving->price, each_w / 1e6,
-                               s.seen_prompt_tok > 0 && s.seen_prompt_tok < INT32_MAX
-                                   ? (int32_t)s.seen_prompt_tok
-                                   : INT32_MAX};
+            rp->berths[at++] = (struct berth){unit,
+                                              i,
+                                              serving->model,
+                                              &serving->price,
+                                              each_w / 1e6,
+                                              s.seen_prompt_tok > 0 && s.seen_prompt_tok < INT32_MAX
+                                                  ? (int32_t)s.seen_prompt_tok
+                                                  : INT32_MAX};
         }
         rp->first_berth[i + 1] = at;
     }

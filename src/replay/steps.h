@@ -12,8 +12,8 @@ enum { FINE_BITS = 10 };
 static const int64_t FAR_US = (int64_t)1 << 51;  // 71 years: no time of a unit is beyond it
 
 struct steps {
-    int64_t done;  // before the row began
-    int64_t from;  // when it began, fine
+    int64_t done;         // before the row began
+    int64_t from;         // when it began, fine
     int64_t a, b, extra;  // fine
 };
 

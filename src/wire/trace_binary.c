@@ -9,7 +9,8 @@
 // needs beyond that stands in front of it: REC_GAP adds to its gap, REC_BLOCKS is a run of blocks
 // that count up from words 0 and 3 (word 1 says how many), REC_NAME introduces the next name of the
 // kind in word 1, whose word 0 bytes fill the records behind it, REC_WALL (words 0 and 3) is when
-// time 0 was, REC_USER (likewise; from version 2 on) who asks. REC_END closes the file with the count, so that one cut off is noticed.
+// time 0 was, REC_USER (likewise; from version 2 on) who asks. REC_END closes the file with the
+// count, so that one cut off is noticed.
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "records are copied as they are");
 
@@ -232,9 +233,8 @@ static enum err read_head(struct trace *t, struct diag *diag)
     int version = (unsigned char)head.p[VERSION_AT];
     t->broken = version < 1 || version > VERSION;
     if (t->broken)
-        return diag_set(diag, ERR_INVALID,
-                        STR_FMT ": its version is %d, expected one up to %d", STR_ARG(t->name),
-                        version, VERSION);
+        return diag_set(diag, ERR_INVALID, STR_FMT ": its version is %d, expected one up to %d",
+                        STR_ARG(t->name), version, VERSION);
     return ERR_NONE;
 }
 
