@@ -17,7 +17,7 @@ SEED   = 1812
 ASAN = -Db_sanitize=address,undefined -Db_lundef=false
 TSAN = -Db_sanitize=thread -Db_lundef=false
 
-.PHONY: all build run test check unit asan tsan fuzz soak bench bench-twin cover lint fmt install clean deps \
+.PHONY: all build run test check unit asan tsan fuzz soak bench bench-twin bench-engine cover lint fmt install clean deps \
         build-asan build-tsan build-fuzz
 
 all: build
@@ -81,6 +81,11 @@ bench: build
 # One trace through serve and through replay: eight minutes, on a machine that does nothing else.
 bench-twin: build
 	@CAUDAL=$(BUILD)/src/cli/caudal tests/bench/twin
+
+# A real engine measured, fitted and foretold: five minutes, on a machine that does nothing else.
+bench-engine: build
+	@tools/fetch-engine
+	@CAUDAL=$(BUILD)/src/cli/caudal tests/bench/real_engine.py
 
 cover: deps
 	@tools/deps dev

@@ -6,6 +6,9 @@
 // of which wakes k of E experts, 1 - (1 - k/E)^n of the experts are read. A prefill computes 2
 // operations per active parameter and token, in chunks that ride on decode steps. How much of the
 // data sheet that reaches is a few numbers, fitted to what was measured on other systems.
+//
+// The roofline is Williams, Waterman and Patterson's (2009); 2 operations are a multiplication and
+// an addition (Kaplan et al., 2020, section 2.1).
 
 #ifndef CAUDAL_ROOFLINE_H
 #define CAUDAL_ROOFLINE_H
@@ -34,7 +37,7 @@ enum {
 };
 enum {
     ROOF_LAYER_OTHERS,    // us per layer and other sequence
-    ROOF_PREFILL,         // of the time that the prompt needs by the data sheet
+    ROOF_PREFILL,         // of the time that the prompt needs by the data sheet; 1 at least
     ROOF_PREFILL_OTHERS,  // and for each other sequence
     ROOF_STEPS,           // decode steps before it, for each engine
     ROOF_STEPS_TOK = ROOF_STEPS + ENGINE_COUNT,  // and for each 1,000 tokens of prompt
