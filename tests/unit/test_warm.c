@@ -136,7 +136,7 @@ static void a_warmer_pool_never_costs_more(void)
 {
     struct rng r;
     rng_seed(&r, 2);
-    for (int32_t i = 0; i < 300; i++) {
+    for (int32_t i = 0; i < 100; i++) {
         struct fleet f;
         start(&f, "least-cost");
         for (int32_t pool = 0; pool < 2; pool++)
