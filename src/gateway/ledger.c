@@ -343,10 +343,12 @@ void pen_synced(void *arg)
 {
     struct pen *pen = arg;
     uint64_t synced = atomic_load_explicit(&pen->synced, memory_order_acquire);
+    uint64_t unsafe = atomic_load_explicit(&pen->unsafe, memory_order_acquire);
     while (pen->waiting && pen->waiting->batch <= synced) {
         struct ledger_wait *w = pen->waiting;
         wait_no_more(pen, w);
-        w->ready(w->ctx);
+        if (w->batch > unsafe)
+            w->ready(w->ctx);
     }
 }
 

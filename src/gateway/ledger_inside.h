@@ -26,6 +26,7 @@ struct pen {
     struct ledger_wait *waiting, **waiting_end;  // in the order of their batches
     uint64_t batch;                              // of the records pending now
     _Atomic uint64_t written, synced;            // batches
+    _Atomic uint64_t unsafe;                     // up to this one some may never reach the disk
     _Atomic bool sync_asked;
     // read by other threads
     _Atomic uint64_t records, writes, write_us, failures, lost;

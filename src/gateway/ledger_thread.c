@@ -130,8 +130,9 @@ static void sync_pens(struct ledger *l)
             continue;
         uint64_t written = atomic_load_explicit(&pen->written, memory_order_acquire);
         if (journal_sync(pen->journal, &diag)) {
-            // A page that could not be written may be gone: what waits is never told that it is
-            // safe, and runs into its deadline.
+            // A page that could not be written may be gone, and the next sync says nothing of it:
+            // what waits is never told that it is safe, and runs into its time.
+            atomic_store_explicit(&pen->unsafe, written, memory_order_release);
             ledger_complain(l, diag.text);
             continue;
         }

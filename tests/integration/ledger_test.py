@@ -474,6 +474,25 @@ class Faults(Case):
                     synced = False
             self.assertEqual(sends, 5, order)
 
+    def test_what_a_failed_sync_may_have_lost_is_not_sent_when_the_next_one_works(self):
+        text = """caudal: 1
+serve: {state: %s, ledger: {durability: disk}}
+pools: {a: {api: openai, url: %s, first_byte: 1 s, serves: [m]}}
+"""
+        with Sim("--instant") as a, Gateway(text % (self.state, a.url), "--threads", "1", env=self.env) as gw:
+            self.say("fail", "sync")
+            held = []
+            t = threading.Thread(target=lambda: held.append(gw.post("/v1/chat/completions", chat("held", stream=True))))
+            t.start()
+            until(lambda: gw.metric("caudal_ledger_failures_total") > 0)
+            self.say("fail", None)
+            self.assertEqual(gw.post("/v1/chat/completions", chat("hello")).status, 200)
+            self.assertEqual(a.calls()["total"], 1)
+            t.join()
+            self.assertEqual(held[0].status, 504)
+            self.assertEqual(a.calls()["total"], 1)
+        self.assertEqual([(r["unsent"], r["fault"]) for r in rows(self.state)], [(1, "timeout"), (0, "")])
+
 
 class Command(Case):
     def test_sums_reconcile_backup_and_retain(self):

@@ -1,7 +1,7 @@
 // bad_disk.c - loaded with LD_PRELOAD by tests: a disk that fails and a clock that jumps.
 //
 // BAD_DISK_FOLDER holds two files, looked at with every call: `fail` (pwrite to a journal gives EIO
-// while it is there, or writes half when it says "short"), and `clock` (seconds added to the time
+// while it is there, or writes half when it says "short"; fdatasync does when it says "sync"), and `clock` (seconds added to the time
 // of day). BAD_DISK_LOG: a file that gets a line for each write to a journal, each fdatasync and
 // each send, so that their order can be looked at.
 
@@ -65,7 +65,7 @@ ssize_t pwrite64(int fd, const void *p, size_t n, off64_t at)
         read_number("fail", text, sizeof text);
         if (strncmp(text, "short", 5) == 0 && n > 100)
             n = n / 2 + 7;
-        else if (text[0] && strncmp(text, "short", 5) != 0) {
+        else if (text[0] && strncmp(text, "short", 5) != 0 && strncmp(text, "sync", 4) != 0) {
             errno = EIO;
             return -1;
         }
@@ -84,6 +84,14 @@ int fdatasync(int fd)
     static int (*real)(int);
     if (!real)
         *(void **)&real = dlsym(RTLD_NEXT, "fdatasync");
+    char text[32] = "";
+    if (is_journal(fd)) {
+        read_number("fail", text, sizeof text);
+        if (strncmp(text, "sync", 4) == 0) {
+            errno = EIO;
+            return -1;
+        }
+    }
     int status = real(fd);
     if (is_journal(fd))
         note("synced", fd);
