@@ -10,7 +10,9 @@
 #include "cli/replay_options.h"
 #include "cli/replay_view.h"
 #include "io/file.h"
+#include "io/stream.h"
 #include "route/policy.h"
+#include "wire/prices.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -158,7 +160,8 @@ static bool bound_goes_on(void *ctx, const struct replay_progress *at)
     return !stopped;
 }
 
-static enum err find_bound(struct bound *out, const struct replay_options *o, struct run *first)
+static enum err find_bound(struct bound *out, const struct replay_options *o, struct run *first,
+                           bool prices)
 {
     const struct replay_config *r = &first->config;
     const struct bound_config c = {.p = r->p,
@@ -166,9 +169,54 @@ static enum err find_bound(struct bound *out, const struct replay_options *o, st
                                    .events = r->events,
                                    .wall_us = first->tally->wall_us,
                                    .span_us = first->tally->arrivals_us,
-                                   .write_path = o->bound_write.n ? o->bound_write.p : NULL,
+                                   .write_path =
+                                       o->bound_write.n && !prices ? o->bound_write.p : NULL,
+                                   .prices = prices,
                                    .go_on = bound_goes_on};
     return bound_run(out, &first->arena, &c, &first->diag);
+}
+
+static enum err write_prices(const struct replay_options *o, const struct portfolio *p,
+                             struct run *first)
+{
+    struct diag *diag = &first->diag;
+    const struct tally *t = first->tally;
+    struct bound bound;
+    char from[UNIT_TEXT], until[UNIT_TEXT], made[256];
+    struct stream_out out = {.fd = -1};
+    struct buf text;
+    enum err e = find_bound(&bound, o, first, true);
+    if (!e && bound.partial)
+        e = diag_set(diag, ERR_INVALID, "%s: stopped before its prices were found", o->prices_write.p);
+    if (!e && strcmp(bound.status, "optimal") != 0)
+        e = diag_set(diag, ERR_INVALID, "the program of the prices is %s: it has none to write",
+                     bound.status);
+    if (e)
+        return e;
+    snprintf(made, sizeof made, "of %lld requests from %s to %s, by caudal replay --bound",
+             (long long)bound.requests, unit_text_instant(from, t->wall_us),
+             unit_text_instant(until, t->wall_us + t->arrivals_us));
+    buf_init(&text, OUTPUT_MAX);
+    e = stream_out_open(&out, o->prices_write.p, diag);
+    if (!e && !prices_write(&text, p, bound.prices, str_of(made)))
+        e = diag_set(diag, ERR_LIMIT, "%s: the prices are too long", o->prices_write.p);
+    else if (!e)
+        e = stream_out_write(&out, buf_str(&text), diag);
+    if (!e)
+        e = stream_out_finish(&out, diag);
+    else
+        stream_out_drop(&out);
+    buf_release(&text);
+    return e;
+}
+
+// A plan that ended before the trace did was not routed by from then on.
+static void say_stale(const struct portfolio *p, const struct tally *t)
+{
+    char date[UNIT_TEXT];
+    if (p->prices && t->wall_us + t->arrivals_us >= p->prices->until_us)
+        fprintf(stderr, "caudal replay: " STR_FMT " ended at %s, before the trace did\n",
+                STR_ARG(p->serve.prices), unit_text_instant(date, p->prices->until_us));
 }
 
 static int finish(struct arena *a, const struct replay_options *o, const struct portfolio *p,
@@ -190,9 +238,13 @@ static int finish(struct arena *a, const struct replay_options *o, const struct 
                                .seed = (uint64_t)o->seed,
                                .arena = a};
     if (o->bound && !partial) {
-        enum err e = find_bound(&bound, o, &w->runs[0]);
+        enum err e = find_bound(&bound, o, &w->runs[0], false);
         if (e)
             return fail(w->runs[0].diag.text[0] ? w->runs[0].diag.text : err_text(e));
+        if (!bound.partial && o->prices_write.n)
+            e = write_prices(o, p, &w->runs[0]);
+        if (e)
+            return fail(w->runs[0].diag.text);
         partial = bound.partial;
         view.bound = partial ? NULL : &bound;
         view.told = tallies + w->n_named;
@@ -201,6 +253,7 @@ static int finish(struct arena *a, const struct replay_options *o, const struct 
     }
     if (!print_report(o, &view))
         return fail("the output could not be written");
+    say_stale(p, w->runs[0].tally);
     if (o->stats)
         print_stats(w);
     return partial ? EXIT_STOPPED : EXIT_DONE;
@@ -298,6 +351,8 @@ int cmd_replay(int argc, char **argv)
     struct problems problems;
     problems_init(&problems, &a);
     enum err e = load_portfolio(&p, &a, o.paths, o.n_paths, &problems);
+    if (!e && o.prices.n)
+        e = load_prices(&p, &a, o.prices, &problems);
     if (problems.errors)
         load_print_errors(&p, &problems);
     if (e) {

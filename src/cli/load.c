@@ -2,6 +2,7 @@
 
 #include "io/file.h"
 #include "wire/config.h"
+#include "wire/prices.h"
 #include "wire/yaml.h"
 
 #include <stdio.h>
@@ -89,7 +90,22 @@ enum err load_portfolio(struct portfolio *out, struct arena *a, char *const *pat
     enum err e = config_load(out, a, files, n, &env, problems);
     for (int32_t i = 0; i < n; i++)
         out->fingerprint = str_hash(files[i].text, out->fingerprint + 1);
-    return e;
+    return !e && out->serve.prices.n ? load_prices(out, a, out->serve.prices, problems) : e;
+}
+
+enum err load_prices(struct portfolio *p, struct arena *a, struct str path,
+                     struct problems *problems)
+{
+    struct diag diag = {0};
+    struct str text;
+    p->serve.prices = path;
+    if (file_read(&text, a, path, YAML_BYTES_MAX, &diag)) {
+        problems_add(problems, SEVERITY_ERROR, (struct place){0}, STR("serve.prices"), "%s",
+                     diag.text);
+        return ERR_INVALID;
+    }
+    p->fingerprint = str_hash(text, p->fingerprint + 1);
+    return prices_read(&p->prices, a, p, path, text, problems);
 }
 
 void load_print_errors(const struct portfolio *p, const struct problems *problems)

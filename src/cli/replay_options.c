@@ -104,6 +104,8 @@ static const char *wrong(const struct replay_options *o)
         return "say either --json or --html";
     if (o->bound_write.n && !o->bound)
         return "--bound-write needs --bound";
+    if (o->prices_write.n && !o->bound)
+        return "--write-prices needs --bound";
     if (o->until_us <= o->from_us)
         return "--to is not behind --from";
     return NULL;
@@ -159,6 +161,10 @@ int replay_options_read(struct replay_options *o, int argc, char **argv)
             "beside the least that any routing could have\ncost, with hindsight: twice the time"),
         option_text("--bound-write", "FILE", &o->bound_write,
                     "that bound's linear program, as MPS"),
+        option_text("--prices", "FILE", &o->prices,
+                    "what a plan says things are worth, instead of\nserve.prices"),
+        option_text("--write-prices", "FILE", &o->prices_write,
+                    "such a file, as the bound finds it for this\ntrace"),
         option_count("--jobs", "N", &o->jobs, 1, 64, "policies at once; 1"),
         option_flag("--json", &o->json, "the same for programs, one JSON object"),
         option_flag("--html", &o->html, "the same as one page with charts"),

@@ -13,7 +13,7 @@ struct replay_options {  // texts are those of the command line
     struct str trace;
     bool demand, sort, json, html, stats, bound;
     struct str decisions;  // an event log of serve, instead of a trace
-    struct str policies, model, class, events, bound_write, lengths;
+    struct str policies, model, class, events, bound_write, lengths, prices, prices_write;
     struct str maps[ARRIVALS_MAPS];
     int32_t n_maps;
     double rate, cv, spread;

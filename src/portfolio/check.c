@@ -390,10 +390,21 @@ static void check_model(const struct check *c, int32_t model)
                      STR_ARG(p->suppliers[supplier].name));
 }
 
+static void check_prices(const struct check *c)
+{
+    const struct planned_prices *prices = c->p->prices;
+    char date[UNIT_TEXT];
+    if (prices && c->wall_us >= prices->until_us)
+        problems_add(c->list, SEVERITY_WARNING, (struct place){0}, STR("serve.prices"),
+                     STR_FMT " ended at %s, so it is not routed by: plan again",
+                     STR_ARG(c->p->serve.prices), unit_text_instant(date, prices->until_us));
+}
+
 void check_portfolio(const struct portfolio *p, int64_t wall_us, struct problems *list)
 {
     struct check c = {p, wall_us, list};
     check_listen(&c);
+    check_prices(&c);
     check_tenants(&c);
     check_suppliers(&c);
     if (!p->n_pools)

@@ -9,6 +9,7 @@
 #define CAUDAL_PORTFOLIO_H
 
 #include "base/arena.h"
+#include "portfolio/prices.h"
 #include "base/err.h"
 #include "base/table.h"
 
@@ -451,6 +452,7 @@ struct serve_config {
     int64_t breaker_open_us, breaker_open_us_max;
     double carbon_nusd_per_g;    // price of carbon; 0: none
     double band;                 // within this share of the least cost, shares decide
+    struct str prices;           // file of a plan's prices; empty: none
 };
 
 struct portfolio {
@@ -468,6 +470,7 @@ struct portfolio {
     struct demand *demands;
     int32_t n_classes, n_suppliers, n_sites, n_chips, n_contracts, n_models, n_groups, n_pools,
         n_tenants, n_demands;
+    const struct planned_prices *prices;  // NULL: nothing is planned
     struct table *model_names, *class_names, *pool_names, *tenant_names;
     struct str *secrets;     // every secret value that the files or the environment gave, so that no
     int32_t n_secrets;       // output can hold one

@@ -468,6 +468,12 @@ double service_per_token_us(const struct service *s, double n, double prompt_tok
                                    : us;
 }
 
+double service_more_watts(const struct service *s)
+{
+    double more = s->busy_w - s->idle_w;
+    return more > 0 && s->slots > 0 ? more * s->pue / s->slots : 0;
+}
+
 double service_joules(const struct service *s, double uncached_tok, double output_tok, double n,
                       double ctx_tok)
 {

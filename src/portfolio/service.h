@@ -65,6 +65,8 @@ double service_per_token_us(const struct service *s, double n, double prompt_tok
                             double output_tok);
 // Energy of one request in joules at the wall: its share of the replica's power, PUE included, when
 // `n` sequences are in the batch. An estimate; say so wherever it is shown.
+// Power that one more sequence adds at the wall, PUE included: what stands idle is there anyhow.
+double service_more_watts(const struct service *s);
 double service_joules(const struct service *s, double uncached_tok, double output_tok, double n,
                       double ctx_tok);
 // The same of `us` of work among `n` sequences, at least 1.

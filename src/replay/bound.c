@@ -1,16 +1,30 @@
 #include "replay/bound.h"
 
 #include "replay/bound_inside.h"
+#include "route/forecast.h"
 
 enum { ASK_EVERY = 4096 };
 static const int64_t BUCKET_US_MIN = S(1);
+
+// As long as its answer would have been thought to be; what is learnt of it comes behind at once.
+static void expect(struct forecast *f, struct arrival *r)
+{
+    const struct forecast_who who = {r->tenant, r->model, r->user};
+    int32_t tok = r->output_tok;
+    r->output_tok = forecast_output_tok(f, &who, 0);
+    forecast_learn(f, &who, 0, r->prompt_tok, tok);
+}
 
 // Calls `each` for every request of the trace that is for a model of the portfolio.
 static enum err read_all(struct bounding *b,
                          void (*each)(struct bounding *, const struct arrival *), struct diag *diag)
 {
     struct arrivals *in;
-    enum err e = arrivals_new(&in, &b->c->arrivals, diag);
+    struct forecast *f = NULL;
+    const struct portfolio *p = b->c->p;
+    enum err e = b->c->prices ? forecast_new(&f, b->arena, p->n_tenants, p->n_models) : ERR_NONE;
+    if (!e)
+        e = arrivals_new(&in, &b->c->arrivals, diag);
     if (e)
         return e;
     struct replay_progress at = {0};
@@ -25,8 +39,11 @@ static enum err read_all(struct bounding *b,
             if (b->out->partial)
                 break;
         }
-        if (r.model >= 0)
-            each(b, &r);
+        if (r.model < 0)
+            continue;
+        if (f)
+            expect(f, &r);
+        each(b, &r);
     }
     arrivals_free(in);
     return e;
@@ -42,13 +59,14 @@ static void gather(struct bounding *b, const struct arrival *r)
 // --- each request at its least ----------------------------------------------------------------
 
 static double drawing_nusd(const struct bounding *b, const struct least_unit *u,
-                           const struct arrival *r, const struct least_cost *c)
+                           const struct arrival *r, struct choice *x)
 {
+    const struct least_cost *c = &x->cost;
     if (u->contract < 0)
         return (double)c->list_nusd;
-    double inside = prepaid_at(b, u->contract, r->at_us)->price * c->units;
-    double beyond = u->beyond_nusd > 0 ? u->beyond_nusd * c->units : (double)c->list_nusd;
-    return inside < beyond ? inside : beyond;
+    x->inside = prepaid_at(b, u->contract, r->at_us)->price * c->units;
+    x->beyond = u->beyond_nusd > 0 ? u->beyond_nusd * c->units : (double)c->list_nusd;
+    return x->inside < x->beyond ? x->inside : x->beyond;
 }
 
 // The work of a request is done between its coming and the latest that its last token can come: its
@@ -61,14 +79,16 @@ static int32_t last_bucket(const struct bounding *b, const struct unit_series *u
     return bucket < b->n_buckets ? (int32_t)bucket : b->n_buckets;
 }
 
-static double unit_nusd(const struct bounding *b, int32_t unit, const struct arrival *r)
+static void choice_of(const struct bounding *b, int32_t unit, const struct arrival *r,
+                      struct choice *x)
 {
     const struct least_unit *u = &b->least.units[unit];
     const struct unit_series *us = &b->units[unit];
-    struct least_cost c;
-    least_of(&b->least, u, r, &c);
-    double nusd =
-        c.power_nusd + c.waiting_nusd + drawing_nusd(b, u, r, &c) + least_stand_in(&b->least, u, r);
+    const struct least_cost *c = &x->cost;
+    *x = (struct choice){0};
+    least_of(&b->least, u, r, &x->cost);
+    x->nusd = c->power_nusd + c->waiting_nusd + drawing_nusd(b, u, r, x) +
+              least_stand_in(&b->least, u, r);
     int32_t from = (int32_t)(r->at_us / b->bucket_us);
     int32_t last = last_bucket(b, us, r, class_patience_us(b->c->p, r->class));
     for (int k = 0; k < SERIES_KINDS; k++) {
@@ -76,9 +96,9 @@ static double unit_nusd(const struct bounding *b, int32_t unit, const struct arr
             continue;
         double price = series_least_price(b, &b->series[us->of[k]], from, last);
         if (price > 0)
-            nusd += price * series_use(b, (enum series_kind)k, u, r, &c);
+            x->scarce += price * series_use(b, (enum series_kind)k, u, r, c);
     }
-    return nusd;
+    x->nusd += x->scarce;
 }
 
 static void add_least(struct bounding *b, const struct arrival *r)
@@ -86,13 +106,22 @@ static void add_least(struct bounding *b, const struct arrival *r)
     bool imputed;
     int64_t patience_us = class_patience_us(b->c->p, r->class);
     double least = least_unserved(&b->least, r, &imputed);
+    const struct least_unit *best = NULL;
+    struct choice chosen;
     for (int32_t i = 0; i < b->least.n_units; i++) {
         const struct least_unit *u = &b->least.units[i];
         if (!least_may(&b->least, u, r) || !series_is_there(b, u, r->at_us, patience_us))
             continue;
-        double nusd = unit_nusd(b, i, r);
-        least = nusd < least ? nusd : least;
+        struct choice x;
+        choice_of(b, i, r, &x);
+        if (x.nusd >= least)
+            continue;
+        least = x.nusd;
+        best = u;
+        chosen = x;
     }
+    if (best && b->used)
+        prices_add(b, best, r, &chosen);
     b->out->nusd += least;
     b->out->requests++;
 }
@@ -120,11 +149,15 @@ enum err bound_run(struct bound *out, struct arena *a, const struct bound_config
         e = series_build(&b);
     if (!e && !out->partial)
         e = bound_program(&b, diag);
+    if (!e && !out->partial && c->prices)
+        e = prices_begin(&b);
     if (!e && !out->partial) {
         series_prepare_least(&b);
         e = read_all(&b, add_least, diag);
         take_off_what_there_is(&b);
     }
+    if (!e && !out->partial && c->prices)
+        e = prices_end(&b);
     out->bucket_us = b.groups.bucket_us;
     out->groups = b.groups.n;
     groups_release(&b.groups);

@@ -60,6 +60,14 @@ struct bounding {
     int32_t *first_prepaid;  // [n_contracts + 1]
     int32_t n_prepaid;
     int32_t context_most;  // longest prompt and answer that came
+    struct used *used;     // NULL: bound.prices is not wanted
+};
+
+struct choice {  // of one request at one unit
+    struct least_cost cost;
+    double nusd;        // all that it comes to
+    double inside, beyond;  // what it draws of a commitment, at its price and beyond it; 0: nothing
+    double scarce;      // for what is scarce at the unit
 };
 
 // bound_series.c
@@ -73,6 +81,13 @@ void series_prepare_least(struct bounding *b);
 double series_least_price(const struct bounding *b, const struct series *s, int32_t from,
                           int32_t last);
 struct prepaid *prepaid_at(const struct bounding *b, int32_t contract, int64_t at_us);
+
+// bound_prices.c
+MUST_USE enum err prices_begin(struct bounding *b);
+// At the program's prices `r` is answered by `u`.
+void prices_add(struct bounding *b, const struct least_unit *u, const struct arrival *r,
+                const struct choice *c);
+MUST_USE enum err prices_end(struct bounding *b);
 
 // bound_program.c
 enum err bound_program(struct bounding *b, struct diag *diag);

@@ -22,6 +22,10 @@ enum err commit_build(struct route *r, struct arena *a, struct diag *diag)
         if (contract_commits(c))  // the amount may be another one now: the next request finds out
             r->live->contracts[m->place].stop_until_us = 0;
         m->terms = pace_terms_of(c);
+        if (p->prices && p->prices->contracts[i].said) {
+            m->terms.plan = &p->prices->contracts[i];
+            m->terms.plan_until_us = p->prices->until_us;
+        }
     }
     return ERR_NONE;
 }

@@ -14,6 +14,7 @@
 
 // Cache lines: a row of LANES doubles is one.
 enum { LINE_BYTES = 64 };
+static const int64_t HOUR_US = S(3600);
 static const double STEP_US_MIN = 1e-6;  // so that a slot is held for more than nothing
 
 static void *take_lines(struct arena *a, size_t bytes)
@@ -52,6 +53,7 @@ static void lane_set(const struct list *l, int32_t i, const struct offer *o)
     m->prefill_tok2[k] = o->service.prefill_us_per_tok2;
     c->input[k] = o->input_nusd;
     c->output[k] = o->output_nusd;
+    c->energy[k] = o->energy_nusd_per_joule * service_more_watts(&o->service) / 1e6;
     m->cached_less[k] = o->input_nusd - o->cached_nusd;
     m->answer_max[k] = or_infinite(o->output_tok_max);
     m->context_max[k] = or_infinite(o->context_tok);
@@ -60,13 +62,17 @@ static void lane_set(const struct list *l, int32_t i, const struct offer *o)
 static void fill_price(const struct route *r, const struct offer *o, int64_t fresh_us,
                        struct candidates *c, struct candidates_more *m, int k)
 {
-    if (o->commit < 0 || !r->policy->paced)
+    if (!r->policy->paced)
         return;  // as lane_set() left it
+    int32_t hour = r->memo->hour;
+    m->capacity[k] = hour >= 0 ? r->p->prices->pools[o->pool].slot_nusd_per_us[hour] : 0;
+    if (o->commit < 0)
+        return;
     double share = commit_share(r, o, fresh_us);
     c->input[k] = share * o->beyond_input_nusd;
     m->cached_less[k] = share * (o->beyond_input_nusd - o->beyond_cached_nusd);
     c->output[k] = share * o->beyond_output_nusd;
-    m->capacity[k] = share * o->beyond_hold_nusd;
+    m->capacity[k] += share * o->beyond_hold_nusd;
 }
 
 static void fill_load(const struct offer *o, const struct live_pool *lp,
@@ -84,10 +90,6 @@ static void fill_load(const struct offer *o, const struct live_pool *lp,
     c->prefill_tok[k] = prefill.per_tok;
     c->step[k] = step > STEP_US_MIN ? step : STEP_US_MIN;
     c->step_ctx[k] = per;
-    if (o->energy_nusd_per_joule > 0) {
-        double us = prefill.us + base, joules = service_joules_in(s, us, n + 1);
-        c->energy[k] = us > 0 ? o->energy_nusd_per_joule * joules / us : 0;
-    }
     if (s->basis == BASIS_NONE)  // the slots of a guess would queue what is not queued
         return;
     c->read_us[k] = pair->prefill_until_us;
@@ -286,12 +288,31 @@ static void boundary(struct memo *m, int64_t at_us, int64_t change_us)
         m->wall_until_us = min_i64(m->wall_until_us, change_us);
 }
 
+// Which prices of the plan hold: they change with the hour.
+static void find_hour(const struct route *r, int64_t wall_us)
+{
+    struct memo *m = r->memo;
+    const struct planned_prices *prices = r->p->prices;
+    if (!prices)
+        return;
+    int64_t into_us = ((wall_us % HOUR_US) + HOUR_US) % HOUR_US;
+    int32_t hour = wall_us < prices->until_us ? typical_hour(wall_us) : -1;
+    boundary(m, wall_us, wall_us - into_us);
+    boundary(m, wall_us, wall_us - into_us + HOUR_US);
+    boundary(m, wall_us, prices->until_us);
+    for (int32_t i = 0; hour != m->hour && i < r->p->n_pools; i++)
+        if (prices->pools[i].scarce)
+            mark_pool(r, i);
+    m->hour = hour;
+}
+
 void lanes_find_wall(const struct route *r, int64_t wall_us)
 {
     struct memo *m = r->memo;
     const struct portfolio *p = r->p;
     m->wall_from_us = INT64_MIN;
     m->wall_until_us = NEVER;
+    find_hour(r, wall_us);
     for (int32_t i = 0; i < p->n_contracts; i++) {
         const struct contract *c = &p->contracts[i];
         boundary(m, wall_us, c->from_us);
@@ -322,7 +343,8 @@ void lanes_find_wall(const struct route *r, int64_t wall_us)
 static double weight_of(const struct route *r, int32_t pool)
 {
     double said = lever_of(r, pool)->weight;
-    double weight = said >= 0 ? said : r->p->pools[pool].weight;
+    double planned = r->p->prices ? r->p->prices->pools[pool].share : -1;
+    double weight = said >= 0 ? said : planned >= 0 ? planned : r->p->pools[pool].weight;
     return weight > 0 ? weight : 0;
 }
 
@@ -375,7 +397,8 @@ static enum err list_build(struct route *r, struct arena *a, struct list *l)
         l->context_min = context < l->context_min ? context : l->context_min;
         l->buckets = l->buckets || r->limits[o->pool].token_us > 0;
         l->bends =
-            l->bends || s->prefill_us_per_tok2 > 0 || s->kv_tok > 0 || o->beyond_hold_nusd > 0;
+            l->bends || s->prefill_us_per_tok2 > 0 || s->kv_tok > 0 || o->beyond_hold_nusd > 0 ||
+            (r->p->prices && r->p->prices->pools[o->pool].scarce);
         struct service_prefill full = service_prefill_of(s, s->slots);
         l->least_us = larger(l->least_us, full.us + far_us);
         l->least_us_per_tok = larger(l->least_us_per_tok, full.per_tok);
@@ -402,6 +425,7 @@ enum err lanes_build(struct route *r, struct arena *a)
     m->levers = r->live->levers;
     m->wall_from_us = NEVER;
     m->wall_until_us = INT64_MIN;
+    m->hour = -1;
     m->active = arena_new(a, bool, r->p->n_pools);
     m->room.width = score_width();
     m->room.scores = take_lines(a, (size_t)whole_lanes(r->longest) * sizeof(double));

@@ -4,8 +4,10 @@ static const int64_t DAY_US = S(86400), BACK_US = S(86400);
 
 struct pace_terms pace_terms_of(const struct contract *c)
 {
-    return (struct pace_terms){c->commitment.amount, c->commitment.per, c->from_us,
-                               c->until_us > c->from_us ? c->until_us : NEVER};
+    return (struct pace_terms){.amount = c->commitment.amount,
+                               .per = c->commitment.per,
+                               .from_us = c->from_us,
+                               .until_us = c->until_us > c->from_us ? c->until_us : NEVER};
 }
 
 // Days since 1970 of the first of a month, by Hinnant's days_from_civil (2013); months from 0.
@@ -83,19 +85,29 @@ void pace_use(struct pace *c, double units)
         c->used += units;
 }
 
+static double calendar_share(const struct pace *c, int64_t wall_us)
+{
+    double past = (double)(wall_us - c->from_us);
+    return past < 0 ? 0 : past / (double)(c->until_us - c->from_us);
+}
+
 double pace_share(const struct pace *c, const struct pace_terms *t, int64_t wall_us)
 {
     struct pace now = *c;
     pace_see(&now, t, wall_us);
     if (!(now.used < now.amount))
         return 1;
+    const struct planned_contract *plan = wall_us < t->plan_until_us ? t->plan : NULL;
+    double even = plan ? plan->worth : 0.5;
     if (now.until_us == NEVER || now.until_us <= now.from_us)
-        return 0;
-    double length = (double)(now.until_us - now.from_us), past = (double)(wall_us - now.from_us);
-    double gone = past < 0 ? 0 : past / length, x = now.used / now.amount;
+        return plan ? even : 0;
+    double gone = plan ? planned_share(plan, now.from_us, now.until_us, wall_us)
+                       : calendar_share(&now, wall_us);
     if (gone >= 1)
         return 0;
-    double share = 0.5 + (x - gone) / ((1 - gone) * 2 * PACE_BAND);  // 1 - q = (x - t) / (1 - t)
+    double ahead = (now.used / now.amount - gone) / (1 - gone);  // 1 - q = (x - t) / (1 - t)
+    ahead /= plan ? PACE_BAND_PLANNED : PACE_BAND;
+    double share = even + (ahead > 0 ? 1 - even : even) * ahead;
     if (share <= 0)
         return 0;
     return share >= 1 ? 1 : (double)(int32_t)(share * PACE_STEPS + 0.5) / PACE_STEPS;

@@ -19,6 +19,14 @@
 // descent (Balseiro, Lu and Mirrokni, 2023, Operations Research 71(1)). The straight line between
 // the two ends, and its width, are ours: no bound on regret is claimed for it.
 //
+// With a plan (portfolio/prices.h) the calendar gives way to it: t is the share of the period's use
+// that is planned to be past, and an even pace is priced at what the plan says a unit is worth, w:
+//
+//   share = clamp(w + (q < 1 ? (1 - w) : w) (1 - q) / PACE_BAND_PLANNED, 0, 1)
+//
+// A plan is believed more than a calendar: bursts of hours, which a tight band would follow and pay
+// for, are no news of the dual. The band was chosen on days 1 to 3 of docs/benchmarks.md's week.
+//
 // The share moves in steps of 1/PACE_STEPS, so that what is worked out from it changes seldom.
 
 #ifndef CAUDAL_PACE_H
@@ -27,12 +35,15 @@
 #include "portfolio/portfolio.h"
 
 #define PACE_BAND 0.25
+#define PACE_BAND_PLANNED 2.0
 enum { PACE_STEPS = 256 };
 
 struct pace_terms {  // of one contract
     double amount;   // in its unit, for each whole period
     enum period per;
     int64_t from_us, until_us;  // of the contract; 0, NEVER: not said
+    const struct planned_contract *plan;  // borrowed; NULL: the calendar
+    int64_t plan_until_us;                // wall time at which the plan ends
 };
 
 struct pace {                   // state of one contract

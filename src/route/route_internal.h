@@ -115,6 +115,7 @@ struct memo {
     // Which pools are active, as long as the wall clock is in [wall_from_us, wall_until_us).
     int64_t wall_from_us, wall_until_us;
     bool *active;            // [n_pools]
+    int32_t hour;            // typical hour of the plan then; -1: no plan holds
     struct score_room room;  // for the longest list
     int32_t n_kept;          // of room.kept, of what was scored last
     // Of the prompt that was looked for last: who was sent how much of it, and in `warm`, by lane,

@@ -222,8 +222,11 @@ const struct field serve_fields[] = {
     {"carbon_price", KIND_UNIT, AT(serve_config, carbon_nusd_per_g), .unit = UNIT_CARBON_PRICE,
      .fallback = "none", .meaning = "what carbon counts for where routing weighs costs: the carbon of "
                                     "the sites' power at this price"},
+    {"prices", KIND_TEXT, AT(serve_config, prices), .shape = "path of a file", .fallback = "none",
+     .meaning = "what a plan says commitments, slots and shares are worth; the policy `caudal` routes "
+                "by it until it ends, and a reload reads it again"},
     {"band", KIND_UNIT, AT(serve_config, band), .unit = UNIT_SHARE, .fallback = "2 %",
-     .meaning = "within this share above the least cost, `weight` and chance decide"},
+     .meaning = "within this share above the least cost, the plan's shares, else `weight`, and chance decide"},
     {.key = NULL},
 };
 

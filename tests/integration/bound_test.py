@@ -109,7 +109,39 @@ class Bound(unittest.TestCase):
             self.assertGreater(ours["program_scaled"], 0)
             self.assertAlmostEqual(value / ours["program_scaled"], 1, 6, case)
 
+    def test_prices_are_written_and_routed_by(self):
+        path = os.path.join(self.folder.name, "prices.yaml")
+        args = (self.prepaid, "--demand", "--to", "6 h", "--policy", "caudal")
+        without = bound(*args, "--write-prices", path)
+        with open(path) as f:
+            text = f.read()
+        self.assertIn('"one":\n    worth: ', text)
+        self.assertIn("until: 2026-01-12T", text)
+        told = bound(*args, "--prices", path)
+        self.assertEqual(told["bound"], without["bound"])
+        self.assertNotEqual(told["runs"][0]["cost"], without["runs"][0]["cost"])
+        self.assertGreaterEqual(told["runs"][0]["cost"]["all_nusd"], told["bound"]["nusd"])
+        # The portfolio may name the file itself; a plan that has ended counts for nothing, and is said.
+        named = os.path.join(self.folder.name, "named.yaml")
+        with open(named, "w") as f:
+            f.write("caudal: 1\nserve: {prices: '${HERE}/prices.yaml'}\n")
+        again = bound(args[0], named, *args[1:])
+        self.assertEqual(again["runs"][0]["cost"], told["runs"][0]["cost"])
+        with open(path, "w") as f:
+            f.write(text.replace("until: 2026-01-12T", "until: 2026-01-05T"))
+        done = run(*args, "--prices", path)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("ended at 2026-01-05T", done.stderr)
+        with open(path, "w") as f:
+            f.write(text.replace('"one"', '"two-thousand"'))
+        done = run(*args, "--prices", path)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("contracts.two-thousand: is no contract of this portfolio", done.stderr)
+
     def test_wrong_usage_and_what_cannot_be(self):
+        done = run("fleet.yaml", "--trace", "mixed.csv", "--write-prices", "x")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("--write-prices needs --bound", done.stderr)
         done = run("fleet.yaml", "--trace", "mixed.csv", "--bound-write", "/tmp/x")
         self.assertEqual(done.returncode, 2)
         self.assertIn("--bound-write needs --bound", done.stderr)

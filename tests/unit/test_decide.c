@@ -248,8 +248,11 @@ static void times_and_energy_are_those_of_the_service_model(void)
                 // What is cached is a part of a token more than terms say.
                 double fresh = ask.prompt_tok - d.terms.cached_tok, per = o->energy_nusd_per_joule;
                 double least = fresh < ask.prompt_tok ? fresh - 1 : fresh;
-                double energy = per * service_joules(&o->service, fresh, answer, n, ctx);
-                double energy_least = per * service_joules(&o->service, least, answer, n, ctx);
+                double each = per * service_more_watts(&o->service) / 1e6;
+                double energy =
+                    each * (service_prefill_us(&o->service, fresh, n - 1) + answer * step_us);
+                double energy_least =
+                    each * (service_prefill_us(&o->service, least, n - 1) + answer * step_us);
                 EXPECT(d.terms.model_per_token_us > step_us * (1 - 1e-9) &&
                            d.terms.model_per_token_us < step_us * (1 + 1e-9),
                        "seed %" PRIu64 ": %g and %g", seed, d.terms.model_per_token_us, step_us);

@@ -7,7 +7,7 @@ static const int64_t DAY = S(86400);
 
 static struct pace_terms monthly(double amount)
 {
-    return (struct pace_terms){amount, PERIOD_MONTH, 0, NEVER};
+    return (struct pace_terms){.amount = amount, .per = PERIOD_MONTH, .until_us = NEVER};
 }
 
 static double share_at(const struct pace_terms *t, double used, int64_t wall_us)
@@ -34,7 +34,8 @@ static void periods_are_those_of_the_calendar(void)
         {PERIOD_YEAR, 951782400, 946684800, 978307200},        // 2000-02-29
     };
     for (size_t i = 0; i < COUNTOF(rows); i++) {
-        struct pace_terms t = {1, rows[i].per, -S(100000000), NEVER};
+        struct pace_terms t = {
+        .amount = 1, .per = rows[i].per, .from_us = -S(100000000), .until_us = NEVER};
         struct pace c = {0};
         pace_see(&c, &t, S(rows[i].at_s));
         EXPECT(c.from_us == S(rows[i].from_s) && c.until_us == S(rows[i].until_s),
@@ -75,7 +76,8 @@ static void the_share_is_monotone(void)
 
 static void a_new_period_begins_empty_and_short_ones_are_smaller(void)
 {
-    struct pace_terms t = {310, PERIOD_MONTH, MARCH + 21 * DAY, APRIL + 3 * DAY};
+    struct pace_terms t = {
+        .amount = 310, .per = PERIOD_MONTH, .from_us = MARCH + 21 * DAY, .until_us = APRIL + 3 * DAY};
     struct pace c = {0};
     pace_see(&c, &t, MARCH + 22 * DAY);
     EXPECT(c.amount > 99.9 && c.amount < 100.1, "10 of 31 days: %g", c.amount);
@@ -86,7 +88,8 @@ static void a_new_period_begins_empty_and_short_ones_are_smaller(void)
     pace_see(&c, &t, APRIL);
     EXPECT(c.used == 0 && !pace_is_spent(&c), "April: %g", c.used);
     EXPECT(c.amount > 30.9 && c.amount < 31.1, "3 of 30 days: %g", c.amount);
-    struct pace_terms open = {100, PERIOD_TERM, 0, NEVER};
+    struct pace_terms open = {
+        .amount = 100, .per = PERIOD_TERM, .from_us = 0, .until_us = NEVER};
     EXPECT(share_at(&open, 99, MARCH) == 0 && share_at(&open, 100, MARCH) == 1,
            "without dates: free until it is used up");
 }
@@ -99,7 +102,8 @@ static void outside_its_dates_nothing_is_prepaid(void)
 {
     static const enum period pers[] = {PERIOD_MONTH, PERIOD_QUARTER, PERIOD_YEAR, PERIOD_TERM};
     for (size_t i = 0; i < COUNTOF(pers); i++) {
-        struct pace_terms t = {100, pers[i], MARCH, APRIL};
+        struct pace_terms t = {
+        .amount = 100, .per = pers[i], .from_us = MARCH, .until_us = APRIL};
         struct pace c = {0};
         pace_see(&c, &t, MARCH - S(1));
         pace_use(&c, 7);
@@ -142,7 +146,8 @@ static void the_outlook_goes_on_as_it_went(void)
     pace_use(&c, 90);
     o = pace_outlook(&c, half);
     EXPECT(o.at_end == 240 && o.left == 0 && o.stranded == 0 && o.beyond == 140, "%g", o.at_end);
-    struct pace_terms term = {100, PERIOD_TERM, 0, NEVER};
+    struct pace_terms term = {
+        .amount = 100, .per = PERIOD_TERM, .from_us = 0, .until_us = NEVER};
     struct pace open = {0};
     pace_see(&open, &term, half);
     pace_use(&open, 10);
@@ -339,6 +344,68 @@ static void use_outlives_the_router(void)
     fleet_release(&f);
 }
 
+// With a plan an even pace is the planned one, at the plan's price; when the plan has ended the
+// calendar counts again.
+static void a_plan_says_what_is_even_and_what_it_is_worth(void)
+{
+    struct planned_contract plan = {.said = true, .worth = 0.25};
+    for (int32_t i = 0; i < TYPICAL_HOURS; i++)
+        plan.pace[i] = i % TYPICAL_DAY < 12 ? 3 : 1;
+    struct pace_terms t = {.amount = 100,
+                           .per = PERIOD_TERM,
+                           .from_us = MARCH,
+                           .until_us = MARCH + DAY,
+                           .plan = &plan,
+                           .plan_until_us = MARCH + DAY};
+    int64_t noon = MARCH + DAY / 2;  // three quarters are planned to be used
+    EXPECT(share_at(&t, 75, noon) == 0.25, "as planned: %g", share_at(&t, 75, noon));
+    EXPECT(share_at(&t, 50, noon) < 0.25 && share_at(&t, 50, noon) > 0, "behind, softly");
+    EXPECT(share_at(&t, 90, noon) > 0.25 && share_at(&t, 90, noon) < 1, "ahead, softly");
+    EXPECT(share_at(&t, 100, noon) == 1, "used up");
+    EXPECT(share_at(&t, 0, noon) == 0, "far behind");
+    for (double used = 0; used < 100; used++)
+        EXPECT(share_at(&t, used + 1, noon) >= share_at(&t, used, noon), "%g", used);
+    t.plan_until_us = noon;
+    EXPECT(share_at(&t, 50, noon) == 0.5, "the plan has ended: %g", share_at(&t, 50, noon));
+    t.plan_until_us = NEVER;
+    t.until_us = NEVER;
+    EXPECT(share_at(&t, 50, noon) == 0.25, "without an end: %g", share_at(&t, 50, noon));
+}
+
+static int32_t sent_to(struct fleet *f, int32_t model, int64_t wall_us)
+{
+    struct route_ask ask = fleet_ask(f, model);
+    ask.wall_us = wall_us;
+    return route_pick(f->route, &ask, 0).pool;
+}
+
+// A slot that is scarce in one hour costs more then, and then only; not behind the plan's end, and
+// to the policies that look at the plan.
+static void a_scarce_slot_costs_in_its_hour(void)
+{
+    static const char *const policies[] = {"caudal", "least-cost"};
+    for (size_t i = 0; i < COUNTOF(policies); i++) {
+        struct fleet f;
+        struct planned_pool planned[2] = {{.share = -1, .scarce = true}, {.share = -1}};
+        const struct planned_prices prices = {MARCH + 2 * DAY, NULL, planned};
+        fleet_init(&f);
+        int32_t m = fleet_model(&f, "m");
+        fleet_pool(&f, "near", m);
+        fleet_pool(&f, "far", m)->serves[0].price.output = 1e6;
+        // 2026-03-01 is a Sunday.
+        planned[0].slot_nusd_per_us[TYPICAL_DAY + 9] = 1e6;
+        f.p.prices = &prices;
+        fleet_start(&f, policies[i]);
+        int32_t in_hour = i == 0 ? 1 : 0;
+        EXPECT(sent_to(&f, m, MARCH + 8 * S(3600)) == 0, "before its hour");
+        EXPECT(sent_to(&f, m, MARCH + 9 * S(3600)) == in_hour, "%s, in it", policies[i]);
+        EXPECT(sent_to(&f, m, MARCH + 10 * S(3600)) == 0, "behind it");
+        EXPECT(sent_to(&f, m, MARCH + 33 * S(3600)) == 0, "on a Monday");
+        EXPECT(sent_to(&f, m, MARCH + 7 * DAY + 9 * S(3600)) == 0, "behind the plan's end");
+        fleet_release(&f);
+    }
+}
+
 int main(void)
 {
     TEST(periods_are_those_of_the_calendar);
@@ -354,5 +421,7 @@ int main(void)
     TEST(marginal_money_begins_where_the_commitment_ends);
     TEST(without_a_commitment_list_is_marginal);
     TEST(use_outlives_the_router);
+    TEST(a_plan_says_what_is_even_and_what_it_is_worth);
+    TEST(a_scarce_slot_costs_in_its_hour);
     return test_end();
 }
