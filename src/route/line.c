@@ -190,16 +190,24 @@ static bool group_eq(const struct wait_group *x, const struct wait_group *y)
            x->surface == y->surface && x->stand_in == y->stand_in && x->fits == y->fits;
 }
 
+// The place of the group with this key; -1: nobody waits there.
+static int32_t group_find(struct line *l, const struct wait_group *key)
+{
+    if (key->alone)
+        return -1;
+    int32_t i = *group_bucket(l, key) - 1;
+    while (i >= 0 && !group_eq(&l->groups[i], key))
+        i = l->groups[i].next;
+    return i;
+}
+
 static int32_t group_join(struct line *l, const struct wait_group *key)
 {
+    int32_t g = group_find(l, key);
+    if (g >= 0)
+        return g;
     int32_t *bucket = group_bucket(l, key);
-    if (!key->alone) {
-        for (int32_t i = *bucket - 1; i >= 0; i = l->groups[i].next) {
-            if (group_eq(&l->groups[i], key))
-                return i;
-        }
-    }
-    int32_t g = l->free_group;
+    g = l->free_group;
     if (g >= 0)
         l->free_group = l->groups[g].next;
     else
@@ -243,6 +251,14 @@ int32_t line_place(struct line *l)
     return i;
 }
 
+int32_t line_ahead(const struct route *r, const struct route_ask *ask, int64_t due_us,
+                   int64_t now_us)
+{
+    struct wait_group key = group_key(r, ask, now_us);
+    int32_t g = group_find(r->line, &key);
+    return g >= 0 && r->line->groups[g].last_due_us <= due_us ? r->line->groups[g].n : 0;
+}
+
 bool line_join(struct route *r, int32_t i, int64_t now_us)
 {
     struct line *l = r->line;
@@ -252,6 +268,8 @@ bool line_join(struct route *r, int32_t i, int64_t now_us)
     w->group = group_join(l, &key);
     struct wait_group *g = &l->groups[w->group];
     count_in(r, g);
+    g->n++;
+    g->last_due_us = max_i64(g->last_due_us, w->due_us);
     if (w->home >= 0)
         l->at_pool[w->home]++;
     g->root = heap_add(l, BY_DUE, g->root, i);
@@ -265,6 +283,7 @@ void line_leave(struct route *r, int32_t i)
     struct waiter *w = &l->waiters[i];
     struct wait_group *g = &l->groups[w->group];
     count_out(r, g);
+    g->n--;
     g->root = heap_drop(l, BY_DUE, g->root, i);
     l->late = heap_drop(l, BY_DEADLINE, l->late, i);
     if (g->root < 0)

@@ -41,6 +41,8 @@ struct wait_group {
     bool plain;            // may have every candidate of its list
     int32_t cell;          // in line->cells: of its list and stand_in; -1: no such model
     int32_t root;          // of its heap; -1: free
+    int32_t n;             // how many wait in it
+    int64_t last_due_us;   // the latest deadline of those that joined since it was made
     int32_t next;          // of its hash chain, or free
     int32_t at;            // in line->active
 };
@@ -83,6 +85,9 @@ struct line {
 
 // Joins `w` (its ask, user, home and due_us are set) to its group. True: it is the first there.
 bool line_join(struct route *r, int32_t i, int64_t now_us);
+// How many of the group that `ask` would join go before it, being due no later; some of them may.
+int32_t line_ahead(const struct route *r, const struct route_ask *ask, int64_t due_us,
+                   int64_t now_us);
 // A free place for a waiter; there is one.
 int32_t line_place(struct line *l);
 // Takes a waiter out. What was found about the others no longer holds.

@@ -166,7 +166,8 @@ struct route_decision route_shadow(const struct route *r, const struct route_ask
 
 // Puts `ask` (copied) into the waiting line: earliest deadline first within a class, classes by the
 // worth of their waiting, and nobody starves. `user` comes back from route_next(). Returns a ticket,
-// or -1 when the line is full, or full enough of this tenant's while others come.
+// or -1 when the line is full, full enough of this tenant's while others come, or so long that the
+// deadline passes first, whatever comes free.
 int32_t route_wait(struct route *r, const struct route_ask *ask, uint64_t user, int64_t now_us);
 struct route_woken {
     uint64_t user;

@@ -1,5 +1,7 @@
 #include "route/line.h"
 
+#include <math.h>
+
 // Who waits, and who goes when something comes free.
 //
 // The groups are looked at in the order of line_goes_first(), and the first that can goes. One that
@@ -98,17 +100,53 @@ static bool find_home(const struct route *r, const struct route_ask *ask, int64_
     return !limited || *home >= 0;
 }
 
+// Requests like `ask` that all it waits for can take in a us, at most: as if nobody else were served
+// there, and each were alone. INFINITY: nothing is known that bounds it.
+static double most_per_us(const struct route *r, const struct route_ask *ask, int64_t now_us)
+{
+    struct list *list = route_list(r, ask);
+    struct look l;
+    look_at(&l, r, ask, now_us);
+    int32_t n = list_n(list, ask);
+    double sum = 0;
+    for (int32_t i = 0; i < n; i++) {
+        const struct offer *o = &r->offers[list->entries[i].offer];
+        const struct route_limits *lim = &r->limits[o->pool];
+        if (admit(r, &l, o).bar > ROUTE_BAR_BREAKER)
+            continue;
+        double by_slots = INFINITY, by_rate = lim->request_us > 0 ? 1 / lim->request_us : INFINITY;
+        if (o->service.basis != BASIS_NONE && lim->in_flight < INT32_MAX)
+            by_slots = lim->in_flight / learn_hold_us(o, ask, 1);
+        sum += by_slots < by_rate ? by_slots : by_rate;
+    }
+    return sum;
+}
+
+// Its deadline does not pass before those that go before it have been taken, all going well.
+static bool has_time(const struct route *r, const struct route_ask *ask, int64_t due_us,
+                     int64_t now_us)
+{
+    if (ask->deadline_us == NEVER)
+        return true;
+    int32_t ahead = line_ahead(r, ask, due_us, now_us);
+    if (ahead == 0)
+        return true;
+    return ahead <= most_per_us(r, ask, now_us) * (double)(ask->deadline_us - now_us);
+}
+
 int32_t route_wait(struct route *r, const struct route_ask *ask, uint64_t user, int64_t now_us)
 {
     struct line *l = r->line;
     int32_t home = -1;
-    if (!has_place(r, ask) || (l->some_limited && !find_home(r, ask, now_us, &home)))
+    int64_t due_us = ask->arrived_us > NEVER - PATIENCE_US ? NEVER : ask->arrived_us + PATIENCE_US;
+    if (ask->deadline_us < NEVER)
+        due_us = ask->deadline_us;
+    if (!has_place(r, ask) || !has_time(r, ask, due_us, now_us) ||
+        (l->some_limited && !find_home(r, ask, now_us, &home)))
         return -1;
     int32_t i = line_place(l);
     struct waiter *w = &l->waiters[i];
-    *w = (struct waiter){.ask = *ask, .user = user, .home = home};
-    int64_t due_us = ask->arrived_us > NEVER - PATIENCE_US ? NEVER : ask->arrived_us + PATIENCE_US;
-    w->due_us = ask->deadline_us < NEVER ? ask->deadline_us : due_us;
+    *w = (struct waiter){.ask = *ask, .user = user, .due_us = due_us, .home = home};
     if (line_join(r, i, now_us))
         look_first(r, i, now_us);
     return i;

@@ -443,6 +443,33 @@ static void a_long_line_is_looked_through_at_once(void)
     fleet_release(&f);
 }
 
+// A pool of one request a second, its bucket spent: of those with ten seconds left the eleventh cannot
+// be taken in time. One that is due before the others, or has longer, may wait.
+static void one_that_cannot_come_in_time_does_not_wait(void)
+{
+    struct fleet f;
+    fleet_init(&f);
+    fleet_pool(&f, "p", fleet_model(&f, "m"))->limits.requests_per_s = 1;
+    fleet_start(&f, "least-cost");
+    struct route_ask ask = fleet_ask(&f, 0);
+    for (int32_t i = 0; i < 60; i++)
+        send_now(&f, &ask, 0);
+    EXPECT(route_pick(f.route, &ask, 0).verdict == ROUTE_WAIT, "the bucket is spent");
+    ask.deadline_us = S(10);
+    int32_t waiting = 0;
+    while (waiting < 100 && route_wait(f.route, &ask, (uint64_t)waiting, 0) >= 0)
+        waiting++;
+    EXPECT(waiting >= 10 && waiting <= 11, "%d wait", waiting);
+    struct route_ask sooner = ask, later = ask, patient = ask;
+    sooner.deadline_us = S(9);
+    EXPECT(route_wait(f.route, &sooner, 100, 0) >= 0, "goes before them");
+    later.deadline_us = S(30);
+    EXPECT(route_wait(f.route, &later, 101, 0) >= 0, "has longer");
+    patient.deadline_us = NEVER;
+    EXPECT(route_wait(f.route, &patient, 102, 0) >= 0, "has no deadline");
+    fleet_release(&f);
+}
+
 int main(void)
 {
     TEST(the_earliest_deadline_goes_first);
@@ -456,6 +483,7 @@ int main(void)
     TEST(nobody_is_lost_or_woken_twice);
     TEST(asking_a_long_line_costs_nothing);
     TEST(a_pool_says_how_many_may_wait_for_it);
+    TEST(one_that_cannot_come_in_time_does_not_wait);
     TEST(a_long_line_is_looked_through_at_once);
     return test_end();
 }
