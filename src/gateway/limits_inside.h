@@ -1,9 +1,30 @@
-// limits_inside.h - what limits.c, limits_price.c and limits_say.c share.
+// limits_inside.h - what limits.c, limits_adopt.c, limits_price.c and limits_say.c share.
 
 #ifndef CAUDAL_LIMITS_INSIDE_H
 #define CAUDAL_LIMITS_INSIDE_H
 
 #include "gateway/limits.h"
+
+#include <pthread.h>
+
+// Whose budgets a row of a tenant or a key counts in.
+struct payer {
+    uint64_t id;  // as rows say it
+    bool made;    // a key of the store, which outlives the portfolio
+    int32_t n;
+    struct {
+        int32_t place;
+        int64_t zone_us;
+    } level[1 + TENANT_ABOVE_MAX];
+};
+
+struct limits {
+    pthread_mutex_t lock;  // for all below; held for moments
+    struct arena arena;
+    struct quota *quota;
+    struct payer *payers;  // [n_payers]
+    int32_t n_payers;
+};
 
 struct limits_of {  // one tenant, in generation.limits
     int32_t n;      // it and those above it, of whom something is counted
