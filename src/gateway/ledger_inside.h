@@ -36,18 +36,13 @@ struct pen {
     struct journal_place folded;  // of the fold thread
 };
 
+struct store_news;
 struct store_other;
 struct follow {  // ledger_follow.c; under `store_mutex`
     void (*call)(void *ctx, const struct store_other *other);  // NULL: nobody is followed
     void *ctx;
     int64_t since_us, looked_us;
-    bool marked;          // what was there at the start is known
-    struct follow_mark {  // of a loop of another process
-        uint32_t epoch;
-        int32_t loop;
-        uint64_t next, last;  // sequences: the first that is new; the last that this look saw
-    } * marks;                // [n]
-    int32_t n;
+    struct store_news *news;  // NULL: what was there at the start is not known yet
 };
 
 struct ledger {

@@ -6,8 +6,7 @@
 #include "base/units.h"
 
 enum {
-    CHUNK_BYTES = 32 * 1024,       // a chunk of more is written, and the next one begins
-    CHUNK_SMALL_BYTES = 3 * 1024,  // one of less is added to by later transactions
+    CHUNK_BYTES = 32 * 1024,  // a chunk of more is written, and the next one begins
     CHUNK_BYTES_MAX = CHUNK_BYTES + PACKED_ROW_BYTES_MAX
 };
 
@@ -66,7 +65,7 @@ enum err store_chunks_write(struct store *s, struct diag *diag)
         struct store_chunk *c = &s->chunks[i];
         if (c->used && c->changed)
             e = write_chunk(s, c, diag);
-        if (!e && buf_len(&c->rows) >= CHUNK_SMALL_BYTES)
+        if (!e && buf_len(&c->rows) >= STORE_CHUNK_SMALL)
             forget(c);
     }
     return e;

@@ -29,6 +29,7 @@ enum store_statement {
 };
 
 enum { STORE_APPLICATION = 0x63617564, STORE_DRAWS = 32, STORE_CHUNKS = 4, STORE_DAYS = 4096 };
+enum { STORE_CHUNK_SMALL = 3 * 1024 };  // bytes; a chunk of less is added to by later transactions
 
 struct store_draw {  // of one day, commitment and unit, not written yet
     int64_t day;     // since 1970

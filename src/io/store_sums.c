@@ -146,38 +146,6 @@ enum err store_shadow_spent(struct store *s, int64_t since_us,
     return e;
 }
 
-enum err store_others(struct store *s, uint32_t epoch, int64_t since_us,
-                      bool (*row)(void *ctx, const struct store_other *other), void *ctx,
-                      struct diag *diag)
-{
-    sqlite3_stmt *q;
-    enum err e = store_prepare(s,
-                               "SELECT epoch,loop,sequence,tenant,key,began_us,charged_nusd"
-                               " FROM request_rows(?1,?2) WHERE epoch<>?3",
-                               &q, diag);
-    if (e)
-        return e;
-    sqlite3_bind_int64(q, 1, since_us);
-    sqlite3_bind_int64(q, 2, INT64_MAX);
-    sqlite3_bind_int64(q, 3, epoch);
-    int status;
-    while ((status = sqlite3_step(q)) == SQLITE_ROW) {
-        struct store_other other = {.epoch = (uint32_t)sqlite3_column_int64(q, 0),
-                                    .loop = sqlite3_column_int(q, 1),
-                                    .sequence = (uint64_t)sqlite3_column_int64(q, 2),
-                                    .tenant = (uint64_t)sqlite3_column_int64(q, 3),
-                                    .key = (uint64_t)sqlite3_column_int64(q, 4),
-                                    .began_us = sqlite3_column_int64(q, 5),
-                                    .charged_nusd = sqlite3_column_int64(q, 6)};
-        if (!row(ctx, &other))
-            break;
-    }
-    if (status != SQLITE_ROW && status != SQLITE_DONE)
-        e = store_failure(s, "cannot be read", status, diag);
-    sqlite3_finalize(q);
-    return e;
-}
-
 enum err store_view(struct store *s, bool begin, struct diag *diag)
 {
     return store_run(s, begin ? "BEGIN" : "END", diag);

@@ -30,17 +30,23 @@ MUST_USE enum err store_shadow_spent(struct store *s, int64_t since_us,
                                      bool (*row)(void *ctx, uint64_t pool, int64_t list_nusd),
                                      void *ctx, struct diag *diag);
 
+// Which requests the store has, so that those of other processes can be told as they come.
+// store_news.c
+struct store_news;
 struct store_other {  // a request that another process has written
-    uint32_t epoch;
-    int32_t loop;
-    uint64_t sequence, tenant, key;
+    uint64_t tenant, key;
     int64_t began_us, charged_nusd;
 };
-// One call of `row` for each request that began from `since_us` on and is of another epoch. Reads
-// all requests since then.
-MUST_USE enum err store_others(struct store *s, uint32_t epoch, int64_t since_us,
-                               bool (*row)(void *ctx, const struct store_other *other), void *ctx,
-                               struct diag *diag);
+// What is there now is known; what comes from another epoch than `epoch` from here on is new, if it
+// began after `since_us` or behind requests that did. Reads no rows.
+MUST_USE enum err store_news_new(struct store_news **out, struct store *s, uint32_t epoch,
+                                 int64_t since_us, struct diag *diag);
+void store_news_free(struct store_news *w);
+// One call of `row` for each request that came since the last look. Reads those that came since the
+// beginning.
+MUST_USE enum err store_news_look(struct store *s, struct store_news *w,
+                                  void (*row)(void *ctx, const struct store_other *other),
+                                  void *ctx, struct diag *diag);
 // From `begin` until its end all reads see one moment, and nothing is written.
 MUST_USE enum err store_view(struct store *s, bool begin, struct diag *diag);
 

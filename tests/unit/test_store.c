@@ -1,4 +1,5 @@
 #include "io/fold.h"
+#include "io/store_sums.h"
 #include "lib/test.h"
 
 #include <dirent.h>
@@ -246,6 +247,66 @@ static void what_was_drawn_is_counted_once(void)
     remove_all();
 }
 
+struct told {
+    int64_t n, nusd;
+};
+
+static void tell(void *ctx, const struct store_other *o)
+{
+    struct told *t = ctx;
+    t->n++;
+    t->nusd += o->charged_nusd;
+}
+
+// A part of one loop's requests, of this day and the one before.
+static struct told fold_requests(struct store *s, uint32_t epoch, uint16_t loop, uint64_t *sequence)
+{
+    struct record r[400];
+    struct told t = {.n = rand() % (rand() % 2 ? 400 : 5) + 1};
+    for (int64_t i = 0; i < t.n; i++) {
+        r[i] = (struct record){.kind = RECORD_REQUEST,
+                               .epoch = epoch,
+                               .loop = loop,
+                               .sequence = ++*sequence,
+                               .at_us = noon_us + i - (rand() % 4 ? 0 : day_us),
+                               .request = {.charged_nusd = rand() % 1000}};
+        snprintf(r[i].request.request, sizeof r[i].request.request, "r%d", rand());
+        t.nusd += r[i].request.charged_nusd;
+    }
+    EXPECT(!fold(s, r, (int32_t)t.n, 0), "fold");
+    return t;
+}
+
+// Whatever the parts are and whenever one looks, each request that came after the beginning from
+// another process is told once, and nothing else.
+static void what_comes_from_others_is_told_once(void)
+{
+    for (unsigned seed = 0; seed < 8; seed++) {
+        struct store *theirs = open_store(), *ours = open_store();
+        struct store_news *news = NULL;
+        struct told want = {0}, told = {0};
+        uint64_t sequence[3] = {0};
+        srand(seed);
+        for (int i = 0; i < 40; i++) {
+            int who = rand() % 3;  // two loops of the other, and our own
+            struct told t = fold_requests(who == 2 ? ours : theirs, who == 2 ? 2 : 1,
+                                          (uint16_t)(who == 1), &sequence[who]);
+            if (i == 9)
+                EXPECT(!store_news_new(&news, ours, 2, noon_us - 2 * day_us, NULL), "begin");
+            want.n += i > 9 && who != 2 ? t.n : 0;
+            want.nusd += i > 9 && who != 2 ? t.nusd : 0;
+            if (i > 9 && (rand() % 3 == 0 || i == 39))
+                EXPECT(!store_news_look(ours, news, tell, &told, NULL), "look");
+        }
+        EXPECT(told.n == want.n && told.nusd == want.nusd, "seed %u: %" PRId64 " of %" PRId64, seed,
+               told.n, want.n);
+        store_news_free(news);
+        store_close(theirs);
+        store_close(ours);
+        remove_all();
+    }
+}
+
 static void epochs_only_grow(void)
 {
     uint32_t a = 0, b = 0, c = 0;
@@ -295,6 +356,7 @@ int main(void)
     TEST(old_rows_become_sums_and_open_ones_stay);
     TEST(any_span_of_time_has_its_rows_sums);
     TEST(what_was_drawn_is_counted_once);
+    TEST(what_comes_from_others_is_told_once);
     TEST(epochs_only_grow);
     TEST(one_writer_at_a_time);
     TEST(what_is_no_ledger_is_refused);
