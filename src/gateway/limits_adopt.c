@@ -29,8 +29,11 @@ struct fresh {
 };
 
 struct recall {
-    const struct portfolio *p;  // NULL: a key alone
-    struct fresh *fresh;        // [n]
+    const struct portfolio *p;  // NULL: keys alone
+    const struct generation *generation;
+    struct key *const *keys;  // [n_keys], made at run time
+    int32_t n_keys;
+    struct fresh *fresh;  // [n]
     int32_t n;
     uint64_t *ids;     // [p->n_tenants], as rows say them
     int32_t *of;       // [p->n_tenants], index into `fresh`; -1: not among them
@@ -96,27 +99,6 @@ static enum err read_past(struct recall *r, struct ledger *ledger, struct diag *
     return !e && shadows ? ledger_shadow_spent(ledger, r->wall_us, on_shadow_spent, r, diag) : e;
 }
 
-static enum err recall(struct recall *r, struct limits *l, struct ledger *ledger, struct diag *diag)
-{
-    enum err e = ERR_NONE;
-    if (ledger) {
-        struct diag end = {0};
-        e = ledger_past_begin(ledger, diag);
-        if (!e)
-            e = read_past(r, ledger, diag);
-        enum err ended = ledger_past_end(ledger, &end);
-        if (!e && ended)
-            e = diag_set(diag, ended, "%s", end.text);
-    }
-    for (int32_t i = 0; ledger && !e && i < r->n; i++) {
-        struct fresh *f = &r->fresh[i];
-        pthread_mutex_lock(&l->lock);
-        quota_remember(l->quota, &f->level, &f->past, r->now_us, r->wall_us);
-        pthread_mutex_unlock(&l->lock);
-    }
-    return e;
-}
-
 // --- what another process charges ---------------------------------------------------------------
 
 static void add_payer(struct limits *l, const struct payer *p)
@@ -136,11 +118,10 @@ static void add_key_payer(struct limits *l, const struct key *k, bool made)
 }
 
 // Those of this generation, in place of those of the one before.
-static void know_payers(struct limits *l, const struct generation *g)
+static void add_generation(struct limits *l, const struct generation *g)
 {
     const struct portfolio *p = g->portfolio;
     int32_t n = 0;
-    pthread_mutex_lock(&l->lock);
     for (int32_t i = 0; i < l->n_payers; i++)
         if (l->payers[i].made)
             l->payers[n++] = l->payers[i];
@@ -157,6 +138,15 @@ static void know_payers(struct limits *l, const struct generation *g)
     }
     for (int32_t i = 0; i < g->n_keys; i++)
         add_key_payer(l, &g->keys[i], false);
+}
+
+static void know_payers(struct limits *l, const struct recall *r)
+{
+    pthread_mutex_lock(&l->lock);
+    if (r->generation)
+        add_generation(l, r->generation);
+    for (int32_t i = 0; i < r->n_keys; i++)
+        add_key_payer(l, r->keys[i], true);
     pthread_mutex_unlock(&l->lock);
 }
 
@@ -173,12 +163,43 @@ static void on_charged(void *ctx, const struct store_other *o)
     pthread_mutex_unlock(&l->lock);
 }
 
+// --- what the ledger knows ----------------------------------------------------------------------
+
+static void remember(struct recall *r, struct limits *l)
+{
+    for (int32_t i = 0; i < r->n; i++) {
+        struct fresh *f = &r->fresh[i];
+        pthread_mutex_lock(&l->lock);
+        quota_remember(l->quota, &f->level, &f->past, r->now_us, r->wall_us);
+        pthread_mutex_unlock(&l->lock);
+    }
+}
+
+// Within one hold of the ledger: what another process charges is either in the past that is
+// remembered, or comes to those who are known by then.
+static enum err recall(struct recall *r, struct limits *l, struct ledger *ledger, struct diag *diag)
+{
+    struct diag end = {0};
+    if (!ledger)
+        return ERR_NONE;
+    enum err e = ledger_past_begin(ledger, diag);
+    if (!e)
+        e = read_past(r, ledger, diag);
+    if (!e) {
+        remember(r, l);
+        know_payers(l, r);
+    }
+    enum err ended = ledger_past_end(ledger, &end);
+    return e || !ended ? e : diag_set(diag, ended, "%s", end.text);
+}
+
 static void recall_init(struct recall *r, const struct generation *g,
                         const struct generation *before)
 {
     const struct portfolio *p = g->portfolio;
     *r = (struct recall){
         .p = p,
+        .generation = g,
         .fresh = take_n(sizeof *r->fresh, (size_t)(p->n_tenants + g->n_keys + p->n_pools) + 1),
         .ids = take_n(sizeof *r->ids, (size_t)p->n_tenants + 1),
         .of = take_n(sizeof *r->of, (size_t)p->n_tenants + 1),
@@ -302,8 +323,6 @@ enum err limits_adopt(struct limits *l, struct generation *g, const struct gener
     ledger_follow(ledger, on_charged, l, r.wall_us);
     if (!e)
         e = recall(&r, l, ledger, diag);
-    if (!e)
-        know_payers(l, g);
     recall_release(&r);
     return e;
 }
@@ -318,7 +337,9 @@ enum err limits_key(struct limits *l, struct key *k, struct diag *diag)
 enum err limits_know_keys(struct limits *l, struct key *const *keys, int32_t n,
                           struct ledger *ledger, struct diag *diag)
 {
-    struct recall r = {.fresh = take_n(sizeof *r.fresh, (size_t)n + 1),
+    struct recall r = {.keys = keys,
+                       .n_keys = n,
+                       .fresh = take_n(sizeof *r.fresh, (size_t)n + 1),
                        .now_us = clock_now_us(),
                        .wall_us = wall_now_us()};
     for (int32_t i = 0; i < n; i++)
@@ -327,10 +348,6 @@ enum err limits_know_keys(struct limits *l, struct key *const *keys, int32_t n,
                                             .tenant = -1,
                                             .key = keys[i]->number};
     enum err e = recall(&r, l, ledger, diag);
-    pthread_mutex_lock(&l->lock);
-    for (int32_t i = 0; !e && i < n; i++)
-        add_key_payer(l, keys[i], true);
-    pthread_mutex_unlock(&l->lock);
     free(r.fresh);
     return e;
 }
