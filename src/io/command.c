@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -51,6 +52,22 @@ static enum err read_all(struct buf *out, int from, int64_t end_us)
     }
 }
 
+// What was read to its end may go on without its standard output.
+static enum err see_end(pid_t pid, int64_t end_us)
+{
+    int fd = pidfd_open(pid, 0);
+    if (fd < 0)
+        return ERR_SYSTEM;
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    int ready;
+    do {
+        int64_t left_us = end_us - clock_now_us();
+        ready = poll(&p, 1, left_us > 0 ? (int)(left_us / 1000) + 1 : 0);
+    } while (ready < 0 && errno == EINTR);
+    close(fd);
+    return ready > 0 ? ERR_NONE : ERR_TIMEOUT;
+}
+
 enum err command_output(struct buf *out, const char *command, int64_t timeout_us, struct diag *diag)
 {
     int ends[2], status = 0;
@@ -59,7 +76,10 @@ enum err command_output(struct buf *out, const char *command, int64_t timeout_us
     pid_t pid = start(command, ends[1]);
     int failed = errno;
     close(ends[1]);
-    enum err e = pid < 0 ? ERR_SYSTEM : read_all(out, ends[0], clock_now_us() + timeout_us);
+    int64_t end_us = clock_now_us() + timeout_us;
+    enum err e = pid < 0 ? ERR_SYSTEM : read_all(out, ends[0], end_us);
+    if (!e)
+        e = see_end(pid, end_us);
     close(ends[0]);
     if (pid < 0)
         return diag_set(diag, e, "\"%.200s\" could not be started: error %d", command, failed);

@@ -249,6 +249,8 @@ static void a_command_that_hangs_is_killed_with_all_that_it_started(void)
     EXPECT(e == ERR_TIMEOUT, "%s", diag.text);
     EXPECT(strstr(diag.text, "took more than 0.05 s"), "%s", diag.text);
     buf_clear(&out);
+    EXPECT(command_output(&out, "exec >&-; sleep 1000", MS(50), &diag) == ERR_TIMEOUT, "%s",
+           diag.text);
     EXPECT(command_output(&out, "yes", S(30), &diag) == ERR_LIMIT, "%s", diag.text);
     buf_release(&out);
 }
