@@ -9,8 +9,8 @@
 enum { PORTFOLIO_BYTES_MAX = 256 << 20 };  // of the arena that a command gives a portfolio
 
 // Reads `paths` ("-": standard input), expands them from the environment of the process, and fills
-// `*out` from `a`, with the prices that it names. Every problem goes to `problems`, those of unreadable files too; none holds a
-// secret as long as it is printed through secrets_hide().
+// `*out` from `a`, with the prices that it names. Every problem goes to `problems`, those of
+// unreadable files too; none holds a secret as long as it is printed through secrets_hide().
 //   Errors  as config_load()
 MUST_USE enum err load_portfolio(struct portfolio *out, struct arena *a, char *const *paths,
                                  int32_t n_paths, struct problems *problems);
