@@ -46,7 +46,8 @@ struct worker {
     int64_t date_s;      // what `date` says
     char date[40];       // "Sun, 06 Nov 1994 08:49:37 GMT"
     struct gateway *owner;
-    void (*idle)(struct worker *w);  // called while draining, when the last client and shadow have gone
+    // Called while draining, when the last client and the last shadow have gone.
+    void (*idle)(struct worker *w);
 };
 
 const char *worker_date(struct worker *w);

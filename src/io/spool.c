@@ -105,8 +105,8 @@ static void *run(void *arg)
     return NULL;
 }
 
-// PATH becomes PATH.1, that one PATH.2. One that is not there is no fault; one that is no file, such
-// as /dev/null, stays what it is, and cannot be made.
+// PATH becomes PATH.1, that one PATH.2. One that is not there is no fault; one that is no file,
+// such as /dev/null, stays what it is, and cannot be made.
 static void keep_old(struct str path, const char *name)
 {
     struct stat st;
@@ -234,7 +234,8 @@ enum err spool_next(struct spool_reader *r, struct str *records, struct diag *di
     size_t n = fread(head, 1, sizeof head, r->file);
     if (n == 0 && !ferror(r->file))
         return ERR_NONE;
-    // None is empty: a file system that has lost power may leave zeros where bytes were on their way.
+    // None is empty: a file system that has lost power may leave zeros where bytes were on their
+    // way.
     if (n == sizeof head && (head[0] == 0 || head[0] > SPOOL_RING_BYTES))
         return diag_set(diag, ERR_INVALID, "%s: what begins at byte %lld is no frame", r->name,
                         (long long)r->at);
