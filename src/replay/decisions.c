@@ -85,6 +85,7 @@ static void end_generation(struct player *l, int64_t serial)
     for (int32_t i = 0; i < l->n_generations; i++) {
         if (l->generations[i].serial != serial)
             continue;
+        route_leave(l->generations[i].route);
         arena_release(&l->generations[i].arena);
         memmove(&l->generations[i], &l->generations[i + 1],
                 (size_t)(--l->n_generations - i) * sizeof *l->generations);

@@ -46,36 +46,15 @@ static void offer_fill(struct offer *o, const struct portfolio *p, int32_t pool,
     warm_bind(p, s, o);
 }
 
-static enum err build_offers(struct route *r, struct arena *a, struct diag *diag)
+static void build_offers(struct route *r)
 {
     const struct portfolio *p = r->p;
-    for (int32_t i = 0; i < p->n_pools; i++)
-        r->n_offers += p->pools[i].n_serves;
-    r->offers = arena_new(a, struct offer, r->n_offers);
-    r->pool_offers = arena_new(a, int32_t, p->n_pools + 1);
-    if (!r->offers || !r->pool_offers)
-        return ERR_LIMIT;
-    int32_t n = 0;
     for (int32_t i = 0; i < p->n_pools; i++) {
-        r->pool_offers[i] = n;
-        int32_t place = live_pool_of(r->live, p->pools[i].name);
-        if (place < 0)
-            return diag_set(diag, ERR_LIMIT, "more than %d pools, over all reloads",
-                            r->live->max_pools);
-        for (int32_t j = 0; j < p->pools[i].n_serves; j++) {
-            struct offer *o = &r->offers[n++];
-            offer_fill(o, p, i, &p->pools[i].serves[j]);
-            o->place = place;
-            o->pair = live_pair_of(r->live, place, p->models[o->model].name);
-            if (o->pair < 0)
-                return diag_set(diag, ERR_LIMIT, "more than %d models of pools, over all reloads",
-                                r->live->max_pairs);
-        }
+        for (int32_t j = 0; j < p->pools[i].n_serves; j++)
+            offer_fill(&r->offers[r->pool_offers[i] + j], p, i, &p->pools[i].serves[j]);
     }
-    r->pool_offers[p->n_pools] = n;
-    for (int32_t i = 0; i < n; i++)
+    for (int32_t i = 0; i < r->n_offers; i++)
         commit_bind(r, &r->offers[i]);
-    return ERR_NONE;
 }
 
 static bool answers(const struct offer *o, int kind)
@@ -285,7 +264,6 @@ static enum err build_regions(struct route *r, struct arena *a)
     r->n_regions = 1;  // the first is "not said"
     for (int32_t i = 0; i < p->n_pools; i++) {
         int32_t site = p->pools[i].site;
-        route_limits_of(r, i);
         if (site >= 0)
             r->limits[i].region = distinct(regions, &r->n_regions, p->sites[site].region);
     }
@@ -413,11 +391,9 @@ static void weigh_classes(struct route *r)
 
 enum err route_build(struct route *r, struct arena *a, struct diag *diag)
 {
-    enum err e = commit_build(r, a, diag);
-    if (!e)
-        e = build_offers(r, a, diag);
-    if (!e)
-        e = build_lists(r, a);
+    commit_build(r);
+    build_offers(r);
+    enum err e = build_lists(r, a);
     if (!e)
         e = build_regions(r, a);
     if (!e)
@@ -431,11 +407,11 @@ enum err route_build(struct route *r, struct arena *a, struct diag *diag)
     if (!e)
         e = warm_build(r, a);
     if (e)
-        return e;
+        return diag_set(diag, e, "the router does not fit its memory");
     r->claimed = arena_new(a, double, r->p->n_pools);
     r->class_weight = arena_new(a, double, r->p->n_classes + 1);
-    if (!r->claimed || !r->class_weight)
-        return ERR_LIMIT;
+    if (!r->claimed || !r->class_weight || line_new(&r->line, a, r))
+        return diag_set(diag, ERR_LIMIT, "the router does not fit its memory");
     weigh_classes(r);
-    return line_new(&r->line, a, r);
+    return ERR_NONE;
 }

@@ -5,29 +5,25 @@
 // price of its tokens, tokens by their number, and what is capacity (accelerator-hours, MW-months,
 // PTU) by the time it held a slot, times what a slot uses of it (portfolio/commitment.h).
 
-enum err commit_build(struct route *r, struct arena *a, struct diag *diag)
+void commit_build(struct route *r)
 {
     const struct portfolio *p = r->p;
-    r->commits = arena_new(a, struct commit, p->n_contracts);
-    if (!r->commits)
-        return ERR_LIMIT;
     for (int32_t i = 0; i < p->n_contracts; i++) {
-        const struct contract *c = &p->contracts[i];
         struct commit *m = &r->commits[i];
-        m->place = contract_commits(c) ? live_contract_of(r->live, c->name) : -1;
-        if (contract_commits(c) && m->place < 0)
-            return diag_set(diag, ERR_LIMIT, "more than %d contracts, over all reloads",
-                            r->live->max_pools);
-        m->never = c->commitment.beyond_never;
-        if (contract_commits(c))  // the amount may be another one now: the next request finds out
-            r->live->contracts[m->place].stop_until_us = 0;
-        m->terms = pace_terms_of(c);
+        m->never = p->contracts[i].commitment.beyond_never;
+        m->terms = pace_terms_of(&p->contracts[i]);
         if (p->prices && p->prices->contracts[i].said) {
             m->terms.plan = &p->prices->contracts[i];
             m->terms.plan_until_us = p->prices->until_us;
         }
     }
-    return ERR_NONE;
+}
+
+void commit_join(struct route *r)
+{
+    for (int32_t i = 0; i < r->p->n_contracts; i++)
+        if (r->commits[i].place >= 0)
+            r->live->contracts[r->commits[i].place].stop_until_us = 0;
 }
 
 // Slots of all pools that share the contract's units.

@@ -340,12 +340,18 @@ void lanes_find_wall(const struct route *r, int64_t wall_us)
     }
 }
 
+// Unless an operator says another one.
+static double own_weight(const struct route *r, int32_t pool)
+{
+    double planned = r->p->prices ? r->p->prices->pools[pool].share : -1;
+    double weight = planned >= 0 ? planned : r->p->pools[pool].weight;
+    return weight > 0 ? weight : 0;
+}
+
 static double weight_of(const struct route *r, int32_t pool)
 {
     double said = lever_of(r, pool)->weight;
-    double planned = r->p->prices ? r->p->prices->pools[pool].share : -1;
-    double weight = said >= 0 ? said : planned >= 0 ? planned : r->p->pools[pool].weight;
-    return weight > 0 ? weight : 0;
+    return said >= 0 ? said : own_weight(r, pool);
 }
 
 void lanes_weigh(struct route *r, int32_t pool)
@@ -360,6 +366,17 @@ void lanes_weigh(struct route *r, int32_t pool)
             for (int32_t k = 0; k < l->all; k++)
                 l->even = l->even && l->weight[k] > 0 && l->weight[k] == l->weight[0];
         }
+    }
+}
+
+void lanes_join(struct route *r)
+{
+    r->memo->seen = r->live->changes;
+    r->memo->levers = r->live->levers;
+    for (int32_t i = 0; i < r->p->n_pools; i++) {
+        route_limits_of(r, i);
+        if (lever_of(r, i)->weight >= 0)
+            lanes_weigh(r, i);
     }
 }
 
@@ -386,7 +403,7 @@ static enum err list_build(struct route *r, struct arena *a, struct list *l)
             continue;
         const struct service *s = &o->service;
         double far_us = 0;
-        weights[i] = weight_of(r, o->pool);
+        weights[i] = own_weight(r, o->pool);
         l->even = l->even && weights[i] > 0 && weights[i] == weights[0];
         for (int32_t u = 0; u < users; u++) {
             double us = r->round_trip_us[u * r->p->n_pools + o->pool];
@@ -395,7 +412,7 @@ static enum err list_build(struct route *r, struct arena *a, struct list *l)
         }
         double context = or_infinite(o->context_tok);
         l->context_min = context < l->context_min ? context : l->context_min;
-        l->buckets = l->buckets || r->limits[o->pool].token_us > 0;
+        l->buckets = l->buckets || r->p->pools[o->pool].limits.tokens_per_s > 0;
         l->bends =
             l->bends || s->prefill_us_per_tok2 > 0 || s->kv_tok > 0 || o->beyond_hold_nusd > 0 ||
             (r->p->prices && r->p->prices->pools[o->pool].scarce);
@@ -421,8 +438,6 @@ enum err lanes_build(struct route *r, struct arena *a)
     if (!m || !r->lane_of || !r->place_of)
         return ERR_LIMIT;
     r->memo = m;
-    m->seen = r->live->changes;
-    m->levers = r->live->levers;
     m->wall_from_us = NEVER;
     m->wall_until_us = INT64_MIN;
     m->hour = -1;

@@ -25,7 +25,7 @@ enum err line_new(struct line **out, struct arena *a, const struct route *r)
         !l->tenant_n)
         return ERR_LIMIT;
     for (int32_t i = 0; i < r->p->n_pools; i++)
-        l->some_limited = l->some_limited || r->limits[i].waiting > 0;
+        l->some_limited = l->some_limited || r->p->pools[i].limits.waiting > 0;
     l->n_rows = r->p->n_tenants + 1;
     l->free_waiter = l->free_group = l->late = -1;
     *out = l;

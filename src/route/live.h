@@ -12,13 +12,13 @@
 
 struct live;
 
-// What serve has: a pool name and a (pool, model) pair keep their place over reloads, so there is
-// room for names that have gone.
+// What serve has: room for names that have gone, since what is known of one is kept until its place
+// is needed.
 enum { LIVE_POOLS_MAX = 4096, LIVE_PAIRS_MAX = 16384 };
 
-// State for at most `max_pools` pool names and `max_pairs` (pool, model) pairs over its whole life,
-// those that a reload has taken away included, and for as many contracts with a commitment as pools.
-// About 200 bytes each.
+// State for at most `max_pools` pool names and `max_pairs` (pool, model) pairs of all routers at one
+// time, and for as many contracts with a commitment as pools. About 200 bytes each. Names that no
+// router has are forgotten when others need their places, all of them at once.
 //   Errors  ERR_LIMIT  `a` is full
 MUST_USE enum err live_new(struct live **out, struct arena *a, int32_t max_pools, int32_t max_pairs);
 

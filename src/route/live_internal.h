@@ -24,6 +24,8 @@ struct bucket {
 
 struct live_pool {
     struct live_key key;
+    int32_t held;  // routers that are bound to it
+    int32_t next;  // that is free, when it is; -1: none
     int32_t in_flight;
     int64_t context_tok;  // of those in flight: prompt and forecast answer
     struct bucket requests, tokens;
@@ -39,7 +41,8 @@ struct live_pool {
 
 struct live_pair {
     struct live_key key;  // of the model
-    int32_t pool, next;
+    int32_t held;         // as a pool's
+    int32_t pool, next;   // the next of the pool, or that is free
     struct breaker breaker;
     int64_t cool_until_us;
     // Observed over expected, so that what was seen at one load and length holds at another.
@@ -60,6 +63,7 @@ struct live_pair {
 
 struct live_contract {
     struct live_key key;
+    int32_t held;
     struct pace pace;
     int64_t stop_until_us;  // nothing may be used beyond it, and it is used up; 0: not so
 };
@@ -75,6 +79,7 @@ struct live {
     struct live_contract *contracts;
     struct affinity *affinity;  // NULL: nothing is remembered of prompts
     int32_t n_pools, n_pairs, n_contracts, max_pools, max_pairs;
+    int32_t free_pool, free_pair;  // below n_pools and n_pairs; -1: none
     int32_t *index;       // [index_size] of pools by key, open addressing; 0: empty, else place + 1
     uint32_t index_size;  // a power of two, at least twice max_pools
     uint64_t turns;       // requests sent so far
@@ -90,10 +95,15 @@ struct live {
     int32_t changed[LIVE_CHANGES];
 };
 
-// The place of this name's state, made when it is new; -1: no room.
-int32_t live_pool_of(struct live *l, struct str pool);
-int32_t live_pair_of(struct live *l, int32_t pool, struct str model);
-int32_t live_contract_of(struct live *l, struct str contract);
+// The place of this name's state; -1: it is not known.
+int32_t live_pool_find(const struct live *l, struct str pool);
+int32_t live_pair_find(const struct live *l, int32_t pool, struct str model);
+int32_t live_contract_find(const struct live *l, struct str contract);
+// For a name that is not known; -1: no room. What nobody holds then is forgotten, when there is no
+// room: who needs it holds it before.
+int32_t live_pool_add(struct live *l, struct str pool);
+int32_t live_pair_add(struct live *l, int32_t pool, struct str model);
+int32_t live_contract_add(struct live *l, struct str contract);
 
 // To be called after everything that changes a pool or its pairs.
 static inline void live_changed(struct live *l, int32_t pool, int32_t what)

@@ -34,29 +34,6 @@ const char *route_bar_text(enum route_bar bar)
     return "unknown";
 }
 
-enum err route_new(struct route **out, struct arena *a, const struct portfolio *p,
-                   struct live *live, const char *policy, struct diag *diag)
-{
-    const struct policy *po = policy_find(policy);
-    if (!po)
-        return diag_set(diag, ERR_INVALID, "no policy \"%s\": expected one of %s", policy,
-                        policy_names());
-    struct route *r = arena_new(a, struct route, 1);
-    if (!r)
-        return diag_set(diag, ERR_LIMIT, "the router does not fit its memory");
-    r->p = p;
-    r->live = live;
-    r->policy = po;
-    r->rules = (struct breaker_rules){p->serve.breaker_failures > 0 ? p->serve.breaker_failures : 1,
-                                      p->serve.breaker_open_us, p->serve.breaker_open_us_max};
-    enum err e = route_build(r, a, diag);
-    if (e)
-        return diag_set(diag, e, "the router does not fit its memory");
-    route_see_shares(r);
-    *out = r;
-    return ERR_NONE;
-}
-
 const struct offer *route_offer_find(const struct route *r, int32_t pool, int32_t model)
 {
     CHECK(pool >= 0 && pool < r->p->n_pools);

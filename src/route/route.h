@@ -134,6 +134,17 @@ struct route_seen {   // what was observed of one attempt
 MUST_USE enum err route_new(struct route **out, struct arena *a, const struct portfolio *p,
                             struct live *live, const char *policy, struct diag *diag);
 
+// The same in three steps, for an owner who holds the lock for moments only: nearly all of the time
+// goes by in route_build(), which reads the portfolio and nothing that changes in `live`. What `live`
+// gets to know meanwhile is seen from route_join() on; nothing may be asked before. One that is not
+// to be joined ends with route_leave().
+MUST_USE enum err route_bind(struct route **out, struct arena *a, const struct portfolio *p,
+                             struct live *live, const char *policy, struct diag *diag);  // locked
+MUST_USE enum err route_build(struct route *r, struct arena *a, struct diag *diag);
+void route_join(struct route *r);  // locked
+// It is used no more, though its memory is still there: what only it has names of may be forgotten.
+void route_leave(struct route *r);
+
 // Says where `ask` should go now. Changes nothing that another call could tell. O(pools of the model
 // and its group), a few nanoseconds each; nobody being free costs more, since the bar is looked for.
 struct route_decision route_pick(const struct route *r, const struct route_ask *ask, int64_t now_us);

@@ -1,5 +1,6 @@
 // route_internal.h - the inside of route.h, for route's own files.
 //
+//   bind.c    names -> their places in `live`; the router's three steps
 //   build.c   portfolio -> offers and lists, once
 //   commit.c  contracts with a commitment: what a request uses of one, what that costs now
 //   lanes.c   what a list's candidates cost and when they are free, as score.h reads it
@@ -196,11 +197,12 @@ struct verdict {  // on one candidate
 };
 
 // build.c
-enum err route_build(struct route *r, struct arena *a, struct diag *diag);
 void route_limits_of(const struct route *r, int32_t pool);  // limits of a pool, its derate in them
 
 // commit.c
-enum err commit_build(struct route *r, struct arena *a, struct diag *diag);
+void commit_build(struct route *r);
+// The amounts may be other ones now: the next request finds out.
+void commit_join(struct route *r);
 void commit_bind(const struct route *r, struct offer *o);
 // A request of an offer with a commitment used so much of it; 0: time has passed.
 void commit_used(struct route *r, const struct offer *o, double units, int64_t now_us,
@@ -213,6 +215,7 @@ int64_t commit_stop_us(const struct route *r, const struct offer *o);
 
 // lanes.c
 enum err lanes_build(struct route *r, struct arena *a);
+void lanes_join(struct route *r);  // what levers say, from now on
 // Brings what a decision reads up to this time and state.
 void lanes_find_wall(const struct route *r, int64_t wall_us);
 void lanes_find(const struct route *r, struct list *l, int64_t now_us);
