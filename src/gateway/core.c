@@ -79,55 +79,83 @@ enum err core_keep_log(struct core *c, struct str path, int64_t bytes, struct lo
     return core_log_new(&c->log, path, bytes, SPOOL_RING_BYTES, log, diag);
 }
 
-// Room for tenants and models that were not known before; what was learnt stays.
-static enum err grow_forecast(struct core *c, const struct names *names)
+// Room for tenants and models that were not known before; `*grown` is NULL when there is enough.
+static enum err forecast_room(const struct core *c, const struct names *names, struct arena *arena,
+                              struct forecast **grown)
 {
     int32_t tenants = names_n(names, NAMES_TENANT), models = names_n(names, NAMES_MODEL);
+    *grown = NULL;
     if (c->forecast && forecast_holds(c->forecast, tenants, models))
         return ERR_NONE;
-    struct arena arena;
-    struct forecast *grown;
-    arena_init(&arena, CORE_BYTES_MAX);
-    enum err e = forecast_new(&grown, &arena, tenants, models);
-    if (e) {
-        arena_release(&arena);
-        return e;
-    }
-    if (c->forecast)
-        forecast_move(grown, c->forecast);
-    arena_release(&c->forecast_arena);
-    c->forecast_arena = arena;
-    c->forecast = grown;
-    return ERR_NONE;
+    return forecast_new(grown, arena, tenants, models);
 }
 
-static enum err adopt(struct core *c, struct generation *g, struct names *names, struct diag *diag)
+// What was learnt until now goes on in `grown`; its arena is then the old one's, to be released.
+static void grow_forecast_locked(struct core *c, struct forecast *grown, struct arena *arena)
+{
+    if (c->forecast)
+        forecast_move(grown, c->forecast);
+    struct arena old = c->forecast_arena;
+    c->forecast_arena = *arena;
+    c->forecast = grown;
+    *arena = old;
+}
+
+static enum err bind_locked(struct core *c, struct generation *g, struct str policy,
+                            struct route **out, struct diag *diag)
 {
     if (c->n_generations == CORE_GENERATIONS_MAX)
         return diag_set(diag, ERR_LIMIT,
                         "requests of %d earlier portfolios are still in progress",
                         CORE_GENERATIONS_MAX);
-    enum err e = names_map(names, g->portfolio, &g->arena, &g->names);
-    if (!e)
-        e = grow_forecast(c, names);
-    if (e)
-        return diag_set(diag, e, "the portfolio is too large");
-    struct str policy = arena_str(&g->arena, g->portfolio->serve.policy);
-    e = route_new(&g->route, &g->arena, g->portfolio, c->live, policy.p, diag);
-    if (e)
-        return e;
+    return route_bind(out, &g->arena, g->portfolio, c->live, policy.p, diag);
+}
+
+static void join_locked(struct core *c, struct generation *g)
+{
+    route_join(g->route);
     c->generations[c->n_generations++] = g;
     g->adopted = ++c->adopted;
     core_log_generation(c->log, g, clock_now_us());
     retry_budget_init(&c->retries, g->portfolio->serve.retry_budget);
-    return ERR_NONE;
+}
+
+// Whoever serves waits for the lock: a router over a thousand pools takes a millisecond to build,
+// so that is done beside them.
+static enum err adopt(struct core *c, struct generation *g, struct forecast *grown,
+                      struct arena *arena, struct diag *diag)
+{
+    struct str policy = arena_str(&g->arena, g->portfolio->serve.policy);
+    struct route *r;
+    pthread_mutex_lock(&c->lock);
+    enum err e = bind_locked(c, g, policy, &r, diag);
+    pthread_mutex_unlock(&c->lock);
+    if (e)
+        return e;
+    e = route_build(r, &g->arena, diag);
+    pthread_mutex_lock(&c->lock);
+    if (e) {
+        route_leave(r);
+    } else {
+        g->route = r;
+        if (grown)
+            grow_forecast_locked(c, grown, arena);
+        join_locked(c, g);
+    }
+    pthread_mutex_unlock(&c->lock);
+    return e;
 }
 
 enum err core_adopt(struct core *c, struct generation *g, struct names *names, struct diag *diag)
 {
-    pthread_mutex_lock(&c->lock);
-    enum err e = adopt(c, g, names, diag);
-    pthread_mutex_unlock(&c->lock);
+    struct forecast *grown;
+    struct arena arena;
+    arena_init(&arena, CORE_BYTES_MAX);
+    enum err e = names_map(names, g->portfolio, &g->arena, &g->names);
+    if (!e)
+        e = forecast_room(c, names, &arena, &grown);
+    e = e ? diag_set(diag, e, "the portfolio is too large") : adopt(c, g, grown, &arena, diag);
+    arena_release(&arena);
     return e;
 }
 
@@ -139,6 +167,7 @@ void core_forget(struct core *c, struct generation *g)
         if (c->generations[i] != g)
             c->generations[n++] = c->generations[i];
     c->n_generations = n;
+    route_leave(g->route);
     core_log_forget(c->log, g);
     pthread_mutex_unlock(&c->lock);
 }

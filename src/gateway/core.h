@@ -23,7 +23,8 @@ void core_free(struct core *c);
 MUST_USE enum err core_keep_log(struct core *c, struct str path, int64_t bytes, struct log *log,
                                 struct diag *diag);
 // Gives a generation its names and its router, which the lock guards from then on, and makes room
-// for what is new in it. The retry budget is this portfolio's now.
+// for what is new in it. The retry budget is this portfolio's now. One thread at a time, and none that
+// calls core_forget() meanwhile: the event log tells of one after the other.
 //   Errors  ERR_INVALID  no such policy
 //           ERR_LIMIT    too large, or CORE_GENERATIONS_MAX are still in use
 MUST_USE enum err core_adopt(struct core *c, struct generation *g, struct names *names,

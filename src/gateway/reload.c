@@ -51,6 +51,8 @@ static void sweep(void *arg)
 {
     struct gateway *g = arg;
     int32_t n = 0;
+    if (g->reload && g->reload->reading)
+        return;  // when its thread has ended
     for (int32_t i = 0; i < g->n_generations; i++) {
         struct generation *at = g->generations[i];
         if (atomic_load(&at->users)) {
@@ -314,6 +316,7 @@ static void on_read(void *arg)
     struct gateway *g = r->gateway;
     pthread_join(r->thread, NULL);
     r->reading = false;
+    sweep(g);
     if (!r->e && g->draining)
         r->e = diag_set(&r->diag, ERR_REFUSED, "the process is ending");
     if (!r->e) {
@@ -424,6 +427,7 @@ void reload_free(struct reload *r)
     buf_release(&r->said);
     free(r->moves);
     free(r);
+    g->reload = NULL;
 }
 
 void reload_metrics(const struct gateway *g, struct buf *out)

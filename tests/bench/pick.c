@@ -140,6 +140,39 @@ static void pick_took_done(void *ctx, int64_t i)
     route_done(f->route, ask, &d, &seen, S(2) + i);
 }
 
+// A reload of what is served: the router's names are bound under the lock of those who serve, it is built
+// beside them, and joins them under the lock. Each the median of eleven.
+static void report_reload(int32_t pools)
+{
+    enum { TIMES = 11, STEPS = 3 };
+    double us[STEPS][TIMES];
+    struct fixture f = {.sum = 0};
+    start(&f, pools, "caudal");
+    for (int t = 0; t < TIMES; t++) {
+        struct arena a;
+        struct route *r;
+        int64_t at_us[STEPS + 1];
+        arena_init(&a, (size_t)256 << 20);
+        at_us[0] = net_now_us();
+        enum err e = route_bind(&r, &a, &f.portfolio, f.live, "caudal", NULL);
+        at_us[1] = net_now_us();
+        if (e || route_build(r, &a, NULL))
+            DIE("pick: the router does not fit its memory");
+        at_us[2] = net_now_us();
+        route_join(r);
+        at_us[3] = net_now_us();
+        route_leave(r);
+        arena_release(&a);
+        for (int i = 0; i < STEPS; i++)
+            us[i][t] = (double)(at_us[i + 1] - at_us[i]);
+    }
+    for (int i = 0; i < STEPS; i++)
+        qsort(us[i], TIMES, sizeof **us, stopwatch_by_value);
+    printf("\na reload over %d pools: bind %.0f us and join %.0f us under the lock, build %.0f us beside it\n",
+           (int)pools, us[0][TIMES / 2], us[2][TIMES / 2], us[1][TIMES / 2]);
+    arena_release(&f.arena);
+}
+
 int main(void)
 {
     static const char *const policies[] = {"least-cost", "caudal"};
@@ -162,5 +195,6 @@ int main(void)
         printf(" %26.3f\n", stopwatch_ns(pick_took_done, &f) / 1e3);
         arena_release(&f.arena);
     }
+    report_reload(1000);
     return 0;
 }
