@@ -42,9 +42,10 @@ struct engine {
     bool stopping;
     struct process *process;  // NULL: not running
     int32_t port;
-    struct timer next;    // the next look, or the next start
-    struct timer limit;   // to become ready, or to stop
-    struct probe *probe;  // a look under way
+    struct timer next;         // the next look, or the next start
+    struct timer limit;        // to become ready, or to stop
+    struct probe *probe;       // a look under way
+    struct holder_look *scan;  // whether it is the one that answered, under way
     int misses;
     char missed[100];  // what the last look saw
     int64_t back_off_us, ready_us, look_us;
@@ -77,6 +78,28 @@ static void after(struct engine *e, struct timer *t, int64_t us)
 
 // --- is it well? ------------------------------------------------------------------------------
 
+static void scan_end(struct engine *e)
+{
+    holder_forget(e->scan);
+    e->scan = NULL;
+}
+
+static void on_scanned(void *ctx, bool listens)
+{
+    struct engine *e = ctx;
+    e->scan = NULL;
+    if (!listens) {
+        fail(e, "port %d answers, but it is not this engine that listens there", e->port);
+        return;
+    }
+    e->ready_us = loop_now_us(e->loop);
+    timer_stop(e->loop, &e->limit);
+    after(e, &e->next, e->look_us);
+    char why[WHY_BYTES];
+    snprintf(why, sizeof why, "ready on port %d, process %d", e->port, engine_pid(e));
+    tell(e, ENGINE_READY, why);
+}
+
 static void on_look(struct engine *e, bool good)
 {
     if (good) {
@@ -87,18 +110,7 @@ static void on_look(struct engine *e, bool good)
         }
         // Between our choice of the port and the engine's bind another program may have taken it:
         // what that one answers is no engine's health, and requests are not for it.
-        // On the loop, though it reads through /proc: once for each start of an engine, which takes
-        // seconds by itself, and 10 to 80 ms with 160 processes on two busy cores.
-        if (!group_listens(engine_pid(e), e->port)) {
-            fail(e, "port %d answers, but it is not this engine that listens there", e->port);
-            return;
-        }
-        e->ready_us = loop_now_us(e->loop);
-        timer_stop(e->loop, &e->limit);
-        after(e, &e->next, e->look_us);
-        char why[WHY_BYTES];
-        snprintf(why, sizeof why, "ready on port %d, process %d", e->port, engine_pid(e));
-        tell(e, ENGINE_READY, why);
+        e->scan = holder_look(e->loop, engine_pid(e), e->port, on_scanned, e);
     } else if (e->state == ENGINE_STARTING) {
         after(e, &e->next, PROBE_STARTING_US);
     } else if (++e->misses < MISSES_MAX) {
@@ -214,6 +226,7 @@ static void fail(struct engine *e, const char *fmt, ...)
     va_end(args);
     if (e->probe)
         probe_end(e->probe);
+    scan_end(e);
     timer_stop(e->loop, &e->limit);
     if (e->process)
         signal_group(e, SIGKILL);
@@ -460,6 +473,7 @@ void engine_stop(struct engine *e, int64_t grace_us)
     e->stopping = true;
     if (e->probe)
         probe_end(e->probe);
+    scan_end(e);
     timer_stop(e->loop, &e->next);
     if (e->process) {
         signal_group(e, SIGTERM);
@@ -475,6 +489,7 @@ void engine_free(struct engine *e)
         return;
     if (e->probe)
         probe_end(e->probe);
+    scan_end(e);
     timer_stop(e->loop, &e->next);
     timer_stop(e->loop, &e->limit);
     if (e->process) {

@@ -1,5 +1,6 @@
 #include "io/holder.h"
 
+#include "base/arena.h"
 #include "base/str.h"
 
 #include <arpa/inet.h>
@@ -117,4 +118,40 @@ bool group_listens(int32_t group, int32_t port)
         if (!s.held[i])
             return false;
     return true;
+}
+
+struct holder_look {
+    int32_t group, port;
+    bool listens;
+    void (*told)(void *ctx, bool listens);  // NULL: nobody asks any more
+    void *ctx;
+};
+
+static void look(void *arg)
+{
+    struct holder_look *h = arg;
+    h->listens = group_listens(h->group, h->port);
+}
+
+static void on_looked(void *arg)
+{
+    struct holder_look *h = arg;
+    if (h->told)
+        h->told(h->ctx, h->listens);
+    free(h);
+}
+
+struct holder_look *holder_look(struct loop *l, int32_t group, int32_t port,
+                                void (*told)(void *ctx, bool listens), void *ctx)
+{
+    struct holder_look *h = take(sizeof *h);
+    *h = (struct holder_look){.group = group, .port = port, .told = told, .ctx = ctx};
+    loop_work(l, look, on_looked, h);
+    return h;
+}
+
+void holder_forget(struct holder_look *h)
+{
+    if (h)
+        h->told = NULL;
 }

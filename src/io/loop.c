@@ -175,6 +175,38 @@ void loop_post(struct loop *l, void (*fn)(void *arg), void *arg)
     uv_mutex_unlock(&l->lock);
 }
 
+// --- work beside it ---------------------------------------------------------------------------
+
+struct work {
+    uv_work_t request;
+    struct loop *loop;
+    void (*work)(void *arg), (*done)(void *arg);
+    void *arg;
+};
+
+static void on_work(uv_work_t *request)
+{
+    struct work *w = request->data;
+    w->work(w->arg);
+}
+
+static void on_work_done(uv_work_t *request, int status)
+{
+    struct work *w = request->data;
+    CHECK(status == 0);  // nobody cancels it
+    turn_begin(w->loop);
+    w->done(w->arg);
+    free(w);
+}
+
+void loop_work(struct loop *l, void (*work)(void *arg), void (*done)(void *arg), void *arg)
+{
+    struct work *w = take(sizeof *w);
+    *w = (struct work){.loop = l, .work = work, .done = done, .arg = arg};
+    w->request.data = w;
+    CHECK(uv_queue_work(&l->uv, &w->request, on_work, on_work_done) == 0);
+}
+
 // --- signals ----------------------------------------------------------------------------------
 
 struct signal_call {

@@ -25,6 +25,10 @@ struct spares *loop_spares(struct loop *l);  // memory for short-lived buffers o
 int64_t clock_now_us(void);                  // monotonic, read now: the clock of loop_now_us
 // Calls `fn(arg)` on the loop's thread, soon. The one call that any thread may make.
 void loop_post(struct loop *l, void (*fn)(void *arg), void *arg);
+// Calls `work(arg)` on a thread beside the loops, then `done(arg)` on this one: for what may take
+// milliseconds. Names are looked up by the same few threads, so nothing that takes long. loop_free()
+// waits for it, and calls `done` too.
+void loop_work(struct loop *l, void (*work)(void *arg), void (*done)(void *arg), void *arg);
 // Calls `fn(arg)` once at the end of this turn, after all events and before sleeping.
 // What `fn` adds comes at the end of the next turn, which then follows without sleep.
 void loop_after_turn(struct loop *l, void (*fn)(void *arg), void *arg);

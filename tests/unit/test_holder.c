@@ -93,10 +93,40 @@ static void a_shared_port_is_nobodys(void)
     close(ours);
 }
 
+struct asked {
+    struct loop *loop;
+    int told;
+    bool listens;
+};
+
+static void on_told(void *ctx, bool listens)
+{
+    struct asked *a = ctx;
+    a->told++;
+    a->listens = listens;
+    loop_stop(a->loop);
+}
+
+static void a_look_beside_the_loop_says_the_same_unless_it_is_forgotten(void)
+{
+    struct asked a = {0}, b = {0};
+    int port = 0, fd = listening("127.0.0.1", &port);
+    NEED(fd >= 0 && !loop_new(&a.loop, NULL));
+    b.loop = a.loop;
+    holder_forget(holder_look(a.loop, getpgrp(), port, on_told, &b));
+    holder_look(a.loop, getpgrp(), port, on_told, &a);
+    loop_run(a.loop);
+    EXPECT(a.told == 1 && a.listens == group_listens(getpgrp(), port) && a.listens, "%d", a.told);
+    loop_free(a.loop);
+    EXPECT(b.told == 0, "told though it is forgotten");
+    close(fd);
+}
+
 int main(void)
 {
     TEST(our_own_listener_is_ours_alone);
     TEST(a_listener_elsewhere_gets_no_connection);
     TEST(a_shared_port_is_nobodys);
+    TEST(a_look_beside_the_loop_says_the_same_unless_it_is_forgotten);
     return test_end();
 }
