@@ -3,6 +3,7 @@
 
 #include "base/arena.h"
 #include "base/units.h"
+#include "io/loop.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 enum { TICKET_KEYS_BYTES = 256, CA_BYTES_MAX = 1 << 20 };
+static const int64_t TICKET_KEYS_US = S(12 * 3600);
 
 struct file {
     char *path;        // NULL: none
@@ -31,8 +33,9 @@ struct tls_server {
     int32_t n;
     struct file client_ca;
     bool only_tls13;
-    pthread_mutex_t lock;  // guards `first` and `until_us`
-    SSL_CTX *first;        // the default identity's; owns those of the others
+    int64_t ticket_keys_us, keys_made_us;  // clock_now_us()
+    pthread_mutex_t lock;                  // guards `first` and `until_us`
+    SSL_CTX *first;                        // the default identity's; owns those of the others
     int64_t until_us;
 };
 
@@ -243,8 +246,19 @@ static int64_t expiry_us(const SSL_CTX *context)
     return S((int64_t)timegm(&t));
 }
 
-// All identities anew; nothing of `s` changes but on success.
-static enum err read_all(struct tls_server *s, struct diag *diag)
+// Or everybody would have to shake hands anew at once when a certificate is renewed.
+static void keep_ticket_keys(const struct tls_server *s, SSL_CTX *next)
+{
+    unsigned char keys[TICKET_KEYS_BYTES];
+    long n = s->first ? SSL_CTX_get_tlsext_ticket_keys(s->first, NULL, 0) : 0;
+    if (n > 0 && n <= (long)sizeof keys && SSL_CTX_get_tlsext_ticket_keys(s->first, keys, n) == 1)
+        SSL_CTX_set_tlsext_ticket_keys(next, keys, n);
+    OPENSSL_cleanse(keys, sizeof keys);
+}
+
+// All identities anew; nothing of `s` changes but on success. Keys of tickets are set while nobody
+// uses the context yet: on one that shakes hands it would be a race.
+static enum err read_all(struct tls_server *s, bool keep_keys, struct diag *diag)
 {
     SSL_CTX *first;
     enum err e = context_new(&first, s, 0, diag);
@@ -262,12 +276,8 @@ static enum err read_all(struct tls_server *s, struct diag *diag)
         }
         until_us = min_i64(until_us, expiry_us(o->of[o->n++]));
     }
-    // The keys of tickets go on, or everybody would have to shake hands anew at once.
-    unsigned char keys[TICKET_KEYS_BYTES];
-    long n = s->first ? SSL_CTX_get_tlsext_ticket_keys(s->first, NULL, 0) : 0;
-    if (n > 0 && n <= (long)sizeof keys && SSL_CTX_get_tlsext_ticket_keys(s->first, keys, n) == 1)
-        SSL_CTX_set_tlsext_ticket_keys(first, keys, n);
-    OPENSSL_cleanse(keys, sizeof keys);
+    if (keep_keys)
+        keep_ticket_keys(s, first);
     pthread_mutex_lock(&s->lock);
     SSL_CTX *before = s->first;
     s->first = first;
@@ -288,13 +298,15 @@ enum err tls_server_new(struct tls_server **out, const struct tls_server_config 
     s->identities = take_n(sizeof *s->identities, (size_t)config->n);
     s->n = config->n;
     s->only_tls13 = config->only_tls13;
+    s->ticket_keys_us = config->ticket_keys_us ? config->ticket_keys_us : TICKET_KEYS_US;
+    s->keys_made_us = clock_now_us();
     s->client_ca = file_of(config->client_ca);
     for (int32_t i = 0; i < s->n; i++) {
         s->identities[i].certificate = file_of(config->identities[i].certificate);
         s->identities[i].key = file_of(config->identities[i].key);
     }
     any_changed(s);
-    enum err e = read_all(s, diag);
+    enum err e = read_all(s, false, diag);
     if (e) {
         tls_server_free(s);
         return e;
@@ -320,8 +332,13 @@ void tls_server_free(struct tls_server *s)
 
 enum err tls_server_look(struct tls_server *s, bool *changed, struct diag *diag)
 {
+    int64_t now_us = clock_now_us();
+    bool old_keys = now_us - s->keys_made_us >= s->ticket_keys_us;
     *changed = any_changed(s);
-    return *changed ? read_all(s, diag) : ERR_NONE;
+    // Also when a file cannot be read, or it would be complained about at each look.
+    if (old_keys)
+        s->keys_made_us = now_us;
+    return *changed || old_keys ? read_all(s, !old_keys, diag) : ERR_NONE;
 }
 
 int64_t tls_server_until_us(struct tls_server *s)

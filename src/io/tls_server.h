@@ -16,8 +16,9 @@ struct tls_identity {
 struct tls_server_config {
     const struct tls_identity *identities;  // [n]; the first is for those who ask for none by name
     int32_t n;
-    struct str client_ca;  // PEM file; set: only who has a certificate of these comes in
-    bool only_tls13;       // else TLS 1.2 too
+    struct str client_ca;    // PEM file; set: only who has a certificate of these comes in
+    bool only_tls13;         // else TLS 1.2 too
+    int64_t ticket_keys_us;  // how long the keys of session tickets are used; 0: 12 h
 };
 
 // Reads all files; `c` is copied.
@@ -30,7 +31,9 @@ void tls_server_free(struct tls_server *s);  // connections may outlive it
 
 // Looks whether a file has changed (inode, size or time) since it was last looked at, and then
 // reads all of them anew: `*changed` says so. Connections that are open keep what they began with,
-// and sessions go on to be resumed unless `client_ca` changed. One thread at a time.
+// and sessions go on to be resumed unless `client_ca` changed. When the keys of tickets have had
+// their time there are new ones, and what was begun under the old ones is not resumed: who has a
+// key cannot read what was said long before. One thread at a time.
 //   Errors  as above; what was there stays in use, and the same files are not complained about
 //   again
 MUST_USE enum err tls_server_look(struct tls_server *s, bool *changed, struct diag *diag);

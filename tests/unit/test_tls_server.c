@@ -318,6 +318,30 @@ static void sessions_are_resumed_also_after_a_renewal(void)
     server_stop();
 }
 
+// Each look is later than a microsecond after the one before.
+static void sessions_are_not_resumed_when_the_keys_of_tickets_have_had_their_time(void)
+{
+    struct tls_server_config c = plain_config();
+    c.ticket_keys_us = 1;
+    server_start(&c, shake_us);
+    const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+    for (size_t i = 0; i < COUNTOF(versions); i++) {
+        struct diag diag = {0};
+        bool changed;
+        struct visit v = {.version = versions[i], .say = "hello"};
+        visit(&v);
+        visit(&v);
+        EXPECT(v.open && v.resumed, "version %d: before", versions[i]);
+        EXPECT(tls_server_look(tls, &changed, &diag) == ERR_NONE && !changed, "%s", diag.text);
+        visit(&v);
+        EXPECT(v.open && !v.resumed, "version %d: under other keys", versions[i]);
+        visit(&v);
+        EXPECT(v.open && v.resumed, "version %d: what was begun under these", versions[i]);
+        SSL_SESSION_free(v.session);
+    }
+    server_stop();
+}
+
 static void a_renewed_certificate_is_shown_and_a_broken_one_is_not(void)
 {
     struct tls_server_config c = plain_config();
@@ -524,6 +548,7 @@ int main(void)
     TEST(tls_1_2_can_be_refused);
     TEST(a_slow_reader_bounds_what_is_kept);
     TEST(sessions_are_resumed_also_after_a_renewal);
+    TEST(sessions_are_not_resumed_when_the_keys_of_tickets_have_had_their_time);
     TEST(a_renewed_certificate_is_shown_and_a_broken_one_is_not);
     TEST(the_certificate_is_that_of_the_name_asked_for);
     TEST(who_has_no_certificate_of_ours_stays_out);
