@@ -96,5 +96,12 @@ void replay_bound_text(struct buf *out, const struct replay_view *v)
                (int)b->steps);
     buf_lit(out, "\n");
     costs(out, v);
+    buf_lit(out,
+            "  cost is beyond what is prepaid: list of pools without a commitment, paid beyond "
+            "commitments, power of the work alone\n\n");
     regrets(out, v);
+    buf_lit(out,
+            "  naive: what list-cheapest pays above the bound; forecast: saved by knowing each "
+            "answer's length; queueing: queues and\n  full batches, lengths known; online: "
+            "the rest, deciding one request after the other\n\n");
 }

@@ -108,6 +108,7 @@ static void contract(struct json *j, const struct tally *t, int32_t i)
     json_out_number(&j->to, "prepaid", d->amount, DIGITS);
     json_out_number(&j->to, "used", d->used, DIGITS);
     json_out_number(&j->to, "stranded", d->stranded, DIGITS);
+    json_out_number(&j->to, "stranded_nusd", replay_stranded_nusd(c, d), DIGITS);
     json_out_number(&j->to, "beyond", d->beyond, DIGITS);
     json_out_number(&j->to, "beyond_nusd", d->beyond_nusd, DIGITS);
     json_out_number(&j->to, "list_nusd", d->list_nusd, DIGITS);
@@ -179,6 +180,7 @@ static void bound(struct json *j)
 static void run(struct json *j, const struct tally *t, int32_t index)
 {
     const struct portfolio *p = j->v->p;
+    struct replay_commitments paid = replay_commitments(j->v, index);
     json_out_open(&j->to, NULL, "{");
     json_out_text(&j->to, "policy", str_of(t->policy));
     json_out_bool(&j->to, "partial", t->partial);
@@ -196,6 +198,8 @@ static void run(struct json *j, const struct tally *t, int32_t index)
     json_out_number(&j->to, "carbon_g", t->carbon_g, DIGITS);
     json_out_number(&j->to, "carbon_nusd", t->carbon_nusd, DIGITS);
     json_out_number(&j->to, "energy_nusd", t->energy_nusd, DIGITS);
+    json_out_number(&j->to, "stranded_nusd", paid.stranded_nusd, DIGITS);
+    json_out_number(&j->to, "beyond_nusd", paid.beyond_nusd, DIGITS);
     json_out_open(&j->to, "refused_because", "{");
     for (int i = 1; i <= ROUTE_BAR_MODEL; i++)
         if (t->bars[i])

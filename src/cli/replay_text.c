@@ -51,18 +51,22 @@ static void costs(struct buf *out, const struct replay_view *v)
     columns_init(&c, v->arena);
     bool carbon = v->p->serve.carbon_nusd_per_g > 0;
     columns_row(&c, "policy", "list", carbon ? "power, carbon" : "power bill", "waiting",
-                "unserved", "all four", "energy", "of it idle", "carbon", "peak", NULL);
+                "unserved", "all four", "stranded", "beyond", "energy", "of it idle", "carbon",
+                "peak", NULL);
     for (int32_t i = 0; i < v->n_runs; i++) {
         const struct tally *t = v->runs[i];
         const struct tally_cell *a = &t->all;
         struct cells r = {.n = 0};
         double joules = joules_of(t), power_nusd = t->energy_nusd + t->carbon_nusd;
+        struct replay_commitments paid = replay_commitments(v, i);
         cells_add_text(&r, str_of(t->policy));
         cells_add_usd(&r, (double)a->list_nusd);
         cells_add_usd(&r, power_nusd);
         cells_add_usd(&r, a->waiting_nusd);
         cells_add_usd(&r, a->unserved_nusd);
         cells_add_usd(&r, (double)a->list_nusd + power_nusd + a->waiting_nusd + a->unserved_nusd);
+        cells_add_usd(&r, paid.stranded_nusd);
+        cells_add_usd(&r, paid.beyond_nusd);
         cells_add_si(&r, joules / 3600, "Wh");
         cells_add_si(&r, (joules - a->joules) / 3600, "Wh");
         cells_add_si(&r, t->carbon_g, "g");
@@ -179,71 +183,6 @@ static void pools(struct buf *out, const struct replay_view *v, const struct tal
     table_print(out, &c, 1 | 1 << 12);
 }
 
-static const char *const unit_names[] = {[COMMIT_USD] = "USD",
-                                         [COMMIT_TOKENS] = "tok",
-                                         [COMMIT_ACCELERATOR_HOURS] = "accelerator-h",
-                                         [COMMIT_MW_MONTHS] = "MW-months",
-                                         [COMMIT_PTU] = "PTU"};
-
-static void add_units(struct cells *r, double v)
-{
-    snprintf(cells_next(r), CELL_BYTES, v == 0 ? "-" : "%.6g", v);
-}
-
-// What is left over is worth what it would cost beyond the commitment, where that is known.
-static double stranded_nusd(const struct contract *c, const struct account_drawn *d)
-{
-    double drawn = d->used + d->beyond;
-    if (c->commitment.unit == COMMIT_USD)
-        return d->stranded * 1e9;
-    if (c->commitment.beyond_nusd_per_unit > 0)
-        return d->stranded * c->commitment.beyond_nusd_per_unit;
-    return drawn > 0 ? d->stranded * d->list_nusd / drawn : 0;
-}
-
-static void contract_row(struct columns *c, const struct replay_view *v, const struct tally *t,
-                         int32_t contract)
-{
-    const struct contract *k = &v->p->contracts[contract];
-    const struct account_drawn *d = &t->drawn[contract];
-    int64_t answered = 0, tok = 0, nusd = 0;
-    for (int32_t i = 0; i < v->p->n_pools; i++) {
-        if (v->p->pools[i].contract != contract)
-            continue;
-        answered += t->pools[i].answered;
-        tok += t->pools[i].prompt_tok + t->pools[i].output_tok;
-        nusd += t->pools[i].list_nusd;
-    }
-    if (!answered && !(k->commitment.amount > 0))
-        return;
-    struct cells r = {.n = 0};
-    cells_add_text(&r, k->name);
-    cells_add_count(&r, answered);
-    cells_add_count(&r, tok);
-    cells_add_usd(&r, (double)nusd);
-    cells_add_text(&r,
-                   k->commitment.amount > 0 ? str_of(unit_names[k->commitment.unit]) : STR("-"));
-    add_units(&r, d->amount);
-    add_units(&r, d->used);
-    add_units(&r, d->stranded);
-    add_units(&r, d->beyond);
-    cells_add_usd(&r, stranded_nusd(k, d));
-    cells_add_usd(&r, d->beyond_nusd);
-    cells_row(c, &r);
-}
-
-static void contracts(struct buf *out, const struct replay_view *v, const struct tally *t)
-{
-    struct columns c;
-    columns_init(&c, v->arena);
-    columns_row(&c, "contract", "answered", "tokens", "list", "unit", "prepaid", "used", "stranded",
-                "beyond", "stranded $", "beyond $", NULL);
-    for (int32_t k = 0; k < v->p->n_contracts; k++)
-        contract_row(&c, v, t, k);
-    if (c.first != c.last)
-        table_print(out, &c, 1 | 1 << 4);
-}
-
 static void sites(struct buf *out, const struct replay_view *v, const struct tally *t)
 {
     struct columns c;
@@ -322,7 +261,7 @@ static void one_policy(struct buf *out, const struct replay_view *v, const struc
     for (int32_t i = 0; i < p->n_pools; i++)
         all[i] = (struct named){p->pools[i].name, &t->pools[i]};
     cells(out, v, "pool", all, p->n_pools, false);
-    contracts(out, v, t);
+    replay_contracts_text(out, v, t);
     sites(out, v, t);
     if (p->n_tenants == 0)
         return;

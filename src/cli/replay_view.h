@@ -31,8 +31,17 @@ struct replay_regret {          // nano-dollars
 };
 struct replay_regret replay_regret(const struct replay_view *v, int32_t run);
 
+// What is left of a commitment is worth what it would cost beyond it, where that is known.
+double replay_stranded_nusd(const struct contract *c, const struct account_drawn *d);
+struct replay_commitments {
+    double stranded_nusd, beyond_nusd;
+};
+// Of all contracts.
+struct replay_commitments replay_commitments(const struct replay_view *v, int32_t run);
+
 void replay_text(struct buf *out, const struct replay_view *v);
 void replay_bound_text(struct buf *out, const struct replay_view *v);
+void replay_contracts_text(struct buf *out, const struct replay_view *v, const struct tally *t);
 // One page that needs no other file.
 void replay_html(struct buf *out, const struct replay_view *v);
 void replay_json(struct buf *out, const struct replay_view *v);

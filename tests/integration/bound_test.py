@@ -85,12 +85,20 @@ class Bound(unittest.TestCase):
             self.assertAlmostEqual(c["used"] + c["stranded"], c["prepaid"], delta=1e-6 * c["prepaid"])
             self.assertTrue(c["stranded"] == 0 or c["beyond"] == 0, c)
         self.assertEqual([c["name"] for c in r["contracts"]], ["one", "two"])
+        # The headline has what all contracts have, beside what is left of each at its own price.
+        one, two = r["contracts"]
+        self.assertAlmostEqual(one["stranded_nusd"], one["stranded"] * 1e9, delta=1)
+        self.assertAlmostEqual(two["stranded_nusd"], two["stranded"] * 200, delta=1)
+        for what in ("stranded_nusd", "beyond_nusd"):
+            self.assertAlmostEqual(r[what], one[what] + two[what], delta=1)
+        self.assertGreater(r["stranded_nusd"] + r["beyond_nusd"], 0)
 
     def test_it_is_the_same_every_time(self):
         args = ("fleet.yaml", "--trace", "mixed.csv", "--policy", "caudal,round-robin", "--bound")
         one = run(*args)
         self.assertEqual(one.returncode, 0, one.stderr)
         self.assertIn("hindsight bound: no routing costs less than $", one.stdout)
+        self.assertIn("forecast: saved by knowing each answer's length", one.stdout)
         self.assertEqual(one.stdout, run(*args, "--jobs", "4").stdout)
 
     @unittest.skipUnless(highspy, "HiGHS is not there: tools/fetch-highs")
