@@ -185,6 +185,12 @@ class Kill(Case):
             self.assertGreater(sum(load.answered.values()), 0)
         again = rows(self.state)
         self.assertEqual(again, rows(self.state))  # folding again changes nothing
+        total = sums(self.state)["total"]  # which are kept beside the rows
+        self.assertEqual((total["calls"], total["open"]), (len(again), sum(r["state"] == "open" for r in again)))
+        self.assertEqual(total["output_tokens"], sum(r["output_tok"] for r in again))
+        self.assertEqual(round(total["list_usd"] * 1e9), sum(r["list_nusd"] for r in again))
+        charged = sum(r["charged_nusd"] for r in rows(self.state, "requests"))
+        self.assertEqual(round(total["charged_usd"] * 1e9), charged)
         print(f"  {KILLS} kills, {len(again)} calls, {opened} left open", flush=True)
         recorder.close()
 
