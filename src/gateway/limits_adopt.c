@@ -273,8 +273,9 @@ static enum err adopt_shadow(struct limits *l, struct generation *g, int32_t poo
     if (!p->shadow.on || p->shadow.at_most_nusd < 0)
         return ERR_NONE;
     allowance_defaults(a);
+    // Not a hard one: what a copy may cost is its forecast, and one that a supplier lets cost more
+    // counts in full, since nobody else pays for it.
     a->budget_day_nusd = p->shadow.at_most_nusd;
-    a->budget_hard = true;
     enum err e = find_place(l, id, &level->place, diag);
     if (!e)
         see(r, (struct fresh){.level = *level, .tenant = -1, .pool = id});

@@ -235,7 +235,7 @@ static const struct field shadow_fields[] = {
     {"at_most", KIND_CUSTOM, .read = read_at_most, .shape = "money a day such as 5 USD/day",
      .fallback = "none; needed where it has a price",
      .meaning = "what they may cost in a day of UTC, at list price; the largest possible answer is "
-                "reserved, so it is never overrun"},
+                "reserved, so only one that is longer than it may be overruns it"},
     {.key = NULL},
 };
 

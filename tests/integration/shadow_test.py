@@ -189,6 +189,19 @@ class ShadowTest(unittest.TestCase):
             until(lambda: skipped(again, "money") == 1, "it to be skipped")
             self.assertEqual(0, again.metric("caudal_shadow_requests_total"))
 
+    def test_a_copy_that_costs_more_than_it_could_ends_the_day(self):
+        usage = {"prompt_tokens": 3, "completion_tokens": 1000000, "total_tokens": 1000003}
+        dear = lambda r: json_answer({"id": "x", "object": "chat.completion", "model": "m", "usage": usage, "choices": [
+            {"index": 0, "message": {"role": "assistant", "content": "hello"}, "finish_reason": "stop"}]})
+        with Sim("--instant") as a, Recorder(dear) as b:
+            gw = self.gateway(a, b, shadow="share: 100%, at_most: 1 USD/day")
+            for _ in range(2):
+                self.assertEqual(200, gw.post("/v1/chat/completions", chat("hi", max_tokens=1000)).status)
+                until(lambda: gw.metric("caudal_shadows_in_progress") == 0 and
+                      gw.metric("caudal_shadow_requests_total") + skipped(gw, "money") > 0, "the copy to end")
+            until(lambda: skipped(gw, "money") == 1, "the second to be skipped")
+            self.assertGreater(gw.metric("caudal_shadow_list_usd_total", pool="b"), 2)
+
     def test_the_ledger_has_its_money_and_no_request_and_no_charge(self):
         with tempfile.TemporaryDirectory() as folder, Sim("--instant") as a, Sim("--instant") as b:
             state = os.path.join(folder, "state")
