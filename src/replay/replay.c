@@ -151,7 +151,7 @@ static void release(struct replay *rp)
         watch_release(&rp->deadlines[i]);
     for (int32_t i = 0; i < rp->n_silences; i++)
         watch_release(&rp->silences[i]);
-    for (int32_t i = 0; rp->cache && i < rp->p->n_pools; i++)
+    for (int32_t i = 0; rp->cache && i < rp->first_berth[rp->p->n_pools]; i++)
         prefix_release(&rp->cache[i]);
 }
 

@@ -170,6 +170,27 @@ static void the_same_seed_gives_the_same_tally(void)
     }
 }
 
+// Caches are by (pool, model), and pools may be there that serve nothing.
+static void caches_of_pools_with_no_model_and_with_two_are_released(void)
+{
+    struct fleet f;
+    struct played r = {0};
+    fleet_init(&f);
+    int32_t m = fleet_model(&f, "m"), n = fleet_model(&f, "n");
+    fleet_pool(&f, "none", m)->n_serves = 0;
+    fleet_pool(&f, "nothing", m)->n_serves = 0;
+    struct pool *two = fleet_pool(&f, "two", m);
+    fleet_serve(&f, two, n);
+    two->prefix_cache = (struct prefix_cache){true, 4096, NEVER};
+    write_trace(&r, STR("t_s,prompt_tokens,output_tokens\n0,10,2\n1,10,2\n"));
+    struct replay_config c = config_of(&f.p, &r);
+    c.arrivals.model = n;
+    play(&r, &c);
+    EXPECT(!r.e && r.t.all.answered == 2, "%s", r.diag.text);
+    end_play(&r);
+    fleet_release(&f);
+}
+
 // One pool whose times are round figures: prefill 1 ms a token, 10 ms a step, 2 slots.
 static void simple_fleet(struct fleet *f, int pools)
 {
@@ -443,6 +464,7 @@ int main(void)
 {
     TEST(every_request_ends_in_one_way);
     TEST(the_same_seed_gives_the_same_tally);
+    TEST(caches_of_pools_with_no_model_and_with_two_are_released);
     TEST(one_alone_takes_what_the_service_model_says);
     TEST(a_pool_that_dies_loses_only_what_it_was_saying);
     TEST(a_slow_pool_takes_longer);
