@@ -288,6 +288,38 @@ static void boundary(struct memo *m, int64_t at_us, int64_t change_us)
         m->wall_until_us = min_i64(m->wall_until_us, change_us);
 }
 
+// Unless an operator says another one. Shares of a plan count as long as it holds.
+static double own_weight(const struct route *r, int32_t pool)
+{
+    double planned = r->memo->hour >= 0 ? r->p->prices->pools[pool].share : -1;
+    double weight = planned >= 0 ? planned : r->p->pools[pool].weight;
+    return weight > 0 ? weight : 0;
+}
+
+static double weight_of(const struct route *r, int32_t pool)
+{
+    double said = lever_of(r, pool)->weight;
+    return said >= 0 ? said : own_weight(r, pool);
+}
+
+static void weigh_list(const struct route *r, struct list *l)
+{
+    l->even = true;
+    for (int32_t i = 0; i < l->all; i++) {
+        l->weight[i] = weight_of(r, r->offers[l->entries[i].offer].pool);
+        l->even = l->even && l->weight[i] > 0 && l->weight[i] == l->weight[0];
+    }
+}
+
+void lanes_weigh(struct route *r, int32_t pool)
+{
+    for (int32_t i = r->pool_offers[pool]; i < r->pool_offers[pool + 1]; i++) {
+        const struct offer *o = &r->offers[i];
+        for (int32_t j = o->from; j < o->from + o->n; j++)
+            weigh_list(r, &r->lists[r->lane_of[j].list]);
+    }
+}
+
 // Which prices of the plan hold: they change with the hour.
 static void find_hour(const struct route *r, int64_t wall_us)
 {
@@ -303,7 +335,10 @@ static void find_hour(const struct route *r, int64_t wall_us)
     for (int32_t i = 0; hour != m->hour && i < r->p->n_pools; i++)
         if (prices->pools[i].scarce)
             mark_pool(r, i);
+    bool turns = (hour < 0) != (m->hour < 0);
     m->hour = hour;
+    for (int32_t i = 0; turns && i < r->n_lists; i++)
+        weigh_list(r, &r->lists[i]);
 }
 
 void lanes_find_wall(const struct route *r, int64_t wall_us)
@@ -340,35 +375,6 @@ void lanes_find_wall(const struct route *r, int64_t wall_us)
     }
 }
 
-// Unless an operator says another one.
-static double own_weight(const struct route *r, int32_t pool)
-{
-    double planned = r->p->prices ? r->p->prices->pools[pool].share : -1;
-    double weight = planned >= 0 ? planned : r->p->pools[pool].weight;
-    return weight > 0 ? weight : 0;
-}
-
-static double weight_of(const struct route *r, int32_t pool)
-{
-    double said = lever_of(r, pool)->weight;
-    return said >= 0 ? said : own_weight(r, pool);
-}
-
-void lanes_weigh(struct route *r, int32_t pool)
-{
-    double weight = weight_of(r, pool);
-    for (int32_t i = r->pool_offers[pool]; i < r->pool_offers[pool + 1]; i++) {
-        const struct offer *o = &r->offers[i];
-        for (int32_t j = o->from; j < o->from + o->n; j++) {
-            struct list *l = &r->lists[r->lane_of[j].list];
-            l->weight[r->lane_of[j].lane] = weight;
-            l->even = true;
-            for (int32_t k = 0; k < l->all; k++)
-                l->even = l->even && l->weight[k] > 0 && l->weight[k] == l->weight[0];
-        }
-    }
-}
-
 void lanes_join(struct route *r)
 {
     r->memo->seen = r->live->changes;
@@ -387,12 +393,11 @@ static enum err list_build(struct route *r, struct arena *a, struct list *l)
     l->lanes = take_lines(a, (size_t)blocks * sizeof *l->lanes);
     l->more = take_lines(a, (size_t)blocks * sizeof *l->more);
     double *trips = take_lines(a, (size_t)users * (size_t)blocks * LANES * sizeof(double));
-    double *weights = arena_new(a, double, l->all);
+    l->weight = arena_new(a, double, l->all);
     l->dirty = arena_new(a, struct dirty, words_of(l->all));
-    if (!l->lanes || !l->more || !trips || !weights || !l->dirty)
+    if (!l->lanes || !l->more || !trips || !l->weight || !l->dirty)
         return ERR_LIMIT;
     l->round_trip_us = trips;
-    l->weight = weights;
     l->fresh_us = NEVER;
     l->even = true;
     l->context_min = INFINITY;
@@ -403,8 +408,8 @@ static enum err list_build(struct route *r, struct arena *a, struct list *l)
             continue;
         const struct service *s = &o->service;
         double far_us = 0;
-        weights[i] = own_weight(r, o->pool);
-        l->even = l->even && weights[i] > 0 && weights[i] == weights[0];
+        l->weight[i] = own_weight(r, o->pool);
+        l->even = l->even && l->weight[i] > 0 && l->weight[i] == l->weight[0];
         for (int32_t u = 0; u < users; u++) {
             double us = r->round_trip_us[u * r->p->n_pools + o->pool];
             trips[(size_t)u * (size_t)blocks * LANES + (size_t)i] = us;

@@ -374,7 +374,8 @@ static void a_plan_says_what_is_even_and_what_it_is_worth(void)
 
 static int32_t sent_to(struct fleet *f, int32_t model, int64_t wall_us)
 {
-    struct route_ask ask = fleet_ask(f, model);
+    struct route_ask ask = fleet_ask(f, 0);
+    ask.model = model;
     ask.wall_us = wall_us;
     return route_pick(f->route, &ask, 0).pool;
 }
@@ -406,6 +407,30 @@ static void a_scarce_slot_costs_in_its_hour(void)
     }
 }
 
+// Between pools that cost the same the plan's shares decide, and when it has ended the weights.
+static void a_plans_shares_decide_until_it_ends(void)
+{
+    struct fleet f;
+    struct planned_pool planned[2] = {{.share = 0}, {.share = 1}};
+    const struct planned_prices prices = {MARCH + DAY, NULL, planned};
+    fleet_init(&f);
+    int32_t m = fleet_model(&f, "m");
+    fleet_pool(&f, "a", m);
+    fleet_pool(&f, "b", m)->weight = 0;
+    f.p.prices = &prices;
+    fleet_start(&f, "caudal");
+    EXPECT(sent_to(&f, m, MARCH) == 1, "as planned");
+    EXPECT(sent_to(&f, m, MARCH + DAY - 1) == 1, "to its end");
+    EXPECT(sent_to(&f, m, MARCH + DAY) == 0, "by weight");
+    EXPECT(sent_to(&f, m, MARCH) == 1, "a clock that is set back");
+    struct route_lever lever = {.said = true, .weight = 1, .derate = 1};
+    route_set_lever(f.route, 0, &lever);
+    lever.weight = 0;
+    route_set_lever(f.route, 1, &lever);
+    EXPECT(sent_to(&f, m, MARCH) == 0, "what an operator said comes before both");
+    fleet_release(&f);
+}
+
 int main(void)
 {
     TEST(periods_are_those_of_the_calendar);
@@ -423,5 +448,6 @@ int main(void)
     TEST(use_outlives_the_router);
     TEST(a_plan_says_what_is_even_and_what_it_is_worth);
     TEST(a_scarce_slot_costs_in_its_hour);
+    TEST(a_plans_shares_decide_until_it_ends);
     return test_end();
 }
