@@ -75,7 +75,7 @@ static void look_at_models(struct arrivals *a)
     a->served = take_n(sizeof *a->served, (size_t)p->n_models + 1);
     a->class_looked = take_n(sizeof *a->class_looked, (size_t)p->n_classes + 1);
     for (int32_t i = 0; i < p->n_pools; i++)
-        for (int32_t k = 0; k < p->pools[i].n_serves; k++)
+        for (int32_t k = 0; k < p->pools[i].n_serves && !p->pools[i].shadow.on; k++)
             a->served[p->pools[i].serves[k].model] = true;
     a->only_model = -1;
     int32_t n = 0;

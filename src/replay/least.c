@@ -39,7 +39,7 @@ static void fill(struct least_unit *u, const struct portfolio *p, int32_t pool,
 {
     const struct pool *pl = &p->pools[pool];
     *u = (struct least_unit){.pool = pool, .model = s->model, .serving = s, .speed = 1};
-    u->may = pl->enabled && is_bought_for(pl->purpose) &&
+    u->may = pl->enabled && !pl->shadow.on && is_bought_for(pl->purpose) &&
              (pl->contract < 0 || is_bought_for(p->contracts[pl->contract].purpose)) &&
              (serving_surfaces(p, pl, s) & SURFACE_CHAT);
     u->context_tok = serving_context(p, s);

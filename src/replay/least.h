@@ -18,7 +18,7 @@ struct least_unit {  // one (pool, model), in the order of the pools and of what
     double speed;              // factor of all times when it is fastest, at most 1
     double power_nusd_per_us;   // of a slot in use, at the site's rate
     double carbon_nusd_per_us;  // and at the price of its carbon
-    bool may;                  // enabled, bought for inference, and it answers chats
+    bool may;                  // enabled, no shadow, bought for inference, and it answers chats
     int32_t context_tok;       // 0: not said
     bool keeps;                // beginnings of prompts
     // Of the commitment that it draws: contract -1, none.

@@ -110,6 +110,76 @@ static void random_commitments(struct fleet *f, struct rng *r)
     }
 }
 
+// Speeds with every term that service.h has: a chip as it was measured, and one of which only the
+// data sheet is known.
+static void random_speeds(struct fleet *f, struct rng *r)
+{
+    struct point *pt = &f->points[0][0];
+    pt->step_us = 4000;
+    pt->step_per_sequence_us = 20;
+    pt->step_per_root_us = 900;
+    pt->step_per_context_us = fleet_chance(r, 0.5) ? 0.2 : 0;
+    pt->step_per_prompt_us = 30;
+    pt->prefill_start_us = 2000;
+    pt->prefill_per_token2_us = 0.002;
+    pt->prefill_per_sequence_us = 300;
+    pt->prefill_per_token_sequence_us = 3;
+    struct chip *sheet = &f->chips[1];
+    sheet->n_points = 0;
+    sheet->bandwidth_bytes_s = 3e12;
+    sheet->compute_flop_s = 1e15;
+    sheet->memory_bytes = 80e9;
+    sheet->power_w = 1000;
+    sheet->idle_w = 200;
+    for (int32_t i = 0; i < f->p.n_models; i++) {
+        struct model *m = &f->models[i];
+        m->parameters = 30e9;
+        m->active_parameters = i % 2 ? 3e9 : 0;
+        m->experts = i % 2 ? 128 : 0;
+        m->experts_active = i % 2 ? 8 : 0;
+        m->layers = 48;
+        m->bytes_per_parameter = 1;
+        m->kv_bytes_per_tok = 1e5;
+    }
+}
+
+// Prices of a plan that knows nothing of the trace, and ends within it.
+static void random_plan(struct fleet *f, struct rng *r)
+{
+    struct planned_prices *plan = arena_new(&f->arena, struct planned_prices, 1);
+    plan->until_us = S(40) + (int64_t)rng_below(r, S(60));
+    plan->contracts = arena_new(&f->arena, struct planned_contract, FLEET_POOLS);
+    plan->pools = arena_new(&f->arena, struct planned_pool, FLEET_POOLS);
+    for (int32_t i = 0; i < FLEET_POOLS; i++) {
+        struct planned_contract *c = &plan->contracts[i];
+        struct planned_pool *pool = &plan->pools[i];
+        c->said = fleet_chance(r, 0.5);
+        c->worth = fleet_between(r, 0, 1);
+        pool->share = fleet_chance(r, 0.5) ? fleet_between(r, 0, 1) : -1;
+        pool->scarce = fleet_chance(r, 0.5);
+        for (int32_t h = 0; h < TYPICAL_HOURS; h++) {
+            c->pace[h] = fleet_between(r, 0.1, 1);
+            pool->slot_nusd_per_us[h] = pool->scarce ? fleet_between(r, 0, 2) : 0;
+        }
+    }
+    f->p.prices = plan;
+}
+
+static void random_extras(struct fleet *f, struct rng *r)
+{
+    if (fleet_chance(r, 0.4))
+        random_speeds(f, r);
+    if (fleet_chance(r, 0.4))
+        random_plan(f, r);
+    for (int32_t i = 0; i < f->p.n_classes; i++)
+        f->classes[i].deferred = f->classes[i].deadline_us < NEVER && fleet_chance(r, 0.5);
+    if (f->p.n_pools > 1 && fleet_chance(r, 0.3)) {
+        struct pool_shadow *shadow = &f->pools[f->p.n_pools - 1].shadow;
+        shadow->on = true;
+        shadow->of = 0;
+    }
+}
+
 static void random_fleet(struct fleet *f, uint64_t seed)
 {
     struct rng r;
@@ -128,6 +198,7 @@ static void random_fleet(struct fleet *f, uint64_t seed)
     f->suppliers[0].first_byte_us = S(5);
     f->p.serve.deadline_us = fleet_chance(&r, 0.5) ? S(4) : S(20);
     random_commitments(f, &r);
+    random_extras(f, &r);
     fleet_start(f, "least-cost");
 }
 
@@ -269,8 +340,12 @@ static void all_goes_to_the_cheapest_where_nothing_is_scarce(void)
     struct fleet f;
     fleet_init(&f);
     int32_t m = fleet_model(&f, "m");
-    fleet_price(fleet_pool(&f, "dear", m), 3);
+    struct pool *dear = fleet_pool(&f, "dear", m), *shadow = fleet_pool(&f, "shadow", m);
+    fleet_price(dear, 3);
     fleet_price(fleet_pool(&f, "cheap", m), 2);
+    fleet_price(shadow, 1);
+    shadow->shadow.on = true;  // it answers nobody
+    shadow->shadow.of = 0;
     even_trace(100);
     double v = bound_of(&f, "caudal");
     EXPECT(is(v, 200), "%.9f", v);
