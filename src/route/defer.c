@@ -40,7 +40,8 @@ bool defer_may(const struct route *r, const struct look *l)
 static bool is_prepaid(const struct route *r, const struct offer *o)
 {
     bool costs = o->input_nusd > 0 || o->output_nusd > 0;
-    return !o->fixed && r->memo->active[o->pool] && (o->commit >= 0 || !costs);
+    bool there = r->memo->active[o->pool] && !r->live->pools[o->place].lever.stopped;
+    return !o->fixed && there && (o->commit >= 0 || !costs);
 }
 
 static double price(const struct route *r, const struct offer *o, int64_t now_us)
@@ -48,6 +49,20 @@ static double price(const struct route *r, const struct offer *o, int64_t now_us
     if (o->commit >= 0)
         return commit_share(r, o, now_us);
     return is_prepaid(r, o) ? 0 : 1;
+}
+
+// The request may have it at some time: what it may never have is nothing to wait for.
+static bool is_for(const struct route *r, const struct look *l, const struct list *list, int32_t i)
+{
+    const struct offer *o = &r->offers[list->entries[i].offer];
+    if (l->rights >= 0 &&
+        !(list->allowed[l->rights * words_of(list->all) + i / 64] >> (i % 64) & 1))
+        return false;
+    for (int32_t k = 0; k < l->ask->n_tried; k++) {
+        if (l->ask->tried[k] == o->pool)
+            return false;
+    }
+    return admit_fits(r, l, o);
 }
 
 // Room is what its limit and its slots allow, as far as they are known.
@@ -65,7 +80,7 @@ void defer_strike(const struct route *r, const struct look *l, const struct list
     double most = pressure(r, l);
     bool prepaid = false;
     for (int32_t i = 0; i < n && !prepaid; i++)
-        prepaid = is_prepaid(r, &r->offers[list->entries[i].offer]);
+        prepaid = is_prepaid(r, &r->offers[list->entries[i].offer]) && is_for(r, l, list, i);
     for (int32_t i = 0; i < n; i++) {
         const struct offer *o = &r->offers[list->entries[i].offer];
         if ((prepaid && price(r, o, l->now_us) > most) || !has_room(r, o))

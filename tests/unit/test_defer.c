@@ -107,6 +107,42 @@ static void where_nothing_is_prepaid_there_is_nothing_to_wait_for(void)
     fleet_release(&f);
 }
 
+static void what_it_may_never_have_is_nothing_to_wait_for(void)
+{
+    struct fleet f;
+    paid_and_spot(&f, "caudal");
+    route_commitment_used(f.route, 0, 0.9e6, HALF, MARCH + HALF);
+    struct route_ask ask = ask_of(&f, BATCH, HALF);
+    ask.tried[ask.n_tried++] = 0;
+    struct route_decision d = route_pick(f.route, &ask, HALF);
+    EXPECT(d.verdict == ROUTE_SEND && d.pool == 1, "it failed there: %s", d.why);
+    struct route_lever stop = {.stopped = true, .weight = -1, .derate = 1};
+    struct route_lever go = {.weight = -1, .derate = 1};
+    route_set_lever(f.route, 0, &stop);
+    d = pick_with(&f, 0.9, 0);
+    EXPECT(d.verdict == ROUTE_SEND && d.pool == 1, "an operator stopped it: %s", d.why);
+    route_set_lever(f.route, 0, &go);
+    f.serves[0][0].context_tok = 10;
+    fleet_start(&f, "caudal");
+    d = pick_with(&f, 0.9, 0);
+    EXPECT(d.verdict == ROUTE_SEND && d.pool == 1, "it is too long for it: %s", d.why);
+    f.serves[0][0].context_tok = 0;
+    struct tenant *t = fleet_tenant(&f, "t");
+    t->regions = f.tenant_regions[0];
+    t->regions[0] = STR("eu");
+    t->n_regions = 1;
+    f.p.n_sites = 1;
+    f.sites[0] = (struct site){.name = STR("here"), .region = STR("eu"), .pue = 1};
+    f.pools[1].site = 0;
+    fleet_start(&f, "caudal");
+    route_commitment_used(f.route, 0, 0.9e6, HALF, MARCH + HALF);
+    ask = ask_of(&f, BATCH, HALF);
+    ask.tenant = 0;
+    d = route_pick(f.route, &ask, HALF);
+    EXPECT(d.verdict == ROUTE_SEND && d.pool == 1, "it may not be there: %s", d.why);
+    fleet_release(&f);
+}
+
 // Three quarters of a pool are for it; the rest is left for those who cannot wait.
 static void it_leaves_room_for_those_who_cannot_wait(void)
 {
@@ -184,6 +220,7 @@ int main(void)
     TEST(the_price_it_accepts_rises_with_the_time_it_has_waited);
     TEST(others_are_not_deferred);
     TEST(where_nothing_is_prepaid_there_is_nothing_to_wait_for);
+    TEST(what_it_may_never_have_is_nothing_to_wait_for);
     TEST(it_leaves_room_for_those_who_cannot_wait);
     TEST(it_waits_in_the_line_behind_everybody);
     TEST(a_full_line_presses);
