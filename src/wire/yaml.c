@@ -289,6 +289,9 @@ enum err yaml_parse(struct yaml_node **out, struct arena *a, struct str file, st
     p.stack[p.depth++] = root;
     if (!yaml_parser_initialize(&p.parser))
         return diag_set(diag, ERR_LIMIT, "out of memory");
+    // To libyaml a byte order mark is a column: the first key would stand deeper than the rest.
+    if (str_starts(text, STR("\xef\xbb\xbf")))
+        text = str_skip(text, 3);
     yaml_parser_set_input_string(&p.parser, (const unsigned char *)(text.p ? text.p : ""), text.n);
     yaml_parser_set_encoding(&p.parser, YAML_UTF8_ENCODING);
 

@@ -53,6 +53,18 @@ static void several_documents_are_one_list(void)
     arena_release(&d.a);
 }
 
+// As some editors save it.
+static void a_byte_order_mark_moves_nothing(void)
+{
+    struct doc d;
+    doc_parse(&d, STR("\357\273\277a: 1\nb: 2\n"));
+    const struct yaml_node *a = yaml_get(first(&d), STR("a"));
+    NEED(a);
+    EXPECT(first(&d)->n == 2, "%d keys", first(&d)->n);
+    EXPECT(a->key_place.line == 1 && a->key_place.column == 1, "column %d", a->key_place.column);
+    arena_release(&d.a);
+}
+
 static void a_key_twice_is_marked_with_its_first_place(void)
 {
     struct doc d;
@@ -147,6 +159,7 @@ int main(void)
 {
     TEST(every_value_and_key_has_its_place);
     TEST(several_documents_are_one_list);
+    TEST(a_byte_order_mark_moves_nothing);
     TEST(a_key_twice_is_marked_with_its_first_place);
     TEST(aliases_are_copies);
     TEST(a_billion_laughs_are_refused);
