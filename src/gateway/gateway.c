@@ -305,7 +305,11 @@ static enum err start(struct gateway *g, struct diag *diag)
         e = takeover_new(&g->takeover, g, c->take_over, diag);
     if (e)
         return e;
-    e = core_new(&g->core, diag);
+    // First of all on disk: whoever starts beside a gateway ends here, and has moved nothing.
+    e = ledger_open(&g->ledger, g->portfolio, g->n_workers, c->log,
+                    takeover_ledger_lock(g->takeover), diag);
+    if (!e)
+        e = core_new(&g->core, diag);
     if (e)
         return e;
     const struct serve_config *s = &g->portfolio->serve;
@@ -316,10 +320,6 @@ static enum err start(struct gateway *g, struct diag *diag)
     if (e)
         return e;
     g->metrics = metrics_new(g->names, g->n_workers);
-    e = ledger_open(&g->ledger, g->portfolio, g->n_workers, c->log,
-                    takeover_ledger_lock(g->takeover), diag);
-    if (e)
-        return e;
     e = limits_new(&g->limits, diag);
     if (!e)
         e = limits_adopt(g->limits, g->generation, NULL, g->ledger, diag);
