@@ -17,7 +17,7 @@ SEED   = 1812
 ASAN = -Db_sanitize=address,undefined -Db_lundef=false
 TSAN = -Db_sanitize=thread -Db_lundef=false
 
-.PHONY: all build run test check unit asan tsan fuzz soak bench bench-twin bench-engine cover lint fmt install clean deps \
+.PHONY: all build configured run test check unit asan tsan fuzz soak bench bench-twin bench-engine cover lint fmt install clean deps \
         build-asan build-tsan build-fuzz
 
 all: build
@@ -25,12 +25,16 @@ all: build
 deps:
 	@tools/deps run test
 
-build:
+configured:
 	@tools/deps run
 	@test -f $(BUILD)/build.ninja || meson setup $(BUILD)
+
+build: configured
 	@ninja -C $(BUILD)
 
-run: build
+# The binary alone: the tests and the benchmarks are most of a build.
+run: configured
+	@ninja -C $(BUILD) src/cli/caudal
 	@BUILD=$(BUILD) tools/run
 
 # What a change needs before it is shown: a minute or two. CI runs `test`.
