@@ -126,6 +126,11 @@ static void weights_text(struct buf *out, const struct outcomes *o)
     buf_lit(out, "\n");
 }
 
+static struct str off_text(struct arena *a, const struct outcome *x, double off)
+{
+    return x->off.n ? arena_printf(a, "%.1f %%", 100 * off) : STR("-");
+}
+
 static void report_text(struct buf *out, struct arena *a, const struct measured_table *t,
                         const struct outcomes *o)
 {
@@ -142,8 +147,8 @@ static void report_text(struct buf *out, struct arena *a, const struct measured_
         const struct str cells[] = {str_of(x->name),
                                     str_of(x->what),
                                     str_of(x->kind_of_row),
-                                    arena_printf(a, "%.1f %%", 100 * x->off.median),
-                                    arena_printf(a, "%.1f %%", 100 * x->off.p90),
+                                    off_text(a, x, x->off.median),
+                                    off_text(a, x, x->off.p90),
                                     arena_printf(a, "%d", x->off.n)};
         columns_row_str(&c, cells, COUNTOF(cells));
     }

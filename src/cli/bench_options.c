@@ -209,13 +209,12 @@ static enum err check_options(struct bench_options *o, struct diag *diag)
 }
 
 static const char more[] =
-    "\nEach level of users is measured in turn until more of them give no more tokens. What may "
-    "be\n"
+    "Each level of users is measured in turn until more of them give no more tokens. What may be\n"
     "spent is bounded by --tokens and --budget: a request is sent only if the most that it can\n"
     "cost is left. Ctrl-C ends it and shows what was measured so far.\n\n"
     "  caudal bench http://127.0.0.1:9000/v1 --model m --points m.yaml\n"
     "  caudal bench https://a.example/v1 https://b.example/v1 --model m --tokens 200k\n\n"
-    "Exit status: 0 measured, 1 not, 2 wrong usage, 130 stopped before the end.\n";
+    "Exit status: 0 measured, 1 not, 2 wrong usage, 130 stopped before the end.";
 
 int bench_options_read(struct bench_options *o, int argc, char **argv)
 {
@@ -229,10 +228,12 @@ int bench_options_read(struct bench_options *o, int argc, char **argv)
     add_output(&t, o);
     const struct command command = {
         .name = "bench",
-        .usage = "[OPTIONS] --model NAME URL [URL]",
+        .usage = "[OPTIONS] --model NAME URL [URL]\n"
+                 "       caudal bench fit [OPTIONS] TABLE...",
         .about =
             "Measures a supplier of language models from outside: time to the first token, time\n"
-            "per token, tokens a second, at level after level of load; or two side by side.",
+            "per token, tokens a second, at level after level of load; or two side by side.\n"
+            "`fit` says how well the model of service time foretells measurements; see its --help.",
         .more = more,
         .options = t.rows,
         .n_options = t.n,

@@ -48,7 +48,7 @@ static int read_options(struct import_options *o, int argc, char **argv)
     if (status != OPTIONS_GO)
         return status;
     if (strcmp(argv[1], "litellm") != 0)
-        return options_wrong("import", "only `litellm` is known");
+        return options_wrong("import", "`litellm` is expected in front of the configuration");
     o->path = argv[2];
     return OPTIONS_GO;
 }

@@ -53,7 +53,7 @@ struct ledger_options {
 
 // --- options ----------------------------------------------------------------------------------
 
-// A date, an instant, or how long ago: 7d.
+// A date, an instant, or how long ago it was: 7d.
 static enum err read_when(void *to, struct str value, struct diag *diag)
 {
     double us;
@@ -63,7 +63,12 @@ static enum err read_when(void *to, struct str value, struct diag *diag)
         *(int64_t *)to = S(now.tv_sec) - (int64_t)us;
         return ERR_NONE;
     }
-    return unit_instant(to, value, diag);
+    if (!unit_instant(to, value, NULL))
+        return ERR_NONE;
+    return diag_set(diag, ERR_INVALID,
+                    "an age such as 7d, or a date such as 2026-12-31 or 2026-12-31T08:30:00Z is "
+                    "expected, got '" STR_FMT "'",
+                    STR_ARG(value));
 }
 
 static enum err read_by(void *to, struct str value, struct diag *diag)
@@ -146,7 +151,7 @@ static int read_options(struct ledger_options *o, int argc, char **argv)
     struct store_ask *ask = &o->view.ask;
     const struct option_row rows[] = {
         option_custom("--since", "WHEN", &ask->since_us, read_when,
-                      "calls from then on: 2026-11-01, an instant, or 7d ago"),
+                      "calls from then on: a date, an instant, or an age: 7d"),
         option_custom("--until", "WHEN", &ask->until_us, read_when, "calls before then"),
         option_text("--tenant", "NAME", &ask->tenant, "only those"),
         option_text("--pool", "NAME", &ask->pool, "only those"),

@@ -23,7 +23,7 @@ static int complain(int code, const char *text)
 {
     fprintf(stderr, "caudal sim: %s\n", text);
     if (code == WRONG_USAGE)
-        fprintf(stderr, "Try 'caudal sim --help'.\n");
+        fprintf(stderr, "try 'caudal sim --help'\n");
     return code;
 }
 

@@ -247,12 +247,13 @@ static void table_notes(const struct sums *t)
     const struct store_sum *s = &t->total;
     struct buf *out = t->out;
     if (s->estimated) {
-        buf_printf(out, "estimated: the tokens of %" PRId64 " calls (", s->estimated);
+        buf_printf(out, "estimated: the tokens of %" PRId64 " call%s (", s->estimated,
+                   s->estimated == 1 ? "" : "s");
         ledger_usd6(out, s->estimated_nusd);
         buf_lit(out, " USD), which their suppliers did not say\n");
     }
     if (s->open) {
-        buf_printf(out, "open: %" PRId64 " calls, at most ", s->open);
+        buf_printf(out, "open: %" PRId64 " call%s, at most ", s->open, s->open == 1 ? "" : "s");
         ledger_usd6(out, s->open_nusd);
         buf_lit(out, " USD");
         if (s->open_unbounded)

@@ -331,10 +331,13 @@ void admin_keys_revoke(struct admin_call *call)
             return;
         }
     }
-    if (n != 1) {
-        admin_refuse(call, n ? 409 : 404, n ? "ambiguous" : "no_such_key",
-                     n ? "%d keys are called '" STR_FMT "': say the id of one."
-                       : "%d keys that hold are called '" STR_FMT "'.",
+    if (!n) {
+        admin_refuse(call, 404, "no_such_key", "No key that holds is called '" STR_FMT "'.",
+                     STR_ARG(name));
+        return;
+    }
+    if (n > 1) {
+        admin_refuse(call, 409, "ambiguous", "%d keys are called '" STR_FMT "': say the id of one.",
                      n, STR_ARG(name));
         return;
     }
