@@ -1,6 +1,6 @@
 #include "bench/measured.h"
 
-#include "wire/gunzip.h"
+#include "wire/unpack.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -239,35 +239,36 @@ static enum err read_lines(struct measured_table *t, struct arena *a, const char
     return e;
 }
 
-static enum err unpack(struct buf *out, struct str text, const char *name, struct diag *diag)
+static enum err take_packed(struct buf *out, struct unpack *u, struct str text, const char *name,
+                            struct diag *diag)
 {
-    struct gunzip *g = gunzip_new();
     enum err e = ERR_NONE;
     size_t n = 1;
     while (!e && (text.n || n)) {
         char *at;
         if (!buf_reserve(out, PIECE_BYTES, &at))
             e = diag_set(diag, ERR_LIMIT, "%s: is larger than 1 GiB", name);
-        else if (!(e = gunzip_take(g, &text, at, PIECE_BYTES, &n, diag)))
+        else if (!(e = unpack_take(u, &text, at, PIECE_BYTES, &n, diag)))
             buf_grown(out, n);
     }
-    if (!e && !gunzip_may_end(g))
+    if (!e && !unpack_may_end(u))
         e = diag_set(diag, ERR_INVALID, "%s: is cut off", name);
-    gunzip_free(g);
     return e;
 }
 
 enum err measured_read(struct measured_table *t, struct arena *a, const char *name, struct str text,
                        struct diag *diag)
 {
-    if (!gunzip_is(text))
+    struct unpack *u = unpack_new(text);
+    if (!u)
         return read_lines(t, a, name, text, diag);
     struct buf plain;
     buf_init(&plain, TEXT_BYTES_MAX);
-    enum err e = unpack(&plain, text, name, diag);
+    enum err e = take_packed(&plain, u, text, name, diag);
     if (!e)
         e = read_lines(t, a, name, buf_str(&plain), diag);
     buf_release(&plain);
+    unpack_free(u);
     return e;
 }
 

@@ -362,7 +362,7 @@ int bench_fit(int argc, char **argv)
         .about =
             "Fits the model of service time to tables of measurements, and says how far off it is\n"
             "on rows that it has not seen.",
-        .more = "\nA table is CSV, also gzip, with the columns model_path, system, isl, osl, "
+        .more = "\nA table is CSV, also gzip or zstd, with the columns model_path, system, isl, osl, "
                 "batch_size,\n"
                 "silicon_ttft_ms and silicon_tpot_ms; all others say the configuration. Rows whose "
                 "time\n"

@@ -1,4 +1,4 @@
-// gunzip.h - compressed bytes to bytes, a piece at a time. The one place that sees zlib.
+// gunzip.h - gzip's bytes to bytes, a piece at a time. The one place that sees zlib.
 
 #ifndef CAUDAL_GUNZIP_H
 #define CAUDAL_GUNZIP_H

@@ -1,6 +1,6 @@
 #include "wire/servegen.h"
 
-#include "wire/gunzip.h"
+#include "wire/unpack.h"
 
 #include <stdlib.h>
 
@@ -30,12 +30,12 @@ static enum err wrong(const struct table_in *t, const char *what, struct str val
                     (long long)t->number, what, STR_ARG(s));
 }
 
-static enum err unpack(struct table_in *t, struct gunzip *g, struct str in)
+static enum err take_packed(struct table_in *t, struct unpack *u, struct str in)
 {
     char piece[PIECE_BYTES];
     size_t n;
     do {
-        enum err e = gunzip_take(g, &in, piece, sizeof piece, &n, t->diag);
+        enum err e = unpack_take(u, &in, piece, sizeof piece, &n, t->diag);
         if (e)
             return e;
         if (!buf_add(&t->text, piece, n))
@@ -47,24 +47,24 @@ static enum err unpack(struct table_in *t, struct gunzip *g, struct str in)
 
 static enum err read_whole(struct table_in *t, const struct trace_source *source)
 {
-    struct gunzip *g = NULL;
+    struct unpack *u = NULL;
     struct str in;
     enum err e;
     for (bool first = true; !(e = source->read(source->ctx, &in, t->diag)) && in.n; first = false) {
-        if (first && gunzip_is(in))
-            g = gunzip_new();
-        if (g)
-            e = unpack(t, g, in);
+        if (first)
+            u = unpack_new(in);
+        if (u)
+            e = take_packed(t, u, in);
         else if (!buf_add_str(&t->text, in))
             e = diag_set(t->diag, ERR_LIMIT, STR_FMT ": it is larger than %d MiB", STR_ARG(t->name),
                          TABLE_BYTES_MAX >> 20);
         if (e)
             break;
     }
-    if (!e && g && !gunzip_may_end(g))
+    if (!e && u && !unpack_may_end(u))
         e = diag_set(t->diag, ERR_INVALID, STR_FMT ": the compressed data is cut off",
                      STR_ARG(t->name));
-    gunzip_free(g);
+    unpack_free(u);
     t->rest = buf_str(&t->text);
     return e;
 }

@@ -5,12 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum {
-    FIRST_BYTES = 4,
-    PLAIN_BYTES = 256 << 10,
-    NAMES_BYTES = 16 << 20,
-    TABLE_SEED = 0x7472616365
-};
+enum { PLAIN_BYTES = 256 << 10, NAMES_BYTES = 16 << 20, TABLE_SEED = 0x7472616365 };
 
 enum err trace_fault(const struct trace *t, struct diag *diag, const char *fmt, ...)
 {
@@ -33,10 +28,10 @@ enum err trace_more(struct trace *t, struct diag *diag)
 {
     t->bytes = (struct str){0};
     while (!t->ended) {
-        if (t->gunzip) {
+        if (t->unpack) {
             size_t n;
             struct diag why = {0};
-            if (gunzip_take(t->gunzip, &t->raw, t->plain, PLAIN_BYTES, &n, &why))
+            if (unpack_take(t->unpack, &t->raw, t->plain, PLAIN_BYTES, &n, &why))
                 return broken(t, diag, why.text);
             t->bytes = (struct str){t->plain, n};
         } else {
@@ -52,7 +47,7 @@ enum err trace_more(struct trace *t, struct diag *diag)
         }
         t->ended = t->raw.n == 0;
     }
-    if (t->gunzip && !gunzip_may_end(t->gunzip))
+    if (t->unpack && !unpack_may_end(t->unpack))
         return broken(t, diag, "the compressed data is cut off");
     return ERR_NONE;
 }
@@ -115,12 +110,11 @@ static enum err read_first(struct trace *t, struct diag *diag)
         if (e)
             return e;
         CHECK(buf_add_str(&t->first, piece));
-    } while (piece.n && buf_len(&t->first) < FIRST_BYTES);
+    } while (piece.n && buf_len(&t->first) < UNPACK_FIRST_BYTES);
     t->raw = buf_str(&t->first);
-    if (gunzip_is(t->raw)) {
-        t->gunzip = gunzip_new();
+    t->unpack = unpack_new(t->raw);
+    if (t->unpack)
         t->plain = take(PLAIN_BYTES);
-    }
     return trace_more(t, diag);
 }
 
@@ -135,10 +129,6 @@ static enum err begin_form(struct trace *t, struct diag *diag)
         t->form = TRACE_OWN;
         return ERR_NONE;
     }
-    if (t->bytes.n >= 4 && memcmp(t->bytes.p, "\x28\xb5\x2f\xfd", 4) == 0)
-        return diag_set(diag, ERR_INVALID,
-                        STR_FMT ": it is compressed with zstd: unpack it first (zstd -d)",
-                        STR_ARG(t->name));
     if (t->bytes.p[0] == '{') {
         t->form = TRACE_JSON;
         return ERR_NONE;
@@ -176,7 +166,7 @@ void trace_free(struct trace *t)
 {
     if (!t)
         return;
-    gunzip_free(t->gunzip);
+    unpack_free(t->unpack);
     buf_release(&t->carry);
     buf_release(&t->first);
     arena_release(&t->arena);

@@ -3,7 +3,7 @@
 // Pure: bytes come through a function of the caller, names and requests go out. Whatever the length
 // of the trace the memory is the same: one line, one block of bytes, the names met so far.
 //
-//   bytes -> gunzip.c (when they begin as gzip's) -> trace.c (which form? lines)
+//   bytes -> unpack.c (gzip's and zstd's) -> trace.c (which form? lines)
 //         -> trace_text.c (CSV by the names of its columns, JSON by line)
 //         -> trace_binary.c (our own, 16 bytes a request and more only where there is more to say)
 //

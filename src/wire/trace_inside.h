@@ -5,8 +5,8 @@
 
 #include "base/table.h"
 
-#include "wire/gunzip.h"
 #include "wire/trace.h"
+#include "wire/unpack.h"
 
 enum trace_form { TRACE_CSV, TRACE_JSON, TRACE_OWN };
 
@@ -31,11 +31,11 @@ enum { TRACE_COLUMNS = 64 };
 struct trace {
     struct str name;
     struct trace_source source;
-    struct gunzip *gunzip;  // NULL: not compressed
+    struct unpack *unpack;  // NULL: not compressed
     struct buf first;       // the first bytes, held until they are read
     struct str raw;         // of the source, not yet looked at
     struct str bytes;       // what is to be read, plain; in `raw`'s place when it is not compressed
-    char *plain;            // inflated bytes
+    char *plain;            // unpacked bytes
     struct buf carry;       // the begin of a line or record whose rest comes with the next bytes
     bool ended, broken;
     enum trace_form form;

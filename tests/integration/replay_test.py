@@ -3,6 +3,7 @@
     tests/integration/replay_test.py --write    writes tests/golden/replay/*.txt and *.json anew: look at the diff
 """
 
+import ctypes
 import gzip
 import json
 import os
@@ -30,6 +31,15 @@ CASES = {
 
 def run(*args, program=CAUDAL, cwd=GOLDEN, **more):
     return subprocess.run([program, "replay", *args], cwd=cwd, capture_output=True, text=True, timeout=100, **more)
+
+
+def by_zstd(text):
+    """Python's own library has no zstd; the one that caudal is linked with has."""
+    zstd = ctypes.CDLL("libzstd.so.1")
+    zstd.ZSTD_compress.restype = zstd.ZSTD_compressBound.restype = ctypes.c_size_t
+    out = ctypes.create_string_buffer(zstd.ZSTD_compressBound(ctypes.c_size_t(len(text))))
+    n = zstd.ZSTD_compress(out, ctypes.c_size_t(len(out)), text, ctypes.c_size_t(len(text)), 3)
+    return out.raw[:n]
 
 
 def report(name, kind, program=CAUDAL):
@@ -78,11 +88,13 @@ class Reports(unittest.TestCase):
                     out.write(json.dumps(o) + "\n")
             with gzip.open(d + "/t.csv.gz", "wt") as out:
                 out.write(text)
+            with open(d + "/t.csv.zst", "wb") as out:
+                out.write(by_zstd(text.encode()))
             self.assertEqual(run("convert", "mixed.csv", d + "/t.trace").returncode, 0)
             with open(d + "/t.csv.gz") as packed:
                 self.assertEqual(run("convert", "-", d + "/t2.trace", stdin=packed).returncode, 0)
             seen = set()
-            for path in ("mixed.csv", d + "/t.jsonl", d + "/t.csv.gz", d + "/t.trace", d + "/t2.trace"):
+            for path in ("mixed.csv", d + "/t.jsonl", d + "/t.csv.gz", d + "/t.csv.zst", d + "/t.trace", d + "/t2.trace"):
                 done = run("fleet.yaml", "--trace", path, "--prefix-cache", "100k tok", "--json")
                 self.assertEqual(done.returncode, 0, done.stderr)
                 seen.add(re.sub(r'"trace":"[^"]*"', "", done.stdout))
@@ -224,12 +236,14 @@ class Errors(unittest.TestCase):
         self.assertEqual(json.loads(done.stdout)["runs"][0]["answered"], 2)
 
     def test_a_damaged_file_leaves_no_output(self):
-        with open(self.path, "wb") as f:
-            f.write(gzip.compress(b"t_us,prompt_tokens,output_tokens\n1,2,3\n" * 2)[:-4])
         out = self.path + ".out"
-        done = run("convert", self.path, out)
-        self.assertEqual(done.returncode, 1)
-        self.assertFalse(os.path.exists(out) or os.path.exists(out + ".part"), os.listdir(self.folder.name))
+        for pack in (gzip.compress, by_zstd):
+            with open(self.path, "wb") as f:
+                f.write(pack(b"t_us,prompt_tokens,output_tokens\n1,2,3\n" + b"2,2,3\n" * 50)[:-4])
+            done = run("convert", self.path, out)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(self.path + ": the compressed data is cut off", done.stderr)
+            self.assertFalse(os.path.exists(out) or os.path.exists(out + ".part"), os.listdir(self.folder.name))
 
 
 class Running(unittest.TestCase):

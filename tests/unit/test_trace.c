@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 #include <zlib.h>
+#include <zstd.h>
 
 struct pieces {  // bytes, handed out `step` at a time
     struct str text;
@@ -49,6 +50,24 @@ static struct str zipped(struct str text)
     return (struct str){(char *)out, z.total_out};
 }
 
+static struct str packed_by_zstd(struct str text)
+{
+    static char out[1 << 20];
+    ZSTD_CCtx *z = ZSTD_createCCtx();
+    NEED(z && !ZSTD_isError(ZSTD_CCtx_setParameter(z, ZSTD_c_checksumFlag, 1)));
+    size_t n = ZSTD_compress2(z, out, sizeof out, text.p, text.n);
+    NEED(!ZSTD_isError(n));
+    ZSTD_freeCCtx(z);
+    return (struct str){out, n};
+}
+
+enum { PLAIN, GZIP, ZSTD, PACKINGS };
+
+static struct str packed_as(int packing, struct str text)
+{
+    return packing == GZIP ? zipped(text) : packing == ZSTD ? packed_by_zstd(text) : text;
+}
+
 static const char azure[] = "TIMESTAMP,ContextTokens,GeneratedTokens\r\n"
                             "2023-11-16 18:15:46.6805900,374,44\r\n"
                             "2023-11-16 18:15:50.9951690,396,109\r\n"
@@ -66,12 +85,12 @@ static const char plain[] = "t_us,prompt_tokens,output_tokens,block_hashes,model
 static void every_form_is_read_whatever_the_pieces(void)
 {
     for (size_t step = 1; step < 200; step += step < 20 ? 1 : 37) {
-        for (int packed = 0; packed < 2; packed++) {
+        for (int packing = PLAIN; packing < PACKINGS; packing++) {
             struct read r;
             struct trace_item x[4];
             bool more;
             struct str text = STR(azure);
-            NEED(!begin(&r, packed ? zipped(text) : text, step));
+            NEED(!begin(&r, packed_as(packing, text), step));
             for (int i = 0; i < 3; i++)
                 NEED(!trace_next(r.t, &x[i], &more, &r.diag) && more);
             EXPECT(x[0].at_us == 0 && x[1].at_us == 4314579 && x[2].at_us == 4319410, "%" PRId64,
@@ -83,7 +102,7 @@ static void every_form_is_read_whatever_the_pieces(void)
             trace_free(r.t);
 
             text = STR(mooncake);
-            NEED(!begin(&r, packed ? zipped(text) : text, step));
+            NEED(!begin(&r, packed_as(packing, text), step));
             NEED(!trace_next(r.t, &x[0], &more, &r.diag) && more);
             EXPECT(x[0].at_us == 27000 && x[0].n_blocks == 3 && x[0].blocks[2] == 2353, "%d",
                    x[0].n_blocks);
@@ -94,7 +113,7 @@ static void every_form_is_read_whatever_the_pieces(void)
             trace_free(r.t);
 
             text = STR(plain);
-            NEED(!begin(&r, packed ? zipped(text) : text, step));
+            NEED(!begin(&r, packed_as(packing, text), step));
             for (int i = 0; i < 3; i++)
                 NEED(!trace_next(r.t, &x[i], &more, &r.diag) && more);
             EXPECT(x[1].name[TRACE_MODEL] == 1 && x[1].name[TRACE_TENANT] == -1, "%d",
@@ -159,7 +178,8 @@ static void what_is_wrong_is_said_with_its_line(void)
          "t.csv:1: the prompt's length is \"2.5\", expected a whole number from 0 to 4194303"},
         {"{\"timestamp\": 1, \"input_length\": 2, \"output_length\": 1, \"hash_ids\": 3}\n",
          "t.csv:1: its blocks are not a list of numbers"},
-        {"\x28\xb5\x2f\xfd....", "t.csv: it is compressed with zstd: unpack it first (zstd -d)"},
+        {"\x28\xb5\x2f\xfd....",
+         "t.csv: the compressed data is damaged: Unsupported frame parameter"},
     };
     char why[DIAG_BYTES];
     for (size_t i = 0; i < COUNTOF(cases); i++) {
@@ -168,19 +188,46 @@ static void what_is_wrong_is_said_with_its_line(void)
     }
 }
 
-static void damaged_gzip_is_noticed(void)
+static void damage_to_what_is_packed_is_noticed(void)
 {
-    char why[DIAG_BYTES];
-    struct str z = zipped(STR(azure));
-    char copy[4096];
-    memcpy(copy, z.p, z.n);
-    for (size_t n = 2; n < z.n; n++) {
-        count((struct str){copy, n}, 64, why);
-        EXPECT(strstr(why, "t.csv: the compressed data is") != NULL, "%zu of %zu: %s", n, z.n, why);
+    for (int packing = GZIP; packing < PACKINGS; packing++) {
+        char why[DIAG_BYTES], copy[4096];
+        struct str z = packed_as(packing, STR(azure));
+        memcpy(copy, z.p, z.n);
+        for (size_t n = 4; n < z.n; n++) {
+            count((struct str){copy, n}, 64, why);
+            EXPECT(strstr(why, "t.csv: the compressed data is") != NULL, "%d, %zu of %zu: %s",
+                   packing, n, z.n, why);
+        }
+        size_t checksum = z.n - (packing == GZIP ? 6 : 2);
+        copy[checksum] ^= 1;
+        count((struct str){copy, z.n}, 64, why);
+        EXPECT(strstr(why, "damaged") != NULL, "%d: %s", packing, why);
+        copy[checksum] ^= 1;
+        memcpy(copy + z.n, "rest", 4);
+        count((struct str){copy, z.n + 4}, 64, why);
+        EXPECT(strstr(why, "damaged") != NULL, "%d: %s", packing, why);
     }
-    copy[z.n - 6] ^= 1;  // of the checksum
-    count((struct str){copy, z.n}, 64, why);
-    EXPECT(strstr(why, "damaged") != NULL, "%s", why);
+}
+
+// As `cat a.csv.zst b.csv.zst` makes them, and as pzstd begins its files.
+static void packed_files_behind_one_another_are_one(void)
+{
+    static const char passed_over[] = "\x50\x2a\x4d\x18\x02\0\0\0ab";
+    for (int packing = GZIP; packing < PACKINGS; packing++) {
+        for (size_t step = 1; step < 400; step += 57) {
+            char why[DIAG_BYTES], both[4096];
+            size_t n = packing == ZSTD ? sizeof passed_over - 1 : 0;
+            memcpy(both, passed_over, n);
+            struct str z = packed_as(packing, STR("t_us,prompt_tokens,output_tokens\n1,2,3\n"));
+            memcpy(both + n, z.p, z.n);
+            n += z.n;
+            z = packed_as(packing, STR("4,5,6\n"));
+            memcpy(both + n, z.p, z.n);
+            int seen = count((struct str){both, n + z.n}, step, why);
+            EXPECT(seen == 2 && !why[0], "%d, step %zu: %d, %s", packing, step, seen, why);
+        }
+    }
 }
 
 static void a_faulty_line_may_be_passed_over(void)
@@ -291,8 +338,9 @@ static void users_are_told_apart(void)
     struct read r;
     struct trace_item x[4];
     bool more;
-    NEED(!begin(&r, STR("t_s,prompt_tokens,output_tokens,user\n0,1,1,ann\n1,1,1,bob\n2,1,1,\n"
-                        "3,1,1,ann\n"),
+    NEED(!begin(&r,
+                STR("t_s,prompt_tokens,output_tokens,user\n0,1,1,ann\n1,1,1,bob\n2,1,1,\n"
+                    "3,1,1,ann\n"),
                 4096));
     for (int i = 0; i < 4; i++)
         NEED(!trace_next(r.t, &x[i], &more, &r.diag) && more);
@@ -353,7 +401,8 @@ int main(void)
 {
     TEST(every_form_is_read_whatever_the_pieces);
     TEST(what_is_wrong_is_said_with_its_line);
-    TEST(damaged_gzip_is_noticed);
+    TEST(damage_to_what_is_packed_is_noticed);
+    TEST(packed_files_behind_one_another_are_one);
     TEST(a_faulty_line_may_be_passed_over);
     TEST(our_own_form_loses_nothing);
     TEST(users_are_told_apart);
