@@ -81,8 +81,8 @@ static bool build_wire(struct shadow *s, struct endpoint *ep, int32_t *choices)
         const struct ask_head head = {
             .surface = surface, .stream = rq->stream, .id = s->id, .body_bytes = buf_len(&s->wire)};
         ask_head_write(s->generation, ep, &head, &s->head);
-        buf_add_str(&s->head, buf_str(&s->headers));
-        ok = buf_lit(&s->head, "\r\n") && !s->head.overflow;
+        buf_join(&s->head, buf_str(&s->headers), STR("\r\n"));
+        ok = !s->head.overflow;
     }
     arena_release(&a);
     buf_release(&s->body);
@@ -171,7 +171,7 @@ static void take_body(struct buf *to, struct buf *from, bool last)
     if (last) {
         *to = *from;
         *from = (struct buf){.limit = to->limit};
-    } else {
+    } else if (from->p) {
         buf_add_str(to, buf_str(from));
     }
 }
