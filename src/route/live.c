@@ -77,6 +77,7 @@ static void free_pools(struct live *l)
             next = l->pairs[k].next;
             free_pair(l, k);
         }
+        lp->first_pair = -1;
         lp->next = l->free_pool;
         l->free_pool = i;
     }

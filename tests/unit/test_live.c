@@ -1,4 +1,5 @@
 #include "lib/fleet.h"
+#include "route/live_internal.h"
 
 enum { RELOADS = 4000, KEPT = 2, NEW = 3, PLACES = 8 };
 
@@ -154,10 +155,36 @@ static void a_new_pool_is_cold(void)
     arena_release(&arena);
 }
 
+// A pool that was forgotten has no pairs any more: they are others' by now.
+static void no_place_is_given_twice(void)
+{
+    struct arena arena;
+    struct live *l;
+    arena_init(&arena, (size_t)1 << 20);
+    NEED(!live_new(&l, &arena, 3, 3));
+    for (int32_t i = 0; i < 3; i++)
+        live_pair_add(l, live_pool_add(l, str_of((const char *[]){"a", "b", "c"}[i])), STR("m"));
+    int32_t d = live_pool_add(l, STR("d"));  // all three are forgotten
+    int32_t held = live_pair_add(l, d, STR("m"));
+    l->pools[d].held = l->pairs[held].held = 1;
+    int32_t e = live_pool_add(l, STR("e")), got[3] = {held};
+    live_pair_add(l, e, STR("m"));
+    live_pair_add(l, e, STR("n"));
+    got[1] = live_pair_add(l, d, STR("n"));  // those of e are forgotten
+    l->pairs[got[1]].held = 1;
+    got[2] = live_pair_add(l, d, STR("o"));
+    EXPECT(got[0] != got[1] && got[1] != got[2] && got[0] != got[2], "%d, %d, %d", got[0], got[1],
+           got[2]);
+    l->pairs[got[2]].held = 1;
+    EXPECT(live_pair_add(l, e, STR("m")) < 0, "all are held");
+    arena_release(&arena);
+}
+
 int main(void)
 {
     TEST(ever_new_names_need_no_more_room);
     TEST(what_a_portfolio_in_use_has_is_never_forgotten);
     TEST(a_new_pool_is_cold);
+    TEST(no_place_is_given_twice);
     return test_end();
 }
