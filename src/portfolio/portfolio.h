@@ -9,9 +9,9 @@
 #define CAUDAL_PORTFOLIO_H
 
 #include "base/arena.h"
-#include "portfolio/prices.h"
 #include "base/err.h"
 #include "base/table.h"
+#include "portfolio/prices.h"
 
 struct place {  // where in the files something was said, for messages
     struct str file;

@@ -9,11 +9,11 @@
 // W: weights read once a step; H: work per sequence; S: what grows slower than the batch (experts
 // that one more sequence wakes, messages between chips); K: KV cache read per context token. Every
 // sequence gets one token a step. X reads all experts, of which each sequence leaves the share a
-// asleep: known from the shape of a model (roofline.h), never fitted. An engine that prefills in chunks between its steps makes both
-// slower: R and Q are what a prefill loses to those who decode beside it, M what they lose to it.
-// Where chunks are known to ride on steps, a prefill takes some steps, and some for each token, more.
-// Parameters come from measured operating points, else from the chip's bandwidth and compute with a
-// stated efficiency; `basis` says which.
+// asleep: known from the shape of a model (roofline.h), never fitted. An engine that prefills in
+// chunks between its steps makes both slower: R and Q are what a prefill loses to those who decode
+// beside it, M what they lose to it. Where chunks are known to ride on steps, a prefill takes some
+// steps, and some for each token, more. Parameters come from measured operating points, else from
+// the chip's bandwidth and compute with a stated efficiency; `basis` says which.
 
 #ifndef CAUDAL_SERVICE_H
 #define CAUDAL_SERVICE_H
@@ -63,10 +63,10 @@ bool service_is_beyond(const struct service *s, double n, double prompt_tok);
 double service_ttft_us(const struct service *s, double n, double prompt_tok);
 double service_per_token_us(const struct service *s, double n, double prompt_tok,
                             double output_tok);
-// Energy of one request in joules at the wall: its share of the replica's power, PUE included, when
-// `n` sequences are in the batch. An estimate; say so wherever it is shown.
 // Power that one more sequence adds at the wall, PUE included: what stands idle is there anyhow.
 double service_more_watts(const struct service *s);
+// Energy of one request in joules at the wall: its share of the replica's power, PUE included, when
+// `n` sequences are in the batch. An estimate; say so wherever it is shown.
 double service_joules(const struct service *s, double uncached_tok, double output_tok, double n,
                       double ctx_tok);
 // The same of `us` of work among `n` sequences, at least 1.

@@ -1,8 +1,8 @@
 // inside.h - what the files of replay.h share.
 //
-//   replay.c    the loop: whatever is due first            arrivals, fleet, watches, retries,
-//   events flight.c    one request: try, wait, send, fail over     as gateway/exchange_try.c does
-//   with sockets settle.c    what it came to                             into the tally
+//   replay.c    the loop: whatever is due first: arrivals, fleet, watches, retries, events
+//   flight.c    one request: try, wait, send, fail over, as gateway/exchange_try.c with sockets
+//   settle.c    what it came to, into the tally
 
 #ifndef CAUDAL_REPLAY_INSIDE_H
 #define CAUDAL_REPLAY_INSIDE_H

@@ -7,8 +7,8 @@
 #include "route/affinity.h"
 #include "route/breaker.h"
 #include "route/live.h"
-#include "route/route.h"
 #include "route/pace.h"
+#include "route/route.h"
 #include "route/share.h"
 
 // Two hashes instead of the text: names have no bound, the state does.

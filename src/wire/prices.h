@@ -1,5 +1,5 @@
-// prices.h - the file of a plan's prices: text to struct planned_prices and back. docs/formats.md describes
-// it.
+// prices.h - the file of a plan's prices: text to struct planned_prices and back. docs/formats.md
+// describes it.
 
 #ifndef CAUDAL_PRICES_FILE_H
 #define CAUDAL_PRICES_FILE_H
@@ -16,8 +16,7 @@
 MUST_USE enum err prices_read(const struct planned_prices **out, struct arena *a, const struct portfolio *p,
                               struct str name, struct str text, struct problems *problems);
 
-// `made` is a line for people, how they
-// were found. False: `out` is full.
+// `made` is a line for people: how they were found. False: `out` is full.
 bool prices_write(struct buf *out, const struct portfolio *p, const struct planned_prices *prices,
                   struct str made);
 
