@@ -219,10 +219,18 @@ static bool check_key(struct admin_call *call, const struct tenant_key *key, str
     } else if (!are_known(p->class_names, key->classes, key->n_classes, &unknown)) {
         what = "class";
     }
-    if (what)
+    if (what) {
         admin_refuse(call, 400, "unknown_name", "The portfolio has no %s '" STR_FMT "'.", what,
                      STR_ARG(unknown));
-    return !what;
+        return false;
+    }
+    if (key->allowance.until_us <= loop_wall_us(call->worker->loop)) {
+        char text[UNIT_TEXT];
+        admin_refuse(call, 400, "bad_key", "until: is past, got %s, expected a time to come.",
+                     unit_text_instant(text, key->allowance.until_us));
+        return false;
+    }
+    return true;
 }
 
 static bool read_hash(struct admin_call *call, struct change *c)

@@ -102,6 +102,7 @@ class Keys(unittest.TestCase):
                                        ({"tenant": "app", "classes": ["zzz"]}, 400, "no class 'zzz'"),
                                        ({"tenant": "app", "budget": "5 EUR/day"}, 400, "budget"),
                                        ({"tenant": "app", "requsts": "5/min"}, 400, "requests"),
+                                       ({"tenant": "app", "until": "2020-01-01"}, 400, "until: is past"),
                                        ({"tenant": "app", "sha256": "sha256:12"}, 400, "sha256"),
                                        ({"tenant": "app", "sha256": 12}, 400, "sha256"),
                                        ({}, 400, "no tenant")):
