@@ -27,8 +27,9 @@ static enum err refused(const struct ask *a, struct diag *diag)
     if (!json_validate(body, NULL))
         (void)ask_server_error(body, &why);
     const char *reason = http1_reason(a->status);
-    return diag_set(diag, ERR_PROTOCOL, "the server answered %d %s%s%s", a->status,
-                    reason ? reason : "", why.text[0] ? ": " : "", why.text);
+    return diag_set(diag, ERR_PROTOCOL, "the server answered %d %s%s%s%s", a->status,
+                    reason ? reason : "", why.text[0] ? ": " : "", why.text,
+                    a->status == 401 ? " (--key, or CAUDAL_KEY)" : "");
 }
 
 static enum err first_model(struct ask *a, struct str *model, struct diag *diag)

@@ -87,6 +87,14 @@ static const struct verb *verb_of(const char *name)
     return NULL;
 }
 
+static const char *nearest_verb(const char *word)
+{
+    const char *names[COUNTOF(verbs)];
+    for (size_t i = 0; i < COUNTOF(verbs); i++)
+        names[i] = verbs[i].name;
+    return nearest_name(names, COUNTOF(verbs), word);
+}
+
 static bool is_number(const char *word, enum word_kind kind, double *out)
 {
     struct diag diag;
@@ -204,8 +212,10 @@ int cmd_ctl(int argc, char **argv)
         return status;
     const struct verb *v = verb_of(argv[1]);
     char wrong[160];
+    const char *near = v ? NULL : nearest_verb(argv[1]);
     if (!v)
-        snprintf(wrong, sizeof wrong, "'%.40s' is no word that it knows", argv[1]);
+        snprintf(wrong, sizeof wrong, "'%.40s' is no word that it knows%s%s%s", argv[1],
+                 near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
     else if (n - 1 < v->n || n - 1 > v->most)
         snprintf(wrong, sizeof wrong, "expected: caudal ctl %s%s%s", v->name, *v->words ? " " : "",
                  v->words);

@@ -192,9 +192,11 @@ void explain_view(struct buf *out, struct str json)
     buf_lit(out, "\n");
     if (n) {
         columns_print(&c, out, 0, s.cached ? 0x53f8 : 0x13f8);
-        buf_lit(out, "\ntotal = list + energy + waiting for the first token and for the others, in "
-                     "millionths of a USD;\na commitment stands at its share of the price beyond "
-                     "it\n");
+        buf_printf(out,
+                   "\ntotal = list + energy%s + waiting for the first token and for the others, "
+                   "in millionths of a USD;\na commitment stands at its share of the price beyond "
+                   "it\n",
+                   s.carbon ? " + carbon" : "");
     } else {
         buf_lit(out, "nobody serves it\n");
     }
