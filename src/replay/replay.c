@@ -108,9 +108,10 @@ static bool make_caches(struct replay *rp)
             service_of(&s, p, &p->pools[i], serving->model);
             struct prefix_cache c = prefix_cache_of(&p->pools[i], serving, &s);
             double blocks = !c.said ? 0 : (c.tok < 0 ? CACHE_TOK : c.tok) / TRACE_BLOCK_TOK;
+            if (blocks < 1)
+                continue;
             prefix_init(&caches[k], (int32_t)(blocks < 1 << 28 ? blocks : 1 << 28), c.ttl_us);
-            if (blocks >= 1)
-                rp->cache = caches;
+            rp->cache = caches;
         }
     }
     return caches != NULL;

@@ -38,13 +38,14 @@ static struct portfolio load(void)
 }
 
 // The first problem's text with its place; empty: none.
-static const char *read(const struct portfolio *p, const char *text, const struct planned_prices **out)
+static const char *read_str(const struct portfolio *p, struct str text,
+                            const struct planned_prices **out)
 {
     static char shown[1024];
     struct problems problems;
     struct buf line;
     problems_init(&problems, &arena);
-    enum err e = prices_read(out, &arena, p, STR("p.yaml"), str_of(text), &problems);
+    enum err e = prices_read(out, &arena, p, STR("p.yaml"), text, &problems);
     shown[0] = 0;
     if (problems.first) {
         buf_init(&line, sizeof shown - 1);
@@ -55,6 +56,11 @@ static const char *read(const struct portfolio *p, const char *text, const struc
     }
     EXPECT(!e == !problems.errors, "%s", shown);
     return shown;
+}
+
+static const char *read(const struct portfolio *p, const char *text, const struct planned_prices **out)
+{
+    return read_str(p, str_of(text), out);
 }
 
 #define DAY "[1, 1, 1, 1, 1, 1, 1, 2, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 2, 2, 2, 1, 1, 0.5]"
@@ -73,7 +79,7 @@ static void what_is_written_is_read(void)
     struct buf text;
     buf_init(&text, 1 << 16);
     EXPECT(prices_write(&text, &p, &one, STR("by hand")), "room");
-    const char *why = read(&p, buf_str(&text).p, &two);
+    const char *why = read_str(&p, buf_str(&text), &two);
     NEED(!why[0]);
     EXPECT(two->until_us == one.until_us && two->contracts[0].said && !two->contracts[1].said,
            "said");
