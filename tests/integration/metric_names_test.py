@@ -14,7 +14,8 @@ from harness import CAUDAL, Gateway, ROOT, Sim, Stream, chat, main
 ALERTS = os.path.join(ROOT, "dist", "alerts.yaml")
 DASHBOARD = os.path.join(ROOT, "dist", "grafana", "caudal.json")
 OPERATIONS = os.path.join(ROOT, "docs", "operations.md")
-NAME = re.compile(r"\b(?:caudal_[a-z_]+|gen_ai_(?:server|client)_[a-z_]+)(?![\w.])")
+# A name with a colon behind it is the key of a file.
+NAME = re.compile(r"\b(?:caudal_[a-z_]+|gen_ai_(?:server|client)_[a-z_]+)(?![\w.]|: )")
 
 
 def read(path):
