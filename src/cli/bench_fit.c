@@ -362,11 +362,12 @@ int bench_fit(int argc, char **argv)
         .about =
             "Fits the model of service time to tables of measurements, and says how far off it is\n"
             "on rows that it has not seen.",
-        .more = "\nA table is CSV, also gzip or zstd, with the columns model_path, system, isl, osl, "
-                "batch_size,\n"
-                "silicon_ttft_ms and silicon_tpot_ms; all others say the configuration. Rows whose "
-                "time\n"
-                "to the first token is above 5 s are saturated and left out.\n",
+        .more =
+            "\nA table is CSV, also gzip or zstd, with the columns model_path, system, isl, osl, "
+            "batch_size,\n"
+            "silicon_ttft_ms and silicon_tpot_ms; all others say the configuration. Rows whose "
+            "time\n"
+            "to the first token is above 5 s are saturated and left out.\n",
         .options = rows,
         .n_options = COUNTOF(rows),
         .operands_min = 1,

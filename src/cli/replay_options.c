@@ -124,9 +124,9 @@ int replay_options_read(struct replay_options *o, int argc, char **argv)
                                  .seed = 1,
                                  .paths = argv + 1};
     const struct option_row rows[] = {
-        option_text(
-            "--trace", "FILE", &o->trace,
-            "requests to replay: CSV, JSON lines or our own\nform, also gzip or zstd; - is standard input"),
+        option_text("--trace", "FILE", &o->trace,
+                    "requests to replay: CSV, JSON lines or our own\nform, also gzip or zstd; - is "
+                    "standard input"),
         option_text("--lengths", "FILE", &o->lengths,
                     "--trace is ServeGen's table of rates, and this\nits table of lengths"),
         option_flag("--demand", &o->demand, "made up from the portfolio's demand: section instead"),
