@@ -12,6 +12,7 @@ from harness import CAUDAL, ROOT, main
 GOLDEN = os.path.join(ROOT, "tests", "golden", "replay")
 DEMAND = os.path.join(ROOT, "..", "shared", "data", "demand")
 POLICIES = "caudal,least-cost,priority-spill,round-robin,least-in-flight,two-choices,lmetric,static-split,list-cheapest"
+UNIT = os.path.join(os.environ.get("CAUDAL_BUILD") or os.path.join(ROOT, "build"), "tests", "unit")
 sys.path.insert(0, os.path.join(ROOT, ".cache", "highs", "python"))
 try:
     import highspy
@@ -101,21 +102,40 @@ class Bound(unittest.TestCase):
         self.assertIn("forecast: saved by knowing each answer's length", one.stdout)
         self.assertEqual(one.stdout, run(*args, "--jobs", "4").stdout)
 
+    def solved_by_highs(self, path):
+        h = highspy.Highs()
+        h.setOptionValue("output_flag", False)
+        self.assertEqual(h.readModel(path), highspy.HighsStatus.kOk, path)
+        h.run()
+        self.assertEqual(h.getModelStatus(), highspy.HighsModelStatus.kOptimal, path)
+        return h
+
     @unittest.skipUnless(highspy, "HiGHS is not there: tools/fetch-highs")
     def test_another_solver_finds_the_same_optimum(self):
         for i, case in enumerate(self.cases()):
             path = os.path.join(self.folder.name, "%d.mps" % i)
             ours = bound(*case, "--policy", "caudal", "--bound-write", path)["bound"]
-            h = highspy.Highs()
-            h.setOptionValue("output_flag", False)
-            self.assertEqual(h.readModel(path), highspy.HighsStatus.kOk)
-            h.run()
-            self.assertEqual(h.getModelStatus(), highspy.HighsModelStatus.kOptimal)
+            h = self.solved_by_highs(path)
             self.assertEqual((h.getNumRow(), h.getNumCol()), (ours["rows"], ours["columns"]))
             # Money is scaled in the program, so that groups cost about 1 each: the file knows how.
             value = h.getInfo().objective_function_value
             self.assertGreater(ours["program_scaled"], 0)
             self.assertAlmostEqual(value / ours["program_scaled"], 1, 6, case)
+
+    @unittest.skipUnless(highspy, "HiGHS is not there: tools/fetch-highs")
+    @unittest.skipUnless(os.path.exists(UNIT + "/test_bound"), "the unit tests are not built")
+    def test_another_solver_agrees_on_each_program_of_the_unit_tests(self):
+        for program, least in (("test_bound", 100), ("test_bound_cases", 60)):
+            with tempfile.TemporaryDirectory() as folder:
+                done = subprocess.run([os.path.join(UNIT, program)], env=dict(os.environ, BOUND_LPS=folder), capture_output=True, text=True, timeout=300)
+                self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+                values = [os.path.join(folder, f) for f in os.listdir(folder) if f.endswith(".value")]
+                self.assertGreaterEqual(len(values), least)
+                for path in values:
+                    with open(path) as f:
+                        ours = float(f.read())
+                    theirs = self.solved_by_highs(path.replace(".value", ".mps")).getInfo().objective_function_value
+                    self.assertAlmostEqual(theirs, ours, delta=1e-6 * abs(ours) + 1e-9, msg=path)
 
     def test_prices_are_written_and_routed_by(self):
         path = os.path.join(self.folder.name, "prices.yaml")
