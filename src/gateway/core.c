@@ -111,13 +111,17 @@ static enum err bind_locked(struct core *c, struct generation *g, struct str pol
     return route_bind(out, &g->arena, g->portfolio, c->live, policy.p, diag);
 }
 
+static void look_locked(struct core *c, int64_t now_us);
+
 static void join_locked(struct core *c, struct generation *g)
 {
     route_join(g->route);
     c->generations[c->n_generations++] = g;
     g->adopted = ++c->adopted;
-    core_log_generation(c->log, g, clock_now_us());
+    int64_t now_us = clock_now_us();
+    core_log_generation(c->log, g, now_us);
     retry_budget_init(&c->retries, g->portfolio->serve.retry_budget);
+    look_locked(c, now_us);  // its limits are everybody's now
 }
 
 // Whoever serves waits for the lock: a router over a thousand pools takes a millisecond to build,
@@ -163,11 +167,14 @@ void core_forget(struct core *c, struct generation *g)
 {
     pthread_mutex_lock(&c->lock);
     int32_t n = 0;
+    bool newest = c->n_generations && c->generations[c->n_generations - 1] == g;
     for (int32_t i = 0; i < c->n_generations; i++)
         if (c->generations[i] != g)
             c->generations[n++] = c->generations[i];
     c->n_generations = n;
     route_leave(g->route);
+    if (newest && n)  // it was refused after all
+        route_lead(c->generations[n - 1]->route);
     core_log_forget(c->log, g);
     pthread_mutex_unlock(&c->lock);
 }

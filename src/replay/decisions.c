@@ -89,6 +89,8 @@ static void end_generation(struct player *l, int64_t serial)
         arena_release(&l->generations[i].arena);
         memmove(&l->generations[i], &l->generations[i + 1],
                 (size_t)(--l->n_generations - i) * sizeof *l->generations);
+        if (i == l->n_generations && i > 0)
+            route_lead(l->generations[l->n_generations - 1].route);
         return;
     }
 }

@@ -138,10 +138,23 @@ enum err route_bind(struct route **out, struct arena *a, const struct portfolio 
     return e;
 }
 
+void route_lead(struct route *r)
+{
+    struct live *live = r->live;
+    r->lead = ++live->lead;
+    live->levers++;  // so that others work their limits out again
+    live->version++;
+    if (r->n_offers > 0)
+        live_changed(live, r->offers[0].place, LIVE_ALL);
+    lanes_join(r);
+}
+
 void route_join(struct route *r)
 {
     commit_join(r);
-    lanes_join(r);
+    route_lead(r);
+    r->memo->seen = r->live->changes;
+    r->memo->levers = r->live->levers;
     route_see_shares(r);
 }
 

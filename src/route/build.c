@@ -210,6 +210,25 @@ static struct route_limits limits_of(const struct pool *pool, double derate, int
     return out;
 }
 
+// They are one pool's, over however many portfolios: two that let in by limits of their own would
+// have one's requests wait for ever behind the other's, or the lower limit overrun.
+static void share_limits(const struct route *r, struct live_pool *lp, struct route_limits *l)
+{
+    struct live_limits *shared = &lp->limits;
+    if (r->lead == r->live->lead) {
+        *shared = (struct live_limits){.lead = r->lead,
+                                       .in_flight = l->in_flight,
+                                       .tokens_most = l->tokens_most,
+                                       .request_us = l->request_us,
+                                       .token_us = l->token_us};
+    } else if (shared->lead == r->live->lead) {
+        l->in_flight = shared->in_flight;
+        l->tokens_most = shared->tokens_most;
+        l->request_us = shared->request_us;
+        l->token_us = shared->token_us;
+    }
+}
+
 // A pool's derate is the file's; what route_set_derate() said comes on top.
 void route_limits_of(const struct route *r, int32_t pool)
 {
@@ -230,6 +249,8 @@ void route_limits_of(const struct route *r, int32_t pool)
     r->limits[pool] = limits_of(pl, derate, slots);
     r->limits[pool].region = region;
     r->limits[pool].derate = said;
+    if (first < r->pool_offers[pool + 1])
+        share_limits(r, &r->live->pools[r->offers[first].place], &r->limits[pool]);
 }
 
 // The place of `text` among the distinct ones, which it joins when new.

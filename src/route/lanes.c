@@ -181,6 +181,11 @@ static void mark_all(const struct route *r)
         route_limits_of(r, i);
     for (int32_t i = 0; i < r->n_lists; i++)
         r->lists[i].fresh_us = NEVER;
+    for (int32_t i = 0; i < r->n_offers; i++) {  // a bucket may be that of the router that leads
+        const struct offer *o = &r->offers[i];
+        for (int32_t k = o->from; k < o->from + o->n && r->limits[o->pool].token_us > 0; k++)
+            r->lists[r->lane_of[k].list].buckets = true;
+    }
 }
 
 static void mark_contract(const struct route *r, int32_t place)
@@ -377,8 +382,6 @@ void lanes_find_wall(const struct route *r, int64_t wall_us)
 
 void lanes_join(struct route *r)
 {
-    r->memo->seen = r->live->changes;
-    r->memo->levers = r->live->levers;
     for (int32_t i = 0; i < r->p->n_pools; i++) {
         route_limits_of(r, i);
         if (lever_of(r, i)->weight >= 0)

@@ -22,6 +22,13 @@ struct bucket {
     int64_t full_at;
 };
 
+// Of a pool, as the router that leads says them: others have the same, whatever their portfolios say.
+struct live_limits {
+    uint64_t lead;  // the one that said so; they hold while it is live->lead
+    int32_t in_flight, tokens_most;
+    double request_us, token_us;
+};
+
 struct live_pool {
     struct live_key key;
     int32_t held;  // routers that are bound to it
@@ -31,6 +38,7 @@ struct live_pool {
     struct bucket requests, tokens;
     int64_t empty_until_us;        // money or quota
     double derate;                 // the lever's share; 0: not said
+    struct live_limits limits;
     double ttft_us, per_token_us;  // learnt over all its models, to be shown
     uint64_t took, ok, failed, busy;
     bool absent;         // being started, or known to be gone: route_set_ready()
@@ -83,6 +91,7 @@ struct live {
     int32_t *index;       // [index_size] of pools by key, open addressing; 0: empty, else place + 1
     uint32_t index_size;  // a power of two, at least twice max_pools
     uint64_t turns;       // requests sent so far
+    uint64_t lead;        // number of the router whose limits hold
     int64_t wall_us;      // what to add to the time of a call for wall time, as a request said
     bool wall_known;
     uint64_t version;  // changes whenever a waiting request might go that could not before

@@ -142,6 +142,9 @@ MUST_USE enum err route_bind(struct route **out, struct arena *a, const struct p
                              struct live *live, const char *policy, struct diag *diag);  // locked
 MUST_USE enum err route_build(struct route *r, struct arena *a, struct diag *diag);
 void route_join(struct route *r);  // locked
+// Its limits of pools are those of all routers over the same `live` from now on, as when it was made:
+// what the others still have is of the same pools. Should it leave, the one before it leads again.
+void route_lead(struct route *r);
 // It is used no more, though its memory is still there: what only it has names of may be forgotten.
 void route_leave(struct route *r);
 

@@ -135,6 +135,7 @@ struct route {
     struct live *live;
     const struct policy *policy;
     struct breaker_rules rules;
+    uint64_t lead;  // it leads while it is live->lead
 
     struct offer *offers;  // by pool, then as the pool serves them
     int32_t n_offers;

@@ -180,11 +180,77 @@ static void no_place_is_given_twice(void)
     arena_release(&arena);
 }
 
+static void start_with(struct fleet *f, struct live *live, int32_t in_flight, double tokens_per_s)
+{
+    struct diag diag = {0};
+    fleet_init(f);
+    struct pool *pool = fleet_pool(f, "p", fleet_model(f, "m"));
+    pool->limits.in_flight = in_flight;
+    pool->limits.tokens_per_s = tokens_per_s;
+    NEED(!portfolio_seal(&f->p, &diag) &&
+         !route_new(&f->route, &f->arena, &f->p, live, "least-cost", &diag));
+}
+
+// Sends what `f` may now, `most` of it; the number.
+static int32_t send_some(struct fleet *f, struct route_ask *ask, struct route_decision *d,
+                         int32_t most)
+{
+    *ask = fleet_ask(f, 0);
+    for (int32_t n = 0; n < most; n++) {
+        struct route_decision next = route_pick(f->route, ask, 0);
+        if (next.verdict != ROUTE_SEND)
+            return n;
+        *d = next;
+        route_took(f->route, ask, d, 0);
+    }
+    return most;
+}
+
+// One waits in an older portfolio while a newer one has more room, or less.
+static void who_waits_has_the_limits_of_the_newest_portfolio(void)
+{
+    static struct fleet old, new;
+    struct arena arena;
+    struct live *live;
+    struct route_woken woken;
+    struct route_ask ask;
+    struct route_decision d;
+    struct route_seen ok = {.outcome = ROUTE_OK};
+    arena_init(&arena, (size_t)1 << 20);
+    NEED(!live_new(&live, &arena, 4, 4));
+    start_with(&old, live, 3, 0);
+    EXPECT(send_some(&old, &ask, &d, 9) == 3, "its own limit");
+    NEED(route_wait(old.route, &ask, 1, 0) >= 0 && route_wait(old.route, &ask, 2, 0) >= 0);
+    start_with(&new, live, 4, 0);
+    EXPECT(route_next(old.route, &woken, 0) && woken.decision.verdict == ROUTE_SEND, "more room");
+    EXPECT(!route_next(old.route, &woken, 0), "but no more than that");
+    route_leave(new.route);
+    fleet_release(&new);
+    start_with(&new, live, 1, 0);
+    for (int32_t left = 4; left > 0; left--) {
+        EXPECT(!route_next(old.route, &woken, 0), "%d are in flight, and 1 may be", left);
+        route_done(old.route, &ask, &d, &ok, 0);
+    }
+    EXPECT(route_next(old.route, &woken, 0) && woken.decision.verdict == ROUTE_SEND, "its turn");
+    EXPECT(send_some(&new, &ask, &d, 9) == 0, "one for both");
+    route_leave(new.route);  // it was refused after all
+    route_lead(old.route);
+    EXPECT(send_some(&old, &ask, &d, 9) == 2, "its own limit again");
+    fleet_release(&new);
+    start_with(&new, live, 100, 10);  // 600 tokens a minute, of which the old one knows nothing
+    int32_t n = send_some(&old, &ask, &d, 9);
+    EXPECT(n == 3, "%d, of 200 tokens each", n);
+    fleet_release(&new);
+    fleet_release(&old);
+    arena_release(&arena);
+}
+
 int main(void)
 {
     TEST(ever_new_names_need_no_more_room);
     TEST(what_a_portfolio_in_use_has_is_never_forgotten);
     TEST(a_new_pool_is_cold);
     TEST(no_place_is_given_twice);
+    TEST(who_waits_has_the_limits_of_the_newest_portfolio);
     return test_end();
 }
