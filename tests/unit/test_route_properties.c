@@ -8,10 +8,25 @@ enum { SEEDS = 2000, CANDIDATES = 128, FLIGHTS = 128 };
 
 // --- prices of resources ----------------------------------------------------------------------
 
-enum resource { ENERGY_OF_A_SITE, CARBON, WAITING, A_COMMITMENT, RESOURCES };
+enum resource { ENERGY_OF_A_SITE, CARBON, WAITING, A_COMMITMENT, A_SLOT, RESOURCES };
+
+// A plan by which slots of the first pool are scarce at any time.
+static void price_slots(struct fleet *f, double nusd_per_us)
+{
+    struct planned_prices *plan = arena_new(&f->arena, struct planned_prices, 1);
+    plan->until_us = NEVER;
+    plan->contracts = arena_new(&f->arena, struct planned_contract, FLEET_POOLS);
+    plan->pools = arena_new(&f->arena, struct planned_pool, FLEET_POOLS);
+    for (int32_t i = 0; i < FLEET_POOLS; i++)
+        plan->pools[i].share = -1;
+    plan->pools[0].scarce = true;
+    for (int32_t i = 0; i < TYPICAL_HOURS; i++)
+        plan->pools[0].slot_nusd_per_us[i] = nusd_per_us;
+    f->p.prices = plan;
+}
 
 // The fleet of this seed with one resource dearer by `factor`: a site's energy, carbon, a user's
-// waiting, or a commitment, of which more is used.
+// waiting, a commitment, of which more is used, or a pool's slots.
 static void start_at_price(struct fleet *f, uint64_t seed, enum resource what, double factor)
 {
     fleet_random(f, seed);
@@ -28,19 +43,25 @@ static void start_at_price(struct fleet *f, uint64_t seed, enum resource what, d
     for (int32_t i = 1; what == A_COMMITMENT && i < f->p.n_pools; i++)
         if (f->p.n_contracts > 0 && f->pools[i].contract < 0 && fleet_chance(&f->rng, 0.5))
             f->pools[i].contract = 0;
+    if (what == A_SLOT)
+        price_slots(f, 0.01 * factor);
     fleet_start(f, "caudal");
     if (what == A_COMMITMENT && f->p.n_contracts > 0)
         route_commitment_used(f->route, 0, 1e6 * 0.02 * factor, 0, S(80));
 }
 
 // How much of the resource a candidate uses, by what it cost at the lower price.
-static double use_of(const struct fleet *f, const struct route_candidate *c, enum resource what)
+static double use_of(const struct fleet *f, const struct route_candidate *c,
+                     const struct route_ask *ask, enum resource what)
 {
     switch (what) {
     case ENERGY_OF_A_SITE: return f->pools[c->pool].site == 0 ? c->terms.energy : 0;
     case CARBON: return c->terms.carbon;
     case WAITING: return c->terms.wait_ttft + c->terms.wait_tokens;
     case A_COMMITMENT: return c->contract == 0 ? c->terms.list / c->pace : 0;
+    case A_SLOT:  // no pool of fleet_random() has replicas or a bound on answers
+        return c->pool == 0 ? c->terms.prefill_us + ask->output_tok * c->terms.model_per_token_us
+                            : 0;
     case RESOURCES: break;
     }
     return 0;
@@ -55,7 +76,7 @@ static double use_of_winner(const struct fleet *at, const struct fleet *cheap,
     int32_t n = route_explain(cheap->route, ask, 0, all, CANDIDATES);
     for (int32_t i = 0; d.verdict == ROUTE_SEND && i < n; i++)
         if (all[i].pool == d.pool && all[i].model == d.model)
-            return use_of(cheap, &all[i], what);
+            return use_of(cheap, &all[i], ask, what);
     return -1;
 }
 
