@@ -49,7 +49,7 @@ test: deps build build-asan build-fuzz
 	@tools/fetch-engine || true
 	@tools/fetch-clients || true
 	@tools/fetch-highs || true
-	@tests/run --build $(BUILD)
+	@CAUDAL_OTHER=$(abspath build-fuzz)/src/cli/caudal tests/run --build $(BUILD)
 
 asan: deps build-asan
 	@tests/run --build build-asan unit integration
@@ -70,7 +70,7 @@ build-tsan: deps
 
 build-fuzz: deps
 	@test -f $@/build.ninja || CC=clang CXX=clang++ meson setup $@ -Dfuzz=true
-	@ninja -C $@ $$(ninja -C $@ -t targets all | sed -n 's/^\(tests.fuzz.fuzz_[a-z0-9_]*\): .*/\1/p')
+	@ninja -C $@ src/cli/caudal $$(ninja -C $@ -t targets all | sed -n 's/^\(tests.fuzz.fuzz_[a-z0-9_]*\): .*/\1/p')
 
 # What make test does ten times, at other moments: about two minutes a hundred.
 soak: build

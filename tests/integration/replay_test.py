@@ -59,11 +59,14 @@ class Reports(unittest.TestCase):
     def test_another_compiler_gives_the_same_bytes(self):
         other = os.environ.get("CAUDAL_OTHER", os.path.join(ROOT, "build-clang/src/cli/caudal"))
         if not os.path.exists(other):
-            self.skipTest("no program built by another compiler: set CAUDAL_OTHER")
+            self.skipTest("no program built by another compiler: make test builds one, else set CAUDAL_OTHER")
         for name in CASES:
             self.assertEqual(report(name, "json"), report(name, "json", other), name)
-        args = ["fleet.yaml", "--trace", "mixed.csv", "--policy", "least-cost", "--json"]
-        self.assertEqual(run(*args).stdout, run(*args, program=other).stdout)
+        args = ["fleet.yaml", "--trace", "mixed.csv", "--policy", "caudal,least-cost,lmetric", "--prefix-cache", "200k tok",
+                "--bound", "--json"]
+        ours = run(*args)
+        self.assertEqual(ours.returncode, 0, ours.stderr)
+        self.assertEqual(ours.stdout, run(*args, program=other).stdout)
 
     def test_jobs_change_nothing(self):
         args = ["fleet.yaml", "--trace", "mixed.csv", "--policy", "least-cost,round-robin,priority-spill,least-in-flight"]
