@@ -122,6 +122,12 @@ static void tell_ledger(struct pass *p)
     ledger_request(p->worker->pen, &p->call, &r, RECORD_PASSTHROUGH);
 }
 
+// What it was admitted with; nothing of that is left afterwards.
+static void give_back(struct pass *p)
+{
+    limits_give_back(p->worker->limits, &p->admission, loop_now_us(p->worker->loop));
+}
+
 static void end(struct pass *p)
 {
     if (p->over)
@@ -130,7 +136,7 @@ static void end(struct pass *p)
     tell_ledger(p);
     int64_t now = loop_now_us(p->worker->loop);
     if (p->failed || (p->fault && p->fault != FAULT_GONE))
-        limits_give_back(p->worker->limits, &p->admission, now);
+        give_back(p);
     else
         limits_settle(p->worker->limits, &p->admission, 0, 0, now);
     timer_stop(p->worker->loop, &p->timer);
@@ -166,6 +172,7 @@ static void fail(struct pass *p, int32_t status, const char *code, const char *m
     p->status = p->status ? p->status : status;
     p->failed = true;
     attempt_cancel(&p->attempt);
+    give_back(p);  // before the client knows, who may ask again at once, of another loop
     if (p->client && p->head_sent) {
         client_abort(p->client);  // a cut body must not look whole
         return;
