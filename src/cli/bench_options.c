@@ -213,7 +213,7 @@ static const char more[] =
     "spent is bounded by --tokens and --budget: a request is sent only if the most that it can\n"
     "cost is left. Ctrl-C ends it and shows what was measured so far.\n\n"
     "  caudal bench http://127.0.0.1:9000/v1 --model m --points m.yaml\n"
-    "  caudal bench https://a.example/v1 https://b.example/v1 --model m --tokens 200k\n\n"
+    "  caudal bench https://a.example/v1 https://b.example/v1 --model m --tokens 200ktok\n\n"
     "Exit status: 0 measured, 1 not, 2 wrong usage, 130 stopped before the end.";
 
 int bench_options_read(struct bench_options *o, int argc, char **argv)

@@ -89,9 +89,13 @@ static void notes(struct buf *out, struct arena *a, const struct bench_side_view
         buf_printf(out,
                    "  decode step   " STR_FMT " + " STR_FMT " for each sequence in the batch\n",
                    STR_ARG(time_cell(a, m->step_us)), STR_ARG(time_cell(a, m->step_us_per_seq)));
-        buf_printf(out, "  prefill       " STR_FMT " + %.4g us for each token of prompt\n",
-                   STR_ARG(time_cell(a, m->prefill_us)), m->prefill_us_per_tok);
-        buf_printf(out, "  that is       %s, from %d points\n", m->why, s->n_points);
+        double each_us = m->prefill_us_per_tok;  // often below one
+        struct str each =
+            each_us < 1000 ? arena_printf(a, "%.4g us", each_us) : time_cell(a, each_us);
+        buf_printf(out, "  prefill       " STR_FMT " + " STR_FMT " for each token of prompt\n",
+                   STR_ARG(time_cell(a, m->prefill_us)), STR_ARG(each));
+        buf_printf(out, "  that is       %s, from %d point%s\n", m->why, s->n_points,
+                   s->n_points == 1 ? "" : "s");
     }
     buf_printf(out, "  spent         %.0f tokens", s->sweep.purse.spent_tok);
     if (s->sweep.purse.spent_nusd > 0) {
