@@ -91,9 +91,9 @@ void replay_bound_text(struct buf *out, const struct replay_view *v)
     buf_printf(out,
                "hindsight bound: no routing costs less than %s; list-cheapest costs %s more\n"
                "  %d groups in spans of %s; %d rows, %d columns, %s after %d steps\n",
-               r.text[0], naive_more_nusd != 0 ? r.text[1] : "no", (int)b->groups,
-               unit_text_us(span, b->bucket_us), (int)b->rows, (int)b->columns, b->status,
-               (int)b->steps);
+               b->nusd != 0 ? r.text[0] : "nothing", naive_more_nusd != 0 ? r.text[1] : "no",
+               (int)b->groups, unit_text_us(span, b->bucket_us), (int)b->rows, (int)b->columns,
+               b->status, (int)b->steps);
     buf_lit(out, "\n");
     costs(out, v);
     buf_lit(out,
