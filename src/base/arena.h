@@ -34,10 +34,10 @@ struct str arena_str(struct arena *a, struct str s);
 struct str arena_printf(struct arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 // For the owners of long-lived storage: malloc that stops the program instead of returning NULL.
-void *take(size_t bytes);           // zeroed; the caller frees
+void *take(size_t bytes);  // zeroed; the caller frees
 void *take_n(size_t size, size_t n);
-// Room for `need` things of `size` bytes at `p`, which holds `*room` of them (NULL: 0) and may move;
-// doubled, so that growing by one each time costs little. What is new is not zeroed.
+// Room for `need` things of `size` bytes at `p`, which holds `*room` of them (NULL: 0) and may
+// move; doubled, so that growing by one each time costs little. What is new is not zeroed.
 void *take_more(void *p, size_t *room, size_t need, size_t size);
 
 #endif

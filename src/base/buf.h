@@ -13,8 +13,8 @@ struct buf {
     size_t from, to;  // what is in it: p[from, to)
     size_t size;      // of the allocation
     size_t limit;     // to - from never exceeds it
-    bool overflow;    // something did not fit since the last clear; sticky, so that a writer of many
-                      // pieces may look once at the end
+    bool overflow;  // something did not fit since the last clear; sticky, so that a writer of many
+                    // pieces may look once at the end
 };
 
 void buf_init(struct buf *b, size_t limit);
@@ -53,15 +53,16 @@ bool buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 #define buf_lit(b, literal) buf_add((b), "" literal, sizeof(literal) - 1)
 // Several pieces at once, all or nothing. On the way of every request this and buf_int() stand for
 // buf_printf(), which costs ten times as much.
-#define buf_join(b, ...)                                                                           \
-    buf_join_n((b), (const struct str[]){__VA_ARGS__},                                             \
+#define buf_join(b, ...)                               \
+    buf_join_n((b), (const struct str[]){__VA_ARGS__}, \
                sizeof((const struct str[]){__VA_ARGS__}) / sizeof(struct str))
 bool buf_join_n(struct buf *b, const struct str *parts, size_t n);
 bool buf_int(struct buf *b, int64_t v);  // in decimal
 
-bool buf_reserve(struct buf *b, size_t n, char **at);  // room for n more bytes, to be filled in place
-void buf_grown(struct buf *b, size_t n);               // n bytes were filled at `*at`
-void buf_eat(struct buf *b, size_t n);                 // forgets the first n bytes
+bool buf_reserve(struct buf *b, size_t n,
+                 char **at);              // room for n more bytes, to be filled in place
+void buf_grown(struct buf *b, size_t n);  // n bytes were filled at `*at`
+void buf_eat(struct buf *b, size_t n);    // forgets the first n bytes
 bool buf_splice(struct buf *b, size_t at, size_t drop, struct str with);  // replaces a span
 
 // JSON text of a string, with its quotes: control characters, quote and backslash escaped, the rest

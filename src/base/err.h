@@ -1,8 +1,8 @@
 // err.h - failures of the world or the input, and where they were found.
 //
 // An outcome ("no pool has room") is data in a result; a broken promise is CHECK. What is left is
-// `enum err`, which the caller must look at. Whoever finds the fault writes the diag, with the value
-// and its place; the command prints it once.
+// `enum err`, which the caller must look at. Whoever finds the fault writes the diag, with the
+// value and its place; the command prints it once.
 
 #ifndef CAUDAL_ERR_H
 #define CAUDAL_ERR_H

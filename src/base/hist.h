@@ -1,6 +1,7 @@
 // hist.h - a distribution in fixed memory: log-linear buckets with 32 steps to each power of two.
 //
-// Zeroed is empty. A quantile is off by at most 1/64 of its value. Values are non-negative integers of any unit.
+// Zeroed is empty. A quantile is off by at most 1/64 of its value. Values are non-negative integers
+// of any unit.
 
 #ifndef CAUDAL_HIST_H
 #define CAUDAL_HIST_H

@@ -1,5 +1,5 @@
-// rng.h - chance that repeats: xoshiro256** seeded by splitmix64 (Blackman and Vigna, 2018), and the
-// distributions the generators need, made from + - * / and our own log and exp, so that every
+// rng.h - chance that repeats: xoshiro256** seeded by splitmix64 (Blackman and Vigna, 2018), and
+// the distributions the generators need, made from + - * / and our own log and exp, so that every
 // compiler gives the same bits.
 
 #ifndef CAUDAL_RNG_H
@@ -16,7 +16,7 @@ uint64_t rng_u64(struct rng *r);
 uint64_t rng_below(struct rng *r, uint64_t n);  // uniform in [0, n), n > 0, without bias
 double rng_unit(struct rng *r);                 // uniform in [0, 1)
 double rng_exponential(struct rng *r, double mean);
-double rng_normal(struct rng *r);               // mean 0, variance 1
+double rng_normal(struct rng *r);  // mean 0, variance 1
 double rng_gamma(struct rng *r, double shape, double scale);
 double rng_weibull(struct rng *r, double shape, double scale);
 uint64_t mix64(uint64_t x);  // splitmix64's finaliser: a good hash of an integer

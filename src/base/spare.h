@@ -1,7 +1,7 @@
 // spare.h - blocks of one size for buffers that live for a moment, kept from one to the next.
 //
-// A request fills half a dozen small buffers and is over. malloc() has no fast way for blocks of their
-// size; a stack of them has, and the block used last is the one that is still in the cache.
+// A request fills half a dozen small buffers and is over. malloc() has no fast way for blocks of
+// their size; a stack of them has, and the block used last is the one that is still in the cache.
 
 #ifndef CAUDAL_SPARE_H
 #define CAUDAL_SPARE_H

@@ -36,7 +36,7 @@ static inline bool str_eq_nocase(struct str a, struct str b)  // ASCII only
 {
     return a.n == b.n && str_same_nocase(a.p, b.p, a.n);
 }
-int str_cmp(struct str a, struct str b);         // by bytes, then by length
+int str_cmp(struct str a, struct str b);  // by bytes, then by length
 bool str_starts(struct str s, struct str prefix);
 bool str_ends(struct str s, struct str suffix);
 struct str str_skip(struct str s, size_t n);               // without its first n bytes, at most all

@@ -8,7 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { PACKAGES_MAX = 64, OUTPUT_BYTES_MAX = 4 << 20, PATH_BYTES_MAX = 1024, SMALL_FILE_BYTES = 64 };
+enum {
+    PACKAGES_MAX = 64,
+    OUTPUT_BYTES_MAX = 4 << 20,
+    PATH_BYTES_MAX = 1024,
+    SMALL_FILE_BYTES = 64
+};
 static const int64_t command_us = S(10);
 static const char powercap_folder[] = "/sys/class/powercap";
 

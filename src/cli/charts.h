@@ -1,4 +1,5 @@
-// charts.h - Chart.js and the pages of replay and bench, embedded when the program is built (tools/embed).
+// charts.h - Chart.js and the pages of replay and bench, embedded when the program is built
+// (tools/embed).
 
 #ifndef CAUDAL_CHARTS_H
 #define CAUDAL_CHARTS_H

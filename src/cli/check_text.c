@@ -112,8 +112,8 @@ static const char *steps_text(const struct check_view *v, const struct pool_shar
 {
     struct str out = STR("");
     for (int32_t i = 0; i < s->n_steps; i++)
-        out = arena_printf(v->a, STR_FMT "%s%.4g %%", STR_ARG(out), i ? ", " : "",
-                           100 * s->steps[i]);
+        out =
+            arena_printf(v->a, STR_FMT "%s%.4g %%", STR_ARG(out), i ? ", " : "", 100 * s->steps[i]);
     return check_z(out);
 }
 
@@ -155,10 +155,10 @@ static void shadows(struct buf *out, const struct check_view *v)
         if (!s->on)
             continue;
         n++;
-        columns_row(&c, check_words(v, v->p->pools[i].name),
-                    check_words(v, v->p->pools[s->of].name),
-                    check_z(arena_printf(v->a, "%.4g %%", 100 * s->share)),
-                    s->at_most_nusd < 0 ? "-" : unit_text_uusd(money, s->at_most_nusd / 1000), NULL);
+        columns_row(
+            &c, check_words(v, v->p->pools[i].name), check_words(v, v->p->pools[s->of].name),
+            check_z(arena_printf(v->a, "%.4g %%", 100 * s->share)),
+            s->at_most_nusd < 0 ? "-" : unit_text_uusd(money, s->at_most_nusd / 1000), NULL);
     }
     if (!n)
         return;
@@ -238,8 +238,9 @@ static void classes(struct buf *out, const struct check_view *v)
         const struct class *x = &p->classes[i];
         columns_row(&c, check_words(v, x->name), span(v, x->ttft_us), span(v, x->per_token_us),
                     span(v, x->deadline_us),
-                    x->deferred ? "may"
-                    : x->ttft_value.n || x->per_token_value.n ? "costs" : "free",
+                    x->deferred                               ? "may"
+                    : x->ttft_value.n || x->per_token_value.n ? "costs"
+                                                              : "free",
                     x->unserved_nusd < 0 ? "-" : unit_text_nusd(money, x->unserved_nusd), NULL);
     }
     if (!p->n_classes)

@@ -17,7 +17,8 @@ struct check_view {
     int64_t clients_until_us, admin_until_us;  // their certificates; 0: there are none
 };
 
-// Opens the files of serve.tls and serve.admin.tls: says what is wrong, and until when they are good.
+// Opens the files of serve.tls and serve.admin.tls: says what is wrong, and until when they are
+// good.
 void check_certificates(struct check_view *v, struct problems *problems);
 
 // Everything; call secrets_hide() on the result.

@@ -187,7 +187,8 @@ static enum err write_prices(const struct replay_options *o, const struct portfo
     struct buf text;
     enum err e = find_bound(&bound, o, first, true);
     if (!e && bound.partial)
-        e = diag_set(diag, ERR_INVALID, "%s: stopped before its prices were found", o->prices_write.p);
+        e = diag_set(diag, ERR_INVALID, "%s: stopped before its prices were found",
+                     o->prices_write.p);
     if (!e && strcmp(bound.status, "optimal") != 0)
         e = diag_set(diag, ERR_INVALID, "the program of the prices is %s: it has none to write",
                      bound.status);

@@ -371,7 +371,8 @@ static enum err run(const struct portfolio *p, struct arena *a, const struct ser
     struct serving_now now = {p, o};
     enum log_level level = LOG_INFO;
     log_level_read(&level, p->serve.log_level);
-    enum err e = log_new(&log, p->serve.log_file, str_eq(p->serve.log_format, STR("json")), level, diag);
+    enum err e =
+        log_new(&log, p->serve.log_file, str_eq(p->serve.log_format, STR("json")), level, diag);
     if (e)
         return e;
     log_warnings(log, p, problems);

@@ -90,9 +90,9 @@ void ctl_view_status(struct buf *out, struct str json)
 {
     static const char *const all[] = {"version", "pid",      "up_s",    "generation",
                                       "clients", "requests", "streams", "waiting"};
-    static const char *const pools[] = {"name",    "state", "ready",  "in_flight", "breaker_open",
-                                        "cooling", "sent",  "failed", "ttft_ms",   "per_token_ms",
-                                        "share"};
+    static const char *const pools[] = {"name",         "state",        "ready", "in_flight",
+                                        "breaker_open", "cooling",      "sent",  "failed",
+                                        "ttft_ms",      "per_token_ms", "share"};
     line(out, json, all, COUNTOF(all));
     table(out, json, "pools", pools, COUNTOF(pools), 0x7c8);
 }
@@ -107,7 +107,8 @@ void ctl_view_requests(struct buf *out, struct str json)
 
 void ctl_view_levers(struct buf *out, struct str json)
 {
-    static const char *const pools[] = {"pool", "state", "weight", "derate", "share", "maintenance"};
+    static const char *const pools[] = {"pool",   "state", "weight",
+                                        "derate", "share", "maintenance"};
     static const char *const sites[] = {"site", "cap_w"};
     int32_t n = table(out, json, "pools", pools, COUNTOF(pools), 0);
     n += table(out, json, "sites", sites, COUNTOF(sites), 0);

@@ -23,8 +23,8 @@ void load_print_errors(const struct portfolio *p, const struct problems *problem
 MUST_USE enum err load_prices(struct portfolio *p, struct arena *a, struct str path,
                               struct problems *problems);
 
-// What load_portfolio() finds in the environment from now on is what is there now, whatever is taken
-// out of it later.
+// What load_portfolio() finds in the environment from now on is what is there now, whatever is
+// taken out of it later.
 void load_keep_environment(void);
 
 #endif

@@ -72,8 +72,8 @@ static enum err next(struct convert *c, struct trace_item *item, bool *more, str
 static void keep(struct convert *c, const struct trace_item *item)
 {
     c->kept = take_more(c->kept, &c->kept_size, c->n_kept + 1, sizeof *c->kept);
-    c->blocks =
-        take_more(c->blocks, &c->blocks_size, c->n_blocks + (size_t)item->n_blocks, sizeof *c->blocks);
+    c->blocks = take_more(c->blocks, &c->blocks_size, c->n_blocks + (size_t)item->n_blocks,
+                          sizeof *c->blocks);
     if (item->n_blocks)
         memcpy(c->blocks + c->n_blocks, item->blocks, (size_t)item->n_blocks * sizeof *c->blocks);
     c->kept[c->n_kept] = (struct kept){*item, c->n_blocks, c->n_kept};

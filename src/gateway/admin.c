@@ -23,22 +23,14 @@ static const struct {
     const char *method, *path;
     void (*run)(struct admin_call *call);
 } rows[] = {
-    {"GET", "/admin/status", admin_status},
-    {"GET", "/admin/requests", admin_requests},
-    {"GET", "/admin/levers", admin_levers},
-    {"POST", "/admin/explain", admin_explain},
-    {"POST", "/admin/reload", admin_reload},
-    {"GET", "/admin/keys", admin_keys_list},
-    {"POST", "/admin/keys", admin_keys_add},
-    {"DELETE", "/admin/keys/", admin_keys_revoke},
-    {"POST", "/admin/drain", admin_drain},
-    {"POST", "/admin/disable", admin_disable},
-    {"POST", "/admin/enable", admin_enable},
-    {"POST", "/admin/weigh", admin_weigh},
-    {"POST", "/admin/derate", admin_derate},
-    {"POST", "/admin/share", admin_share},
-    {"POST", "/admin/cap", admin_cap},
-    {"POST", "/admin/maintenance", admin_maintenance},
+    {"GET", "/admin/status", admin_status},  {"GET", "/admin/requests", admin_requests},
+    {"GET", "/admin/levers", admin_levers},  {"POST", "/admin/explain", admin_explain},
+    {"POST", "/admin/reload", admin_reload}, {"GET", "/admin/keys", admin_keys_list},
+    {"POST", "/admin/keys", admin_keys_add}, {"DELETE", "/admin/keys/", admin_keys_revoke},
+    {"POST", "/admin/drain", admin_drain},   {"POST", "/admin/disable", admin_disable},
+    {"POST", "/admin/enable", admin_enable}, {"POST", "/admin/weigh", admin_weigh},
+    {"POST", "/admin/derate", admin_derate}, {"POST", "/admin/share", admin_share},
+    {"POST", "/admin/cap", admin_cap},       {"POST", "/admin/maintenance", admin_maintenance},
 };
 
 struct admin_client {  // one connection

@@ -21,7 +21,7 @@ MUST_USE enum err admin_new(struct admin **out, struct gateway *g, struct diag *
 void admin_stop(struct admin *a);  // takes no more connections; NULL: nothing happens
 void admin_free(struct admin *a);  // stopped, and after its loop was freed
 struct listener *admin_listener(const struct admin *a);  // NULL: not listening
-int32_t admin_port(const struct admin *a);  // 0: not listening
+int32_t admin_port(const struct admin *a);               // 0: not listening
 
 enum { ADMIN_BODY_BYTES_MAX = 64 * 1024, ADMIN_WHO_BYTES = 80 };
 

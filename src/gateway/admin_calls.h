@@ -6,8 +6,8 @@
 
 #include "gateway/admin.h"
 
-void admin_status(struct admin_call *call);  // admin_status.c
-void admin_reload(struct admin_call *call);  // reload.c
+void admin_status(struct admin_call *call);       // admin_status.c
+void admin_reload(struct admin_call *call);       // reload.c
 void admin_keys_list(struct admin_call *call);    // admin_keys.c
 void admin_keys_add(struct admin_call *call);     // {"tenant": T, ... as of a key in the portfolio}
 void admin_keys_revoke(struct admin_call *call);  // of its id or name
@@ -21,7 +21,7 @@ void admin_derate(struct admin_call *call);
 void admin_share(struct admin_call *call);
 void admin_cap(struct admin_call *call);
 void admin_maintenance(struct admin_call *call);
-void admin_explain(struct admin_call *call);  // explain.c
+void admin_explain(struct admin_call *call);   // explain.c
 void admin_requests(struct admin_call *call);  // exchange_list.c
 
 #endif

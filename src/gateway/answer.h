@@ -9,7 +9,7 @@ enum { REQUEST_ID_BYTES = 32 };
 
 struct answer {  // what a head says beside its status; unset fields are left out
     int32_t status;
-    enum surface surface;    // SURFACE_MESSAGES: errors in that dialect
+    enum surface surface;  // SURFACE_MESSAGES: errors in that dialect
     const char *content_type;
     struct str request_id;
     struct str origin;  // allowed CORS origin; empty: none

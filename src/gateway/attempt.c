@@ -24,8 +24,8 @@ static void fail(struct attempt *t, enum fault fault, const char *why)
 static void send_request(struct attempt *t)
 {
     t->opened = true;
-    // Written at the end of the turn, behind the turn's rows of the ledger. Without one at once: what a
-    // whole turn sends together is answered together, and the other side sleeps in between.
+    // Written at the end of the turn, behind the turn's rows of the ledger. Without one at once:
+    // what a whole turn sends together is answered together, and the other side sleeps in between.
     if (loop_holds_sends(conn_loop(link_conn(t->link))))
         conn_cork(link_conn(t->link));
     t->bytes_up = (int64_t)t->body.n;

@@ -15,7 +15,7 @@ struct core {
     uint64_t secret;
     struct arena arena;
     struct live *live;
-    struct core_log *log;  // NULL: none is kept
+    struct core_log *log;       // NULL: none is kept
     struct forecast *forecast;  // by the numbers of names.h
     struct arena forecast_arena;
     struct retry_budget retries;
@@ -105,8 +105,7 @@ static enum err bind_locked(struct core *c, struct generation *g, struct str pol
                             struct route **out, struct diag *diag)
 {
     if (c->n_generations == CORE_GENERATIONS_MAX)
-        return diag_set(diag, ERR_LIMIT,
-                        "requests of %d earlier portfolios are still in progress",
+        return diag_set(diag, ERR_LIMIT, "requests of %d earlier portfolios are still in progress",
                         CORE_GENERATIONS_MAX);
     return route_bind(out, &g->arena, g->portfolio, c->live, policy.p, diag);
 }
@@ -290,8 +289,8 @@ static void set_look(void *arg)
         timer_set(c->loop, &c->look, due_us);
 }
 
-// Sees to it that somebody looks when time may let one of those go who wait. Only ever sooner: a look
-// that comes too early asks again.
+// Sees to it that somebody looks when time may let one of those go who wait. Only ever sooner: a
+// look that comes too early asks again.
 static void watch_locked(struct core *c, int64_t now_us)
 {
     int64_t due_us = NEVER;

@@ -23,8 +23,8 @@ void core_free(struct core *c);
 MUST_USE enum err core_keep_log(struct core *c, struct str path, int64_t bytes, struct log *log,
                                 struct diag *diag);
 // Gives a generation its names and its router, which the lock guards from then on, and makes room
-// for what is new in it. The retry budget is this portfolio's now. One thread at a time, and none that
-// calls core_forget() meanwhile: the event log tells of one after the other.
+// for what is new in it. The retry budget is this portfolio's now. One thread at a time, and none
+// that calls core_forget() meanwhile: the event log tells of one after the other.
 //   Errors  ERR_INVALID  no such policy
 //           ERR_LIMIT    too large, or CORE_GENERATIONS_MAX are still in use
 MUST_USE enum err core_adopt(struct core *c, struct generation *g, struct names *names,
@@ -47,8 +47,8 @@ struct route_decision core_shadow(struct core *c, struct generation *g, const st
                                   int32_t shadow, int64_t now_us);
 void core_first(struct core *c, struct generation *g, const struct route_decision *d,
                 int64_t ttft_us, int64_t now_us);
-// The attempt ended; wakes those that its slot was waited for by, of whatever generation, the oldest
-// first.
+// The attempt ended; wakes those that its slot was waited for by, of whatever generation, the
+// oldest first.
 void core_done(struct core *c, struct generation *g, const struct route_ask *ask,
                const struct route_decision *d, const struct route_seen *seen, int64_t now_us);
 // What was seen of a whole request, for the forecasts.
@@ -62,8 +62,8 @@ struct failover_decision core_failover(struct core *c, struct failover *f, struc
 bool core_may_leave(struct core *c, struct generation *g, const struct failover *f,
                     const struct route_ask *ask, int64_t now_us);
 
-// Whose timer looks at those that wait when time may let one go. Once, before any waits; as long as the
-// core is used.
+// Whose timer looks at those that wait when time may let one go. Once, before any waits; as long as
+// the core is used.
 void core_look_on(struct core *c, struct loop *loop);
 // Who is told, on that loop, of each step of a pool that enters in steps. Once, before the first.
 typedef void (*core_step_call)(void *ctx, struct str pool, const struct share_step *step);
@@ -97,7 +97,8 @@ void core_learn_answer(struct core *c, const struct generation *g, int32_t model
                        int32_t tok);
 int32_t core_waiting(struct core *c);  // of all generations
 
-// An attempt is ending: what it draws of a commitment (route_draw). Then core_done(), its `drawn` set.
+// An attempt is ending: what it draws of a commitment (route_draw). Then core_done(), its `drawn`
+// set.
 struct route_drawn core_draw(struct core *c, struct generation *g, const struct route_ask *ask,
                              const struct route_decision *d, const struct route_seen *seen,
                              int64_t now_us);

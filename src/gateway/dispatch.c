@@ -67,7 +67,7 @@ static void refuse(struct worker *w, struct client *c, const struct asked *q, st
         a.type = "invalid_request_error";
     answer_error(w, c, &a);
     struct metrics_request m = {.names = &w->generation->names,
-        .tenant = q->tenant,
+                                .tenant = q->tenant,
                                 .model = -1,
                                 .class = -1,
                                 .pool = -1,
@@ -254,14 +254,12 @@ static bool let_explain(struct worker *w, struct client *c, struct asked *q)
 static bool wants_explaining(const struct asked *q)
 {
     const struct str *said = http1_get(q->head, STR("x-caudal-explain"));
-    return said && q->surface && str_eq(*said, STR("1")) &&
-           str_eq(q->head->method, STR("POST"));
+    return said && q->surface && str_eq(*said, STR("1")) && str_eq(q->head->method, STR("POST"));
 }
 
 void dispatch(struct worker *w, struct client *c, const struct http1_head *head)
 {
-    struct asked q = {
-        .head = head, .path = head->path, .tenant = -1, .generation = w->generation};
+    struct asked q = {.head = head, .path = head->path, .tenant = -1, .generation = w->generation};
     const struct serve_config *s = &w->generation->portfolio->serve;
     const struct str *origin = http1_get(head, STR("origin"));
     if (origin && auth_origin_allowed(s, *origin) && http1_value_ok(*origin))

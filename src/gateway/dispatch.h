@@ -12,13 +12,13 @@ struct key;
 
 struct asked {  // what dispatch found, for whoever answers; borrowed for the call
     const struct http1_head *head;
-    struct str path;       // decoded of nothing: as sent, without the query
-    int32_t tenant;        // -1: none described
-    const struct key *key;  // NULL: it came without one
+    struct str path;                // decoded of nothing: as sent, without the query
+    int32_t tenant;                 // -1: none described
+    const struct key *key;          // NULL: it came without one
     struct generation *generation;  // that `tenant` and `key` are of; held by the caller
-    struct str origin;     // allowed CORS origin, or empty
-    enum surface surface;  // of a model's call
-    bool explain;          // it is only to be said where it would go
+    struct str origin;              // allowed CORS origin, or empty
+    enum surface surface;           // of a model's call
+    bool explain;                   // it is only to be said where it would go
 };
 
 #endif

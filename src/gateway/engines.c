@@ -306,8 +306,8 @@ void engines_each(const struct engines *s,
     for (const struct run *r = s->runs; r; r = r->next) {
         bool newest = !r->stopping;
         for (const struct run *o = s->runs; o; o = o->next)
-            newest &= o->stopping || o->first <= r->first ||
-                      !str_eq(o->supplier.name, r->supplier.name);
+            newest &=
+                o->stopping || o->first <= r->first || !str_eq(o->supplier.name, r->supplier.name);
         if (newest)
             fn(ctx, r->supplier.name, engine_state(r->engine));
     }

@@ -9,9 +9,9 @@
 enum {
     ARENA_SLACK = 256 * 1024,  // beside the body: headers, messages
 };
-static const int64_t keepalive_us = S(15);  // no SDK waits through 300 s of silence
-static const int64_t linger_us = S(1);      // for a supplier's last chunk after [DONE]
-static const int64_t late_us_min = S(5);    // no supplier is called slow before
+static const int64_t keepalive_us = S(15);   // no SDK waits through 300 s of silence
+static const int64_t linger_us = S(1);       // for a supplier's last chunk after [DONE]
+static const int64_t late_us_min = S(5);     // no supplier is called slow before
 static const int64_t leave_again_us = S(1);  // nobody else may have it: asked again after that
 
 const struct portfolio *exchange_portfolio(const struct exchange *x)
@@ -296,8 +296,7 @@ static void refuse_model(struct exchange *x)
     struct arena *a = &x->arena;
     int32_t model = -1;
     bool known = table_nearest(p->model_names, asked, &near) &&
-                 table_get(p->model_names, near, &model) &&
-                 may_model(x, model);
+                 table_get(p->model_names, near, &model) && may_model(x, model);
     struct str message = known ? arena_printf(a,
                                               "The model '" STR_FMT
                                               "' does not exist or you do not have access to it. "

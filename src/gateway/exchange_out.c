@@ -6,7 +6,8 @@
 
 static const char event_stream[] = "text/event-stream; charset=utf-8";
 
-// Room in front of the events of a stream, so that their chunk's head is written before them in place.
+// Room in front of the events of a stream, so that their chunk's head is written before them in
+// place.
 enum { CHUNK_HEAD_ROOM = 24, RECEIPT_BYTES_MAX = 8 * 1024, EXPLAIN_BYTES_MAX = 16 << 20 };
 
 // Sends bytes of the stream: a chunk for HTTP/1.1, as they are for 1.0.

@@ -37,11 +37,11 @@ struct sent {  // one physical send, for the receipt
 
 struct exchange {
     struct worker *worker;
-    struct client *client;          // NULL: it has gone, or has its answer
-    struct generation *generation;  // held
+    struct client *client;           // NULL: it has gone, or has its answer
+    struct generation *generation;   // held
     struct exchange *newer, *older;  // of its worker
-    struct arena arena;             // as long as nothing has been relayed: request and its headers
-    struct buf body;                // the client's bytes; given back with the first content
+    struct arena arena;              // as long as nothing has been relayed: request and its headers
+    struct buf body;                 // the client's bytes; given back with the first content
     struct buf wire_head, wire_body;  // as sent to the supplier; likewise
     struct openai_request *rq;        // in the arena
     struct str passed_headers;        // in the arena: what of the client's head goes on
@@ -75,7 +75,8 @@ struct exchange {
 
     int64_t arrived_us, sent_us, first_us, last_us, wrote_us, ended_us;
     int64_t retry_at_us;  // EXCHANGE_WAITING: when to try again; NEVER
-    enum route_bar waited_for;  // why it is, or was last, in the line, and until when that was said to be
+    enum route_bar
+        waited_for;  // why it is, or was last, in the line, and until when that was said to be
     int64_t waited_until_us;
     int64_t patience_us;  // EXCHANGE_TRYING: when to ask whether to leave the attempt
     int64_t linger_until_us;

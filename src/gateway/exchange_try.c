@@ -62,8 +62,7 @@ static void start_attempt(struct exchange *x, bool fresh)
     x->state = EXCHANGE_TRYING;
     x->sent_us = x->last_us = now;
     const struct class *k = x->ask.class < 0 ? NULL : &exchange_portfolio(x)->classes[x->ask.class];
-    x->patience_us =
-        now + failover_patience_us(&x->failover, &x->ask, &x->decision, k, !x->stream);
+    x->patience_us = now + failover_patience_us(&x->failover, &x->ask, &x->decision, k, !x->stream);
     x->answer_status = 0;
     x->retry_after_us = -1;
     buf_clear(&x->answer);
@@ -223,8 +222,7 @@ void exchange_stop(struct exchange *x, enum fault fault)
     if (x->taken) {
         note_sent(x, fault, false);
         metrics_attempt(x->worker->metrics, x->worker->index, &x->generation->names,
-                    x->decision.pool, fault,
-                        x->first_us ? x->first_us - x->sent_us : -1);
+                        x->decision.pool, fault, x->first_us ? x->first_us - x->sent_us : -1);
     }
     tell_core(x, seen_failing(x, fault, -1));
 }
@@ -236,8 +234,7 @@ static void warn_of_supplier(struct exchange *x, enum fault fault, int64_t cool_
     int64_t now = exchange_now(x);
     struct endpoint *ep = generation_pool(x->generation, x->decision.pool);
     int64_t until = atomic_load(&ep->warned_until_us);
-    if (now < until ||
-        !atomic_compare_exchange_strong(&ep->warned_until_us, &until, now + cool_us))
+    if (now < until || !atomic_compare_exchange_strong(&ep->warned_until_us, &until, now + cool_us))
         return;
     log_line(x->worker->log, LOG_WARN, "supplier",
              log_str("supplier", exchange_portfolio(x)->suppliers[ep->supplier].name),
@@ -258,8 +255,8 @@ void exchange_attempt_failed(struct exchange *x, enum fault fault, const char *w
         return;
     }
     note_sent(x, fault, false);
-    metrics_attempt(x->worker->metrics, x->worker->index, &x->generation->names,
-                    x->decision.pool, fault, -1);
+    metrics_attempt(x->worker->metrics, x->worker->index, &x->generation->names, x->decision.pool,
+                    fault, -1);
     tell_core(x, seen_failing(x, fault, retry_after));
     log_line(x->worker->log, LOG_INFO, "attempt", log_str("id", str_of(x->id)),
              log_str("pool", exchange_portfolio(x)->pools[x->decision.pool].name),
@@ -286,9 +283,8 @@ static void on_head(void *ctx, const struct http1_head *h)
     struct exchange *x = ctx;
     const struct str *type = http1_get(h, STR("content-type"));
     x->answer_status = h->status;
-    x->answer_stream =
-        x->stream && h->status < 300 && type && type->n >= stream_type.n &&
-        str_same_nocase(type->p, stream_type.p, stream_type.n);
+    x->answer_stream = x->stream && h->status < 300 && type && type->n >= stream_type.n &&
+                       str_same_nocase(type->p, stream_type.p, stream_type.n);
     x->retry_after_us = attempt_retry_after_us(h);
     x->last_us = exchange_now(x);
     attempt_forget_head(&x->attempt);
@@ -440,9 +436,8 @@ static struct route_seen seen_of(const struct exchange *x)
 void exchange_attempt_done(struct exchange *x)
 {
     note_sent(x, FAULT_NONE, false);
-    metrics_attempt(x->worker->metrics, x->worker->index, &x->generation->names,
-                    x->decision.pool, FAULT_NONE,
-                    x->first_us ? x->first_us - x->sent_us : -1);
+    metrics_attempt(x->worker->metrics, x->worker->index, &x->generation->names, x->decision.pool,
+                    FAULT_NONE, x->first_us ? x->first_us - x->sent_us : -1);
     tell_core(x, seen_of(x));
 }
 

@@ -169,15 +169,15 @@ static enum err worker_listen(struct worker *w, struct diag *diag)
 {
     const struct gateway *g = w->owner;
     const struct serve_config *s = &g->config->portfolio->serve;
-    const struct takeover_listen at = {
-        .what = "clients",
-        .host = s->host,
-        .port = w->index ? listener_port(g->workers[0].listener) : s->port,
-        .index = w->index,
-        .n = g->n_workers,
-        .loop = w->loop,
-        .on_accept = on_accept,
-        .ctx = w};
+    const struct takeover_listen at = {.what = "clients",
+                                       .host = s->host,
+                                       .port = w->index ? listener_port(g->workers[0].listener)
+                                                        : s->port,
+                                       .index = w->index,
+                                       .n = g->n_workers,
+                                       .loop = w->loop,
+                                       .on_accept = on_accept,
+                                       .ctx = w};
     enum err e = takeover_listener(g->takeover, &w->listener, &at, diag);
     if (e || !w->listener)
         return e;
@@ -293,8 +293,8 @@ static void on_step(void *ctx, struct str pool, const struct share_step *s)
     struct gateway *g = ctx;
     log_line(g->config->log, s->to > s->from ? LOG_INFO : LOG_WARN, "share", log_str("pool", pool),
              log_num("from", s->from), log_num("to", s->to), log_text("why", s->why),
-             log_int("answers", s->answers), log_int("errors", s->errors),
-             log_num("ttft", s->ttft), log_num("per_token", s->per_token));
+             log_int("answers", s->answers), log_int("errors", s->errors), log_num("ttft", s->ttft),
+             log_num("per_token", s->per_token));
 }
 
 static enum err start(struct gateway *g, struct diag *diag)
@@ -383,7 +383,8 @@ void gateway_open(struct gateway *g)
     bool v6 = str_find(s->host, STR(":"), &colon);
     char url[320];
     snprintf(url, sizeof url, "http%s://%s" STR_FMT "%s:%d/v1",
-             secure_clients(g->secure) ? "s" : "", v6 ? "[" : "", STR_ARG(s->host), v6 ? "]" : "", listener_port(first_worker(g)->listener));
+             secure_clients(g->secure) ? "s" : "", v6 ? "[" : "", STR_ARG(s->host), v6 ? "]" : "",
+             listener_port(first_worker(g)->listener));
     if (g->config->listening)
         g->config->listening(g->config->ctx, str_of(url));
     manager_ready(g->manager, str_of(url));
@@ -394,8 +395,8 @@ enum err gateway_run(const struct gateway_config *c, struct diag *diag)
     struct gateway *g = take(sizeof *g);
     g->config = c;
     g->portfolio = c->portfolio;
-    // A generation's waiting line is megabytes that are hardly touched: from mmap() they cost what is
-    // used. glibc would take later ones from the heap, and clear them.
+    // A generation's waiting line is megabytes that are hardly touched: from mmap() they cost what
+    // is used. glibc would take later ones from the heap, and clear them.
     mallopt(M_MMAP_THRESHOLD, MMAP_FROM_BYTES);
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     int32_t wanted = c->portfolio->serve.threads;

@@ -17,19 +17,20 @@
 struct gateway_config {
     const struct portfolio *portfolio;  // the first; sealed; borrowed until gateway_run() returns
     struct log *log;
-    struct str https_proxy, no_proxy;              // of the environment
+    struct str https_proxy, no_proxy;  // of the environment
     bool take_over;                    // from the process that serves with the same state folder
     struct str state;                  // folder for engine logs where serve.state says none
     void (*listening)(void *ctx, struct str url);  // called once when requests are taken
-    // Reads the portfolio again, on a thread of its own: for a reload. What is wrong, and what should
-    // be looked at, goes to `said`, a line each. NULL: it cannot be reloaded.
+    // Reads the portfolio again, on a thread of its own: for a reload. What is wrong, and what
+    // should be looked at, goes to `said`, a line each. NULL: it cannot be reloaded.
     //   Errors  ERR_INVALID and others: it is not right, and `said` has lines
     enum err (*load)(void *ctx, const struct portfolio **out, struct buf *said);
     void (*release)(void *ctx, const struct portfolio *p);  // of what `load` gave; any thread
     void *ctx;
 };
 
-// Serves until SIGTERM or SIGINT has drained it; SIGHUP reads the portfolio again (reload.h). Returns what kept it from starting, or ERR_NONE.
+// Serves until SIGTERM or SIGINT has drained it; SIGHUP reads the portfolio again (reload.h).
+// Returns what kept it from starting, or ERR_NONE.
 MUST_USE enum err gateway_run(const struct gateway_config *c, struct diag *diag);
 
 #endif

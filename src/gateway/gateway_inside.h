@@ -30,8 +30,8 @@ struct gateway {
     struct secure *secure;  // certificates
     struct takeover *takeover;
     struct manager *manager;
-    struct diag failure;  // of gateway_fail()
-    struct generation *generation;  // in use; held
+    struct diag failure;                                   // of gateway_fail()
+    struct generation *generation;                         // in use; held
     struct generation *generations[CORE_GENERATIONS_MAX];  // that somebody uses, oldest first
     int32_t n_generations;
     int64_t serials;  // generations made so far, refused ones too
@@ -43,7 +43,7 @@ struct gateway {
     int32_t n_workers, n_threads;
     struct admin *admin;  // NULL: the portfolio says no address
     struct timer drain_timer;
-    int32_t busy_workers;  // while draining: those that still have clients
+    int32_t busy_workers;     // while draining: those that still have clients
     _Atomic int32_t shadows;  // copies in progress, of all workers
     bool draining, cutting, ending, leaving, stopped;  // stopped: was asked to by a signal
     // read by scrapes of any worker

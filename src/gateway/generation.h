@@ -34,16 +34,17 @@ struct endpoint {
     int32_t proxy_port;
     struct str proxy_auth;
     int64_t connect_us, first_byte_us, idle_us;
-    _Atomic int64_t warned_until_us;  // that its key or its money is refused: once while it is left alone
+    _Atomic int64_t
+        warned_until_us;  // that its key or its money is refused: once while it is left alone
 };
 
 struct generation {
     struct arena arena;
     const struct portfolio *portfolio;
-    struct names_map names;  // of the portfolio's indices
-    struct route *route;     // made by core_adopt()
-    int64_t serial;          // 1 for the first of the process
-    int64_t adopted;         // by core_adopt(): 1 for the first; the event log calls it so
+    struct names_map names;      // of the portfolio's indices
+    struct route *route;         // made by core_adopt()
+    int64_t serial;              // 1 for the first of the process
+    int64_t adopted;             // by core_adopt(): 1 for the first; the event log calls it so
     struct endpoint *endpoints;  // [n_pools + n_suppliers]: pools first
     int32_t n_endpoints;
     struct service **services;  // [n_pools][n_serves of the pool]

@@ -28,8 +28,8 @@ const char *levers_state(struct levers *s, struct str pool)
 
 static bool says_nothing(const struct lever_pool *p)
 {
-    return p->state == LEVER_ENABLED && p->weight < 0 && p->derate >= 1 &&
-           !(p->share > 0) && !p->n_windows;
+    return p->state == LEVER_ENABLED && p->weight < 0 && p->derate >= 1 && !(p->share > 0) &&
+           !p->n_windows;
 }
 
 static void write_pool(struct buf *out, const struct lever_pool *p)

@@ -221,12 +221,10 @@ static void write_all(const struct metrics *m, struct buf *out, const struct por
     buf_lit(out, "caudal_build_info{version=\"" CAUDAL_VERSION "\"} 1\n");
     write_head(out, "caudal_up_seconds", "Time since the start.", "gauge");
     buf_printf(out, "caudal_up_seconds %.3f\n", (double)up_us / 1e6);
-    write_gauge(out, "caudal_clients", "Connections of clients.",
-                gauge_of(m, METRICS_CLIENTS));
+    write_gauge(out, "caudal_clients", "Connections of clients.", gauge_of(m, METRICS_CLIENTS));
     write_gauge(out, "caudal_requests_in_progress", "Requests that have come and are not over.",
                 gauge_of(m, METRICS_REQUESTS));
-    write_gauge(out, "caudal_streams_open", "Streams being relayed.",
-                gauge_of(m, METRICS_STREAMS));
+    write_gauge(out, "caudal_streams_open", "Streams being relayed.", gauge_of(m, METRICS_STREAMS));
     write_gauge(out, "caudal_shadows_in_progress", "Copies for pools that shadow another.",
                 gauge_of(m, METRICS_SHADOWS));
     write_gauge(out, "caudal_waiting", "Requests that wait for a pool with room.", waiting);

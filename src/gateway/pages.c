@@ -59,8 +59,7 @@ static void write_model(const struct worker *w, int32_t model, struct buf *out)
     int64_t created_s = p->models[model].created_s ? p->models[model].created_s : w->began_s;
     buf_lit(out, "{\"id\":");
     buf_add_json(out, p->models[model].name);
-    buf_printf(out, ",\"object\":\"model\",\"created\":%" PRId64 ",\"owned_by\":",
-               created_s);
+    buf_printf(out, ",\"object\":\"model\",\"created\":%" PRId64 ",\"owned_by\":", created_s);
     buf_add_json(out, owner_of(p, model));
     buf_lit(out, "}");
 }

@@ -27,8 +27,8 @@ struct pass {
     char id[REQUEST_ID_BYTES];
     struct buf origin;
     bool chunked_up, body_done, head_sent, chunked_down, paused, over;
-    bool failed;  // by us or the supplier: it counts as no request
-    bool keep;  // as the answer's head said
+    bool failed;   // by us or the supplier: it counts as no request
+    bool keep;     // as the answer's head said
     bool is_head;  // HEAD: an answer without a body
 };
 
@@ -104,8 +104,7 @@ static void settle(struct pass *p)
 
 static void tell_ledger(struct pass *p)
 {
-    const struct tenant *t =
-        p->tenant < 0 ? NULL : &p->generation->portfolio->tenants[p->tenant];
+    const struct tenant *t = p->tenant < 0 ? NULL : &p->generation->portfolio->tenants[p->tenant];
     settle(p);
     struct record_request r = {.tenant = t ? record_id(RECORD_TENANT, t->name) : 0,
                                .total_us = loop_now_us(p->worker->loop) - p->arrived_us,
@@ -115,9 +114,8 @@ static void tell_ledger(struct pass *p)
                                .fault = (uint16_t)p->fault,
                                .attempts = p->attempt.ep != NULL};
     if (p->attempt.ep)
-        r.supplier = record_id(
-            RECORD_SUPPLIER,
-            p->generation->portfolio->suppliers[p->attempt.ep->supplier].name);
+        r.supplier = record_id(RECORD_SUPPLIER,
+                               p->generation->portfolio->suppliers[p->attempt.ep->supplier].name);
     strncpy(r.request, p->id, sizeof r.request);
     ledger_request(p->worker->pen, &p->call, &r, RECORD_PASSTHROUGH);
 }
@@ -141,7 +139,7 @@ static void end(struct pass *p)
         limits_settle(p->worker->limits, &p->admission, 0, 0, now);
     timer_stop(p->worker->loop, &p->timer);
     struct metrics_request m = {.names = &p->generation->names,
-        .tenant = p->tenant,
+                                .tenant = p->tenant,
                                 .model = -1,
                                 .class = -1,
                                 .pool = -1,
@@ -481,7 +479,8 @@ static struct pass *begin(struct worker *w, struct client *c, const struct asked
     }
     if (!reserve(p, supplier)) {
         p->body_done = length <= 0 && !p->chunked_up;
-        fail(p, 503, "ledger_full", "The ledger has no room, and what it cannot record is not sent.");
+        fail(p, 503, "ledger_full",
+             "The ledger has no room, and what it cannot record is not sent.");
         return NULL;
     }
     build_head(p, q, headers, ep, length);

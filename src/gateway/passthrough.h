@@ -8,8 +8,8 @@
 
 void passthrough_begin(struct worker *w, struct client *c, const struct asked *q, int32_t supplier);
 
-// The same for a request whose body has been read already (a model's path without a model); `headers`
-// is what passthrough_headers() kept of it.
+// The same for a request whose body has been read already (a model's path without a model);
+// `headers` is what passthrough_headers() kept of it.
 void passthrough_whole(struct worker *w, struct client *c, const struct asked *q, int32_t supplier,
                        struct str headers, struct str body);
 

@@ -74,8 +74,8 @@ static bool is_plain(struct str s)
     return true;
 }
 
-// Where the one text of an event's data is in what was written of it; SIZE_MAX: it is not known. The
-// model's name and the usage may have been edited, each before or behind it.
+// Where the one text of an event's data is in what was written of it; SIZE_MAX: it is not known.
+// The model's name and the usage may have been edited, each before or behind it.
 static size_t text_in_written(const struct relay *r, const struct openai_event *ev, struct str data,
                               size_t written_n)
 {
@@ -93,8 +93,8 @@ static size_t text_in_written(const struct relay *r, const struct openai_event *
     return at - ev->model_at.n + r->model.n + 2;
 }
 
-// An event with one text and nothing else that counts: those that follow may be alike. `raw` is all of
-// it as it came, `went` as it went, with `written_n` bytes of data.
+// An event with one text and nothing else that counts: those that follow may be alike. `raw` is all
+// of it as it came, `went` as it went, with `written_n` bytes of data.
 static void learn(struct relay *r, const struct openai_event *ev, struct str data, struct str raw,
                   struct str went, size_t written_n)
 {

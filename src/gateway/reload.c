@@ -182,8 +182,7 @@ static void write_restart(const struct gateway *g, struct buf *out)
                              was->ledger_retain_us == is->ledger_retain_us},
         {"serve.log.format", str_eq(was->log_format, is->log_format)},
         {"serve.log.file", str_eq(was->log_file, is->log_file)},
-        {"serve.events",
-         str_eq(was->events, is->events) && was->events_bytes == is->events_bytes},
+        {"serve.events", str_eq(was->events, is->events) && was->events_bytes == is->events_bytes},
         {"serve.limits.connections", was->connections == is->connections},
     };
     for (size_t i = 0; i < COUNTOF(keys); i++)

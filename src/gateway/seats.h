@@ -16,8 +16,8 @@ struct seats *seats_new(int32_t max, int32_t n_loops);
 void seats_close(struct seats *s);  // no loop runs any more: nobody is told from here on
 void seats_free(struct seats *s);
 
-// Loop `index`, whose seats_take() may fail, is told by `fn(arg)`, a call of loop_post(). Before the
-// loops run.
+// Loop `index`, whose seats_take() may fail, is told by `fn(arg)`, a call of loop_post(). Before
+// the loops run.
 void seats_tell(struct seats *s, int32_t index, struct loop *l, void (*fn)(void *arg), void *arg);
 
 // False: all are taken, and the loop is told when to try again.

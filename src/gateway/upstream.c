@@ -55,7 +55,8 @@ static struct idle_list *slot_of(const struct upstream *u, struct endpoint_id id
     return &u->lists[at];
 }
 
-// Twice as many places as there are lists with a link: those of endpoints that reloads took away go.
+// Twice as many places as there are lists with a link: those of endpoints that reloads took away
+// go.
 static void rebuild(struct upstream *u)
 {
     struct idle_list *old = u->lists;

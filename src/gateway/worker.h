@@ -32,14 +32,14 @@ struct worker {
     struct pen *pen;                // of the shared ledger; NULL: there is none
     struct generation *generation;  // held; the one that new requests begin with
     struct upstream *upstream;
-    struct otlp *otlp;  // spans on their way
-    struct rng rng;          // draws and request ids; seeded from the system
-    struct client *clients;  // all connections, newest first
+    struct otlp *otlp;           // spans on their way
+    struct rng rng;              // draws and request ids; seeded from the system
+    struct client *clients;      // all connections, newest first
     struct exchange *exchanges;  // requests in progress, newest first
-    struct shadow *shadows;  // copies in progress, newest first
+    struct shadow *shadows;      // copies in progress, newest first
     int32_t n_clients;
     bool draining;
-    bool leaving;  // draining, but those that are idle may ask once more
+    bool leaving;        // draining, but those that are idle may ask once more
     int64_t began_us;    // when the gateway started
     int64_t began_s;     // the same since 1970, one for all workers
     struct buf scratch;  // for building a head; empty between calls
@@ -55,8 +55,8 @@ void worker_look_idle(struct worker *w);  // a client or a shadow has gone: was 
 // Closes idle connections, lets the others end their request, takes no new ones.
 void worker_drain(struct worker *w);
 // As worker_drain(), for a process whose place another has taken: no request that is on its way is
-// lost to a closing connection. The next answer of each says that it closes; who asks nothing for 5 s
-// is closed.
+// lost to a closing connection. The next answer of each says that it closes; who asks nothing for 5
+// s is closed.
 void worker_leave(struct worker *w);
 void worker_cut(struct worker *w);  // closes all connections at once
 

@@ -339,8 +339,8 @@ static void look_at_pending(struct conn *c)
     }
 }
 
-// What the socket takes of both at once; or libuv's code. Not uv_try_write(): send() is the shorter way
-// through the kernel, and for small pieces shorter than sendmsg() by more than a copy costs.
+// What the socket takes of both at once; or libuv's code. Not uv_try_write(): send() is the shorter
+// way through the kernel, and for small pieces shorter than sendmsg() by more than a copy costs.
 static ssize_t send_some(struct conn *c, struct str a, struct str b)
 {
     char joined[4096];

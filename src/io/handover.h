@@ -2,8 +2,8 @@
 //
 //     the one that serves                        the one that follows (caudal serve --take-over)
 //     handover_offer()   <------ connects ------ handover_ask()
-//     asked: handover_give() ... handover_end()  handover_next() ... until it says that this was
-//     all
+//     asked: handover_give() ...                 handover_next() ... until it says
+//            handover_end()                      that this was all
 //                                                (it makes itself ready)
 //     taken: stops accepting  <----------------- handover_taken()
 //     left: it failed, all goes on as before     or ends before that

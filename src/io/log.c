@@ -101,8 +101,7 @@ struct log *log_of_loop(struct log *parent, struct loop *l)
     if (!parent)
         return NULL;
     struct log *log = take(sizeof *log);
-    *log = (struct log){.json = parent->json, .parent = parent, .loop = l,
-                        .time_s = -1};
+    *log = (struct log){.json = parent->json, .parent = parent, .loop = l, .time_s = -1};
     buf_init(&log->kept, KEPT_BYTES);
     return log;
 }
@@ -141,8 +140,9 @@ enum err log_reopen(struct log *log, struct diag *diag)
 
 bool log_on(const struct log *log, enum log_level level)
 {
-    return log && (int)level <= atomic_load_explicit(log->parent ? &log->parent->level : &log->level,
-                                                     memory_order_relaxed);
+    return log &&
+           (int)level <= atomic_load_explicit(log->parent ? &log->parent->level : &log->level,
+                                              memory_order_relaxed);
 }
 
 void log_set_level(struct log *log, enum log_level level)
@@ -277,7 +277,8 @@ void log_fields(struct log *log, enum log_level level, const char *event, const 
         buf_lit(&b, "{\"time\":\"");
     add_time(log, &b);
     if (log->json)
-        buf_join(&b, STR("\",\"level\":\""), name, STR("\",\"event\":\""), str_of(event), STR("\""));
+        buf_join(&b, STR("\",\"level\":\""), name, STR("\",\"event\":\""), str_of(event),
+                 STR("\""));
     else
         buf_join(&b, STR(" "), name, blanks, str_of(event));
     for (size_t i = 0; i < n; i++)

@@ -8,9 +8,10 @@
 //     failed","supplier":"groq","status":503}
 //
 // Any thread may log, and a line is one write; a loop may have a log of its own, whose lines are
-// written together at the end of each turn. Only `gateway` and the commands do; what lies below returns a diag. Whatever
-// a stranger sent stays within its value: control characters and quotes are escaped, a value is cut
-// after 1 KiB, and a line has at most 8 KiB (fields past that are left out, and "cut" says so).
+// written together at the end of each turn. Only `gateway` and the commands do; what lies below
+// returns a diag. Whatever a stranger sent stays within its value: control characters and quotes
+// are escaped, a value is cut after 1 KiB, and a line has at most 8 KiB (fields past that are left
+// out, and "cut" says so).
 
 #ifndef CAUDAL_LOG_H
 #define CAUDAL_LOG_H
@@ -29,13 +30,14 @@ struct log;
 MUST_USE enum err log_new(struct log **out, struct str path, bool json, enum log_level level,
                           struct diag *diag);
 void log_free(struct log *log);
-// The same log for one loop and its thread: what is logged in a turn is written at its end, a warning
-// or an error at once with all before it. Freed behind the loop and before `log`.
+// The same log for one loop and its thread: what is logged in a turn is written at its end, a
+// warning or an error at once with all before it. Freed behind the loop and before `log`.
 struct log *log_of_loop(struct log *log, struct loop *l);
 // Opens the file again by its name, after it was moved away. On failure the old one is kept.
 MUST_USE enum err log_reopen(struct log *log, struct diag *diag);
 bool log_on(const struct log *log, enum log_level level);  // NULL logs nothing
-void log_set_level(struct log *log, enum log_level level);  // and of the logs of its loops; any thread
+void log_set_level(struct log *log,
+                   enum log_level level);  // and of the logs of its loops; any thread
 
 struct log_field {
     struct str name;
@@ -75,10 +77,12 @@ static inline struct log_field log_bool(const char *name, bool b)
 void log_fields(struct log *log, enum log_level level, const char *event, const struct log_field *f,
                 size_t n);
 
-#define log_line(log, level, event, ...)                                                           \
-    (log_on((log), (level))                                                                        \
-         ? log_fields((log), (level), (event), (struct log_field[]){{.kind = LOG_STR}, ##__VA_ARGS__},           \
-                      sizeof((struct log_field[]){{.kind = LOG_STR}, ##__VA_ARGS__}) / sizeof(struct log_field)) \
+#define log_line(log, level, event, ...)                                               \
+    (log_on((log), (level))                                                            \
+         ? log_fields((log), (level), (event),                                         \
+                      (struct log_field[]){{.kind = LOG_STR}, ##__VA_ARGS__},          \
+                      sizeof((struct log_field[]){{.kind = LOG_STR}, ##__VA_ARGS__}) / \
+                          sizeof(struct log_field))                                    \
          : (void)0)
 
 #endif

@@ -27,10 +27,10 @@ enum {
     PENDING_MAX = 512 * 1024 * 1024,  // a caller that sends on in spite of conn_pending() ends here
     SCRATCH_KEEP = 1024 * 1024,       // a larger scratch buffer is given back after use
     CLOSE_BYTES = 64 * 1024,          // a reader that takes less of an answer's end is stuck
-    HANDSHAKES_EASY = 64,             // of a loop's clients at once: more have a fifth of the time ...
-    HANDSHAKES_MAX = 512,             // ... and here the others wait in the backlog
-    ADDRESSES = 8,                    // of one name
-    NAMES = 16,                       // in the DNS cache
+    HANDSHAKES_EASY = 64,  // of a loop's clients at once: more have a fifth of the time ...
+    HANDSHAKES_MAX = 512,  // ... and here the others wait in the backlog
+    ADDRESSES = 8,         // of one name
+    NAMES = 16,            // in the DNS cache
 };
 
 #define CLOSE_US S(5)   // what is pending has this long to leave, and again after CLOSE_BYTES of it
@@ -82,7 +82,7 @@ struct loop {
     struct conn *conns;   // all of them
     struct conn *corked;
     struct listener *listeners;
-    int32_t handshakes;  // with clients, under way
+    int32_t handshakes;      // with clients, under way
     struct lookup *lookups;  // DNS questions under way
     struct name names[NAMES];
     struct spares spares;

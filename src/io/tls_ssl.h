@@ -11,9 +11,9 @@
 struct tls {
     SSL *ssl;
     struct tls_client *client;  // held; NULL: a client of ours is on the other side
-    struct str in;     // bytes of the socket that OpenSSL has not read; only during a call
-    struct buf *wire;  // where its bytes for the socket go; only during a call
-    char *peer;        // tls_peer(); made when asked for
+    struct str in;              // bytes of the socket that OpenSSL has not read; only during a call
+    struct buf *wire;           // where its bytes for the socket go; only during a call
+    char *peer;                 // tls_peer(); made when asked for
     bool ready;
 };
 

@@ -162,11 +162,8 @@ void pool_defaults(struct pool *p)
         .shadow = {.of = -1, .share = 0.01, .at_most_nusd = -1},
         .first_shadow = -1,
         .next_shadow = -1,
-        .share = {.every_us = S(1800),
-                  .errors = 0.02,
-                  .ttft = 1.2,
-                  .per_token = 1.2,
-                  .at_least = 50},
+        .share =
+            {.every_us = S(1800), .errors = 0.02, .ttft = 1.2, .per_token = 1.2, .at_least = 50},
     };
 }
 

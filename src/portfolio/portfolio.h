@@ -24,27 +24,58 @@ struct source {
 };
 
 enum api {  // the dialect a supplier speaks
-    API_OPENAI, API_CEREBRAS, API_LLAMA_CPP, API_VLLM, API_SGLANG, API_TENSORRT_LLM, API_NIM,
-    API_COREWEAVE, API_ANTHROPIC, API_AZURE, API_BEDROCK, API_SAGEMAKER, API_VERTEX, API_GEMINI,
-    API_OCI, API_SIM,
+    API_OPENAI,
+    API_CEREBRAS,
+    API_LLAMA_CPP,
+    API_VLLM,
+    API_SGLANG,
+    API_TENSORRT_LLM,
+    API_NIM,
+    API_COREWEAVE,
+    API_ANTHROPIC,
+    API_AZURE,
+    API_BEDROCK,
+    API_SAGEMAKER,
+    API_VERTEX,
+    API_GEMINI,
+    API_OCI,
+    API_SIM,
     API_COUNT
 };
-const char *api_name(enum api api);        // as the portfolio file writes it: "llama.cpp"
-bool api_speaks_openai(enum api api);      // chat/completions over HTTP with a bearer key
+const char *api_name(enum api api);    // as the portfolio file writes it: "llama.cpp"
+bool api_speaks_openai(enum api api);  // chat/completions over HTTP with a bearer key
 
 // The calls that a pool may answer; a set of bits.
 enum surface {
-    SURFACE_CHAT = 1, SURFACE_COMPLETIONS = 2, SURFACE_EMBEDDINGS = 4, SURFACE_RESPONSES = 8,
+    SURFACE_CHAT = 1,
+    SURFACE_COMPLETIONS = 2,
+    SURFACE_EMBEDDINGS = 4,
+    SURFACE_RESPONSES = 8,
     SURFACE_MESSAGES = 16
 };
-uint32_t api_surfaces(enum api api);  // what a supplier of this dialect answers unless told otherwise
+uint32_t
+api_surfaces(enum api api);  // what a supplier of this dialect answers unless told otherwise
 
-enum status { STATUS_TALKS, STATUS_LETTER, STATUS_ASSUMED, STATUS_SIGNED, STATUS_LIVE, STATUS_ENDED, STATUS_COUNT };
+enum status {
+    STATUS_TALKS,
+    STATUS_LETTER,
+    STATUS_ASSUMED,
+    STATUS_SIGNED,
+    STATUS_LIVE,
+    STATUS_ENDED,
+    STATUS_COUNT
+};
 const char *status_name(enum status s);
 
 enum purpose { PURPOSE_INFERENCE = 1, PURPOSE_TRAINING = 2 };
 
-enum commitment_unit { COMMIT_USD, COMMIT_TOKENS, COMMIT_ACCELERATOR_HOURS, COMMIT_MW_MONTHS, COMMIT_PTU };
+enum commitment_unit {
+    COMMIT_USD,
+    COMMIT_TOKENS,
+    COMMIT_ACCELERATOR_HOURS,
+    COMMIT_MW_MONTHS,
+    COMMIT_PTU
+};
 enum period { PERIOD_NONE, PERIOD_MONTH, PERIOD_QUARTER, PERIOD_YEAR, PERIOD_TERM };
 
 // A rate of money that changes with the time waited: from `from_us` on, `nusd_per_us`.
@@ -59,12 +90,13 @@ struct value_curve {
 // Integral of the curve from 0 to `us`, in nano-dollars (design section 3).
 double value_curve_cost(const struct value_curve *c, int64_t us);
 
-struct class {
+struct class
+{
     struct str name;
     struct place place;
     int64_t ttft_us, per_token_us;  // targets; NEVER: none
     int64_t deadline_us;            // from arrival; NEVER: none
-    bool deferred;                  // may wait until near its deadline for capacity that is paid for
+    bool deferred;  // may wait until near its deadline for capacity that is paid for
     struct value_curve ttft_value, per_token_value;
     int64_t unserved_nusd;  // what not answering one request costs; -1: never refused for its price
 };
@@ -82,25 +114,28 @@ struct supplier {
     struct str name;
     struct place place;
     enum api api;
-    struct str url;        // what comes before the path after /v1; empty for engines caudal runs
-    struct str key;        // secret: never printed
-    struct str ca_file;    // PEM of the authorities to trust instead of the system's
-    struct str proxy;      // http://host:port; empty: HTTPS_PROXY's say; "none": no proxy
-    bool insecure;         // verification off: loopback tests only
+    struct str url;      // what comes before the path after /v1; empty for engines caudal runs
+    struct str key;      // secret: never printed
+    struct str ca_file;  // PEM of the authorities to trust instead of the system's
+    struct str proxy;    // http://host:port; empty: HTTPS_PROXY's say; "none": no proxy
+    bool insecure;       // verification off: loopback tests only
     int64_t connect_us, first_byte_us, idle_us;  // timeouts
     struct engine_config run;
-    uint32_t surfaces;     // 0: api_surfaces(api)
+    uint32_t surfaces;  // 0: api_surfaces(api)
 };
 
 struct site {
     struct str name;
     struct place place;
-    struct str region;              // "us", "eu"; where data may reside
-    double power_w;                 // limit; 0: not said
-    double pue;                     // facility over IT; 1 when not said
-    double energy_nusd_per_joule;   // 62 USD/MWh is 62e9 / 3.6e9
+    struct str region;             // "us", "eu"; where data may reside
+    double power_w;                // limit; 0: not said
+    double pue;                    // facility over IT; 1 when not said
+    double energy_nusd_per_joule;  // 62 USD/MWh is 62e9 / 3.6e9
     double carbon_g_per_joule;
-    struct round_trip { struct str region; int64_t us; } *round_trips;  // [n_round_trips]
+    struct round_trip {
+        struct str region;
+        int64_t us;
+    } * round_trips;  // [n_round_trips]
     int32_t n_round_trips;
     struct source source;
 };
@@ -123,9 +158,9 @@ struct point {
     double step_us, step_per_sequence_us, step_per_root_us, step_per_context_us, step_per_prompt_us;
     double prefill_start_us, prefill_per_token2_us, prefill_per_sequence_us;
     double prefill_per_token_sequence_us;
-    int32_t slots;            // sequences a replica holds at most; 0: not said
-    double kv_tok;            // context tokens a replica holds at most; 0: not said
-    double power_w;           // of one replica at this point, IT
+    int32_t slots;   // sequences a replica holds at most; 0: not said
+    double kv_tok;   // context tokens a replica holds at most; 0: not said
+    double power_w;  // of one replica at this point, IT
     enum basis basis;
     struct source source;
 };
@@ -146,8 +181,8 @@ struct phase {
     double adds_w;              // facility load unless load_is_it
     double adds_accelerators;
     double adds_ptu;
-    double adds_token_rate;     // tok/s
-    double min_w, max_w;        // bounds of an adjustable phase; 0: fixed
+    double adds_token_rate;  // tok/s
+    double min_w, max_w;     // bounds of an adjustable phase; 0: fixed
     enum status status;
     bool load_is_it;
     struct source source;
@@ -166,28 +201,28 @@ struct commitment {
     double amount;  // in `unit`: USD, tokens, accelerator-hours, MW-months, PTU; 0: none
     enum commitment_unit unit;
     enum period per;
-    bool beyond_never;             // nothing may be used beyond it
-    double beyond_nusd_per_unit;   // price beyond; 0: the list price
-    struct str make_up;            // rights to use later what was not used, as written
+    bool beyond_never;            // nothing may be used beyond it
+    double beyond_nusd_per_unit;  // price beyond; 0: the list price
+    struct str make_up;           // rights to use later what was not used, as written
 };
 
 struct contract {
     struct str name;
     struct place place;
-    int32_t supplier, part_of;   // -1: none
+    int32_t supplier, part_of;  // -1: none
     enum status status;
-    bool value_is_bound;         // "more than" or "up to": see value_note
-    int64_t value_uusd;          // 0: not stated
+    bool value_is_bound;  // "more than" or "up to": see value_note
+    int64_t value_uusd;   // 0: not stated
     struct str value_note;
     int64_t signed_us, from_us, until_us;  // 0: not said; until NEVER: open
-    uint32_t purpose;            // bits of enum purpose; both when not said
+    uint32_t purpose;                      // bits of enum purpose; both when not said
     struct commitment commitment;
-    struct phase *phases;        // [n_phases], by from_us
+    struct phase *phases;  // [n_phases], by from_us
     struct contract_option *options;
     int32_t n_phases, n_options;
     bool exclusive, first_refusal;
-    double power_ceiling_w;      // 0: not stated
-    struct str *chips;           // names as the contract states them
+    double power_ceiling_w;  // 0: not stated
+    struct str *chips;       // names as the contract states them
     int32_t n_chips;
     struct source source;
     struct str note;
@@ -201,9 +236,9 @@ struct model {
     int32_t layers;
     int32_t experts, experts_active;  // of a layer, and of them those that a token wakes; 0: none
     int32_t kv_heads;                 // that the KV cache can be split by; 0: any number
-    int32_t context_tok;      // 0: not said
-    bool listed;              // said under `models:`, not only served
-    int64_t created_s;        // for /v1/models
+    int32_t context_tok;              // 0: not said
+    bool listed;                      // said under `models:`, not only served
+    int64_t created_s;                // for /v1/models
 };
 
 struct group {  // models that may stand in for each other, the first preferred
@@ -227,11 +262,11 @@ struct prefix_cache {
 
 struct serving {  // one model that a pool serves
     int32_t model;
-    struct str as;            // what the supplier calls it
+    struct str as;  // what the supplier calls it
     struct token_price price;
-    int32_t context_tok;      // 0: the model's
-    int32_t output_tok_max;   // 0: not said
-    uint32_t surfaces;        // 0: the supplier's
+    int32_t context_tok;               // 0: the model's
+    int32_t output_tok_max;            // 0: not said
+    uint32_t surfaces;                 // 0: the supplier's
     struct prefix_cache prefix_cache;  // unless said: the pool's
     struct place place;
 };
@@ -244,7 +279,7 @@ struct pool_limits {
     int32_t in_flight;      // 0: none
     double requests_per_s;  // a bucket of one minute; 0: none
     double tokens_per_s;
-    int32_t waiting;        // how many may wait for a slot here; 0: the default
+    int32_t waiting;  // how many may wait for a slot here; 0: the default
 };
 
 // A pool that enters in steps (route/share.h); n_steps 0: it has all it may from the start.
@@ -271,42 +306,42 @@ struct pool {
     struct str name;
     struct place place;
     int32_t supplier, site, chip, contract;  // supplier is never -1 after sealing
-    struct str url;          // the supplier's unless said here
-    struct str key;          // secret
-    struct serving *serves;  // [n_serves]
+    struct str url;                          // the supplier's unless said here
+    struct str key;                          // secret
+    struct serving *serves;                  // [n_serves]
     int32_t n_serves;
     struct pool_limits limits;
     struct pool_share share;
     struct prefix_cache prefix_cache;  // of each model that it serves
     struct pool_shadow shadow;
-    int32_t first_shadow;    // of those that shadow it; -1: none. After portfolio_seal()
-    int32_t next_shadow;     // of those that shadow the same pool as this one; -1: the last
-    double chips;            // accelerators behind it; 0: not said
-    int32_t replicas;        // of the operating point; 0: 1
-    int32_t priority;        // lower is first, for priority-spill
-    double weight;           // for ties and splits; 1
-    double derate;           // share of its capacity that may be used; 1
+    int32_t first_shadow;  // of those that shadow it; -1: none. After portfolio_seal()
+    int32_t next_shadow;   // of those that shadow the same pool as this one; -1: the last
+    double chips;          // accelerators behind it; 0: not said
+    int32_t replicas;      // of the operating point; 0: 1
+    int32_t priority;      // lower is first, for priority-spill
+    double weight;         // for ties and splits; 1
+    double derate;         // share of its capacity that may be used; 1
     bool enabled;
     uint32_t purpose;
     struct maintenance *maintenance;
     int32_t n_maintenance;
-    double sim_speed;        // API_SIM: run by tests; 0: not simulated
+    double sim_speed;  // API_SIM: run by tests; 0: not simulated
 };
 
-struct net {  // a range of addresses
+struct net {                    // a range of addresses
     unsigned char address[16];  // IPv6; of IPv4 ::ffff:a.b.c.d
     int32_t bits;               // of 128 that must be the same
 };
 
-// What one who asks may use: a tenant, or one of its keys. Whoever stands above it (the key's tenant,
-// the tenants it is `of`) must have room too.
+// What one who asks may use: a tenant, or one of its keys. Whoever stands above it (the key's
+// tenant, the tenants it is `of`) must have room too.
 struct allowance {
     double requests_per_s, tokens_per_s;         // buckets of one minute; 0: none
     int32_t in_flight;                           // 0: none
     int64_t budget_day_nusd, budget_month_uusd;  // charged money; -1: none
-    bool budget_hard;      // the largest possible answer is reserved, else the expected one
-    int64_t zone_us;       // its days begin so much before those of UTC
-    int64_t until_us;      // since 1970: nothing from here on; NEVER
+    bool budget_hard;       // the largest possible answer is reserved, else the expected one
+    int64_t zone_us;        // its days begin so much before those of UTC
+    int64_t until_us;       // since 1970: nothing from here on; NEVER
     struct net *addresses;  // where it may ask from, [n_addresses]; n_addresses -1: anywhere
     int32_t n_addresses;
 };
@@ -328,27 +363,30 @@ struct tenant {
     int32_t of;               // the tenant above it; -1: none
     struct tenant_key *keys;  // [n_keys]
     int32_t n_keys;
-    int32_t *models;          // allowed, [n_models]; n_models -1: all
+    int32_t *models;  // allowed, [n_models]; n_models -1: all
     int32_t n_models;
-    int32_t *classes;         // allowed; n_classes -1: all
+    int32_t *classes;  // allowed; n_classes -1: all
     int32_t n_classes;
-    int32_t default_class;    // -1: the portfolio's
-    int32_t passthrough;      // supplier; -1: none
-    struct str *regions;      // where its data may go; n_regions -1: anywhere
+    int32_t default_class;  // -1: the portfolio's
+    int32_t passthrough;    // supplier; -1: none
+    struct str *regions;    // where its data may go; n_regions -1: anywhere
     int32_t n_regions;
-    struct str region;        // where its users are; empty: the portfolio's
-    bool expose_decision;     // x-caudal-decision
+    struct str region;     // where its users are; empty: the portfolio's
+    bool expose_decision;  // x-caudal-decision
     struct allowance allowance;
-    double markup;            // charged = list x markup; -1 before sealing: as the tenant above, or 1
-    struct tenant_price { int32_t model; struct token_price price; } *prices;  // [n_prices], instead
-    int32_t n_prices;                                                          // of list x markup
+    double markup;  // charged = list x markup; -1 before sealing: as the tenant above, or 1
+    struct tenant_price {
+        int32_t model;
+        struct token_price price;
+    } * prices;        // [n_prices], instead
+    int32_t n_prices;  // of list x markup
 };
 
 enum { STREAM_HOURS = 24 };
 struct demand {  // forecast of one stream: who asks what, how much, when
     struct str name;
     struct place place;
-    int32_t tenant, model, class;   // -1: not said
+    int32_t tenant, model, class;  // -1: not said
     struct str region;
     double rate_per_s;              // mean over the day
     double prompt_tok, output_tok;  // means
@@ -378,7 +416,7 @@ struct admin_key {
     unsigned char sha256[32];
 };
 
-struct admin_config {  // where operators come in
+struct admin_config {    // where operators come in
     struct place place;  // of `listen:`
     bool on;             // an address was said
     struct str host;
@@ -388,10 +426,10 @@ struct admin_config {  // where operators come in
     struct listen_tls tls;
 };
 
-enum metrics_access {   // who may read /metrics
-    METRICS_CLIENTS_KEY, // whoever may ask a model
-    METRICS_OPEN,        // whoever reaches the address
-    METRICS_OWN_KEY,     // the holder of a key of its own
+enum metrics_access {     // who may read /metrics
+    METRICS_CLIENTS_KEY,  // whoever may ask a model
+    METRICS_OPEN,         // whoever reaches the address
+    METRICS_OWN_KEY,      // the holder of a key of its own
 };
 struct metrics_config {
     enum metrics_access access;
@@ -405,58 +443,59 @@ struct traces_config {
     double sample;  // of requests without a trace of their own
     struct trace_header {
         struct str name, value;  // the value is a secret
-    } *headers;                  // [n_headers]
+    } * headers;                 // [n_headers]
     int32_t n_headers;
 };
 
 struct serve_config {
-    struct place place;          // of `listen:`
-    struct str host;             // default 127.0.0.1
-    int32_t port;                // default 8080
+    struct place place;  // of `listen:`
+    struct str host;     // default 127.0.0.1
+    int32_t port;        // default 8080
     struct listen_tls tls;
     struct admin_config admin;
     struct metrics_config metrics;
-    struct str policy;           // default "caudal"
-    struct place policy_place;   // of `policy:`; no line: not said
-    int32_t threads;             // 0: one per core
-    struct str region;           // where users are unless their tenant says otherwise
-    int32_t default_class;       // -1: none
+    struct str policy;          // default "caudal"
+    struct place policy_place;  // of `policy:`; no line: not said
+    int32_t threads;            // 0: one per core
+    struct str region;          // where users are unless their tenant says otherwise
+    int32_t default_class;      // -1: none
     struct str *cors_origins;
     int32_t n_cors_origins;
-    struct str state;            // folder for engine logs and, later, the ledger
+    struct str state;              // folder for engine logs and, later, the ledger
     struct str ledger_durability;  // "process": rows survive kill -9; "disk": a power cut too
     struct str ledger_on_full;     // "serve" or "refuse" while the journal has no room
     int64_t ledger_retain_us;      // rows older than this become daily sums; 0: kept
-    struct str log_format;       // "text" or "json"
-    struct str log_file;         // empty: standard error
-    struct str log_level;        // "error", "warn", "info", "debug"
+    struct str log_format;         // "text" or "json"
+    struct str log_file;           // empty: standard error
+    struct str log_level;          // "error", "warn", "info", "debug"
     struct traces_config traces;
-    struct str events;           // file for the core's event log; empty: none is kept
-    int64_t events_bytes;        // it holds no more
+    struct str events;     // file for the core's event log; empty: none is kept
+    int64_t events_bytes;  // it holds no more
     // limits on everything a client can make grow
     int64_t head_bytes, body_bytes, answer_bytes;
-    int64_t head_us, body_us, idle_us, write_us;  // time to send a head, a body; idle; a stuck reader
+    int64_t head_us, body_us, idle_us,
+        write_us;  // time to send a head, a body; idle; a stuck reader
     int32_t connections, headers, pipelined;
-    int32_t shadows;             // copies for shadow pools at once, of the whole process
+    int32_t shadows;              // copies for shadow pools at once, of the whole process
     int64_t stream_buffer_bytes;  // what may wait in front of a slow reader
     // attempts
-    int32_t attempts;            // at most, for one request
-    double retry_budget;         // retries over requests, of the process
-    int64_t stand_in_after_us;   // before a stand-in of the group is tried
-    int64_t silence_us;          // before the head goes out with keepalive comments
-    int64_t patience_us;         // at least, with an attempt that another pool could take over
-    int64_t deadline_us;         // of a request that states none
-    int64_t drain_us;            // how long SIGTERM waits
+    int32_t attempts;           // at most, for one request
+    double retry_budget;        // retries over requests, of the process
+    int64_t stand_in_after_us;  // before a stand-in of the group is tried
+    int64_t silence_us;         // before the head goes out with keepalive comments
+    int64_t patience_us;        // at least, with an attempt that another pool could take over
+    int64_t deadline_us;        // of a request that states none
+    int64_t drain_us;           // how long SIGTERM waits
     // breaker
     int32_t breaker_failures;
     int64_t breaker_open_us, breaker_open_us_max;
-    double carbon_nusd_per_g;    // price of carbon; 0: none
-    double band;                 // within this share of the least cost, shares decide
-    struct str prices;           // file of a plan's prices; empty: none
+    double carbon_nusd_per_g;  // price of carbon; 0: none
+    double band;               // within this share of the least cost, shares decide
+    struct str prices;         // file of a plan's prices; empty: none
 };
 
 struct portfolio {
-    struct arena *arena;     // where all of it lives; not owned
+    struct arena *arena;  // where all of it lives; not owned
     struct serve_config serve;
     struct class *classes;
     struct supplier *suppliers;
@@ -472,9 +511,9 @@ struct portfolio {
         n_tenants, n_demands;
     const struct planned_prices *prices;  // NULL: nothing is planned
     struct table *model_names, *class_names, *pool_names, *tenant_names;
-    struct str *secrets;     // every secret value that the files or the environment gave, so that no
-    int32_t n_secrets;       // output can hold one
-    uint64_t fingerprint;    // of the files' texts, as they stand: the same for the same portfolio
+    struct str *secrets;   // every secret value that the files or the environment gave, so that no
+    int32_t n_secrets;     // output can hold one
+    uint64_t fingerprint;  // of the files' texts, as they stand: the same for the same portfolio
 };
 
 void serve_config_defaults(struct serve_config *c);
@@ -484,9 +523,9 @@ void pool_defaults(struct pool *p);
 void tenant_defaults(struct tenant *t);
 void allowance_defaults(struct allowance *a);
 
-// Builds the name tables and sorts what must be sorted, after all arrays are filled. A tenant's models,
-// classes and regions become those that all above it have too; its markup and prices those of the
-// nearest above it that says them, where it says none.
+// Builds the name tables and sorts what must be sorted, after all arrays are filled. A tenant's
+// models, classes and regions become those that all above it have too; its markup and prices those
+// of the nearest above it that says them, where it says none.
 //   Errors  ERR_LIMIT    the arena is full
 //           ERR_INVALID  an index is out of range or a name stands twice; `diag` names it
 MUST_USE enum err portfolio_seal(struct portfolio *p, struct diag *diag);
@@ -495,7 +534,8 @@ MUST_USE enum err portfolio_seal(struct portfolio *p, struct diag *diag);
 const struct serving *pool_serving(const struct pool *p, int32_t model);
 // It answers clients that ask for this model: it serves it, and shadows nobody.
 bool pool_answers(const struct pool *p, int32_t model);
-uint32_t serving_surfaces(const struct portfolio *p, const struct pool *pool, const struct serving *s);
+uint32_t serving_surfaces(const struct portfolio *p, const struct pool *pool,
+                          const struct serving *s);
 int32_t serving_context(const struct portfolio *p, const struct serving *s);  // 0: not said
 // How long a request that states no patience of its own may wait for its first content: until its
 // class's deadline, else as `serve` says. `class` -1: none.
@@ -505,7 +545,8 @@ bool pool_active(const struct portfolio *p, const struct pool *pool, int64_t wal
 // Round trip from users in `region` to the pool's site; 0 when nothing is said.
 int64_t pool_round_trip_us(const struct portfolio *p, const struct pool *pool, struct str region);
 // List price of a call in nano-dollars, rounded half up once; 0 without a price.
-int64_t price_of(const struct token_price *price, int64_t prompt_tok, int64_t cached_tok, int64_t output_tok);
+int64_t price_of(const struct token_price *price, int64_t prompt_tok, int64_t cached_tok,
+                 int64_t output_tok);
 
 // What `t` is charged for a call, in nano-dollars: its own price of the model, or `list_nusd` times
 // its markup, rounded half up. `t` may be NULL: the list price.

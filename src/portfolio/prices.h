@@ -15,7 +15,7 @@ enum { TYPICAL_DAY = 24, TYPICAL_HOURS = 2 * TYPICAL_DAY };
 
 struct planned_contract {
     bool said;
-    double worth;  // of the price beyond: 0 to 1
+    double worth;                // of the price beyond: 0 to 1
     double pace[TYPICAL_HOURS];  // use planned in each, beside the others; at least one above 0
 };
 

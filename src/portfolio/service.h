@@ -1,10 +1,10 @@
 // service.h - how fast a pool answers: the one model of service time that `sim`, `route`, `replay`
 // and `plan` share, so that they agree (design section 6).
 //
-//   prefill_us(u, m) = P0 + R m + (P1 + Q m) u + P2 u^2      u uncached prompt tokens, beside m others
-//   step_us(n, c)    = W + H n + S sqrt(n) + X (1 - a^n) + K c   n sequences, c context tokens in all
-//   join_us(u)       = M u                                   added to the step that a prompt joins
-//   power_w(n)       = idle + (busy - idle) * n / slots      of one replica, IT load
+//   prefill_us(u, m) = P0 + R m + (P1 + Q m) u + P2 u^2    u uncached prompt tokens, m others
+//   step_us(n, c)    = W + H n + S sqrt(n) + X (1 - a^n) + K c  n sequences, c context in all
+//   join_us(u)       = M u                                 added to the step that a prompt joins
+//   power_w(n)       = idle + (busy - idle) * n / slots    of one replica, IT load
 //
 // W: weights read once a step; H: work per sequence; S: what grows slower than the batch (experts
 // that one more sequence wakes, messages between chips); K: KV cache read per context token. Every
@@ -21,26 +21,28 @@
 #include "portfolio/portfolio.h"
 
 struct service {
-    double prefill_us, prefill_us_per_tok, prefill_us_per_tok2;         // P0, P1, P2
-    double prefill_us_per_seq, prefill_us_per_tok_seq;                  // R, Q
+    double prefill_us, prefill_us_per_tok, prefill_us_per_tok2;          // P0, P1, P2
+    double prefill_us_per_seq, prefill_us_per_tok_seq;                   // R, Q
     double step_us, step_us_per_seq, step_us_per_root, step_us_per_ctx;  // W, H, S, K
-    double step_us_experts, log_asleep;           // X, log a
-    double join_us_per_tok;                       // M
+    double step_us_experts, log_asleep;                                  // X, log a
+    double join_us_per_tok;                                              // M
     double prefill_steps, prefill_steps_per_tok;  // of the length that they have without context
-    int32_t slots;        // sequences at once, over all replicas
-    double kv_tok;        // context tokens at once, over all replicas; 0: no bound known
+    int32_t slots;                                // sequences at once, over all replicas
+    double kv_tok;  // context tokens at once, over all replicas; 0: no bound known
     int32_t replicas;
-    // The most that points of it were measured with, over all replicas: beyond it times are extrapolated.
+    // The most that points of it were measured with, over all replicas: beyond it times are
+    // extrapolated.
     double seen_batch, seen_prompt_tok;  // 0: not said
-    double idle_w, busy_w;  // IT, over all replicas
+    double idle_w, busy_w;               // IT, over all replicas
     double pue;
-    enum basis basis;     // BASIS_NONE: nothing is known, everything above is a plain guess
-    const char *why;      // static text: how the parameters were found
+    enum basis basis;  // BASIS_NONE: nothing is known, everything above is a plain guess
+    const char *why;   // static text: how the parameters were found
 };
 
 // Parameters of `pool` answering `model`. Never fails: with nothing known it gives a stated guess
 // with BASIS_NONE. O(points of the chip).
-void service_of(struct service *out, const struct portfolio *p, const struct pool *pool, int32_t model);
+void service_of(struct service *out, const struct portfolio *p, const struct pool *pool,
+                int32_t model);
 
 // Time to prefill `uncached_tok` while `others` hold a slot (over all replicas): us + (per_tok +
 // per_tok2 u) u. More others than there are slots beside its own count as so many.
@@ -54,8 +56,8 @@ double service_step_us(const struct service *s, double n, double ctx_tok);
 // How much longer the step is that so many prompt tokens join while others decode already: the
 // replicas share one clock, and a prompt slows one of them.
 double service_join_us(const struct service *s, double uncached_tok);
-// Whether `n` sequences, or a prompt so long, lie outside of what was measured. Never where nothing was
-// measured, as `basis` says then.
+// Whether `n` sequences, or a prompt so long, lie outside of what was measured. Never where nothing
+// was measured, as `basis` says then.
 bool service_is_beyond(const struct service *s, double n, double prompt_tok);
 // What `n` users see who ask again as soon as they are answered, all with `prompt_tok` tokens for
 // `output_tok`; without the queue in front, which depends on how they fall. Per token: the mean
@@ -72,19 +74,19 @@ double service_joules(const struct service *s, double uncached_tok, double outpu
 // The same of `us` of work among `n` sequences, at least 1.
 double service_joules_in(const struct service *s, double us, double n);
 
-// What `pool` keeps of prompts with one model, as said of that or else of the pool. Where nothing is
-// said of `tok` it is the KV room, or -1 if that is not known: no bound; where nothing is said of
-// `ttl_us` it is NEVER, or 5 min without a bound: what suppliers do who say nothing.
+// What `pool` keeps of prompts with one model, as said of that or else of the pool. Where nothing
+// is said of `tok` it is the KV room, or -1 if that is not known: no bound; where nothing is said
+// of `ttl_us` it is NEVER, or 5 min without a bound: what suppliers do who say nothing.
 struct prefix_cache prefix_cache_of(const struct pool *pool, const struct serving *serving,
                                     const struct service *s);
 
-// The moving state of a pool in virtual time: queue, prefill, batch, one clock of steps. Used by the
-// simulated supplier in real time and by replay in virtual time; neither clock nor chance in here.
-// A sequence waits for a slot and KV room (for its prompt and all its output, so that it never has to
-// give way), is prefilled (one at a time per replica, decode going on beside it), then gets one token a
-// step until its last. Waiting is first come, first served. Where nobody decodes, a step begins with
-// the end of a prefill: alone, n tokens take the prefill and n steps. O(log n) for a sequence, O(1) for
-// a token, a bit per id for a step.
+// The moving state of a pool in virtual time: queue, prefill, batch, one clock of steps. Used by
+// the simulated supplier in real time and by replay in virtual time; neither clock nor chance in
+// here. A sequence waits for a slot and KV room (for its prompt and all its output, so that it
+// never has to give way), is prefilled (one at a time per replica, decode going on beside it), then
+// gets one token a step until its last. Waiting is first come, first served. Where nobody decodes,
+// a step begins with the end of a prefill: alone, n tokens take the prefill and n steps. O(log n)
+// for a sequence, O(1) for a token, a bit per id for a step.
 struct service_sim;  // opaque
 
 // Every event is one token: its first, one between, its last. Of one token in all there is only a
@@ -93,18 +95,19 @@ enum service_event_kind { SERVICE_NONE, SERVICE_FIRST, SERVICE_TOKEN, SERVICE_LA
 struct service_event {
     int64_t at_us;
     enum service_event_kind kind;
-    int32_t id;       // of the sequence
-    int32_t token;    // 1-based number of the token
+    int32_t id;     // of the sequence
+    int32_t token;  // 1-based number of the token
 };
 
 // Storage from the system, freed by service_sim_free(). `max` sequences at once, waiting included.
 struct service_sim *service_sim_new(const struct service *s, int32_t max);
 void service_sim_free(struct service_sim *sim);
-// A request comes in at `now_us`. Returns its id, reused after its last event or cancel, or -1: full.
+// A request comes in at `now_us`. Returns its id, reused after its last event or cancel, or -1:
+// full.
 int32_t service_sim_add(struct service_sim *sim, int32_t prompt_tok, int32_t cached_tok,
                         int32_t output_tok, int64_t now_us);
-// Wherever it is. Adding and cancelling are told the time they happen at: take all events up to then
-// first, or what they change begins only after those.
+// Wherever it is. Adding and cancelling are told the time they happen at: take all events up to
+// then first, or what they change begins only after those.
 void service_sim_cancel(struct service_sim *sim, int32_t id, int64_t now_us);
 // When service_sim_next() should be called: at the latest when it has an event to tell, sometimes
 // earlier (a prefill ends, and its first step begins); NEVER when idle. O(1).
@@ -114,6 +117,7 @@ int64_t service_sim_due(const struct service_sim *sim);
 struct service_event service_sim_next(struct service_sim *sim, int64_t now_us);
 int32_t service_sim_running(const struct service_sim *sim);  // who hold a slot: prefill and decode
 int32_t service_sim_waiting(const struct service_sim *sim);
-void service_sim_slow(struct service_sim *sim, double factor);  // 2: twice as slow, from the next step
+void service_sim_slow(struct service_sim *sim,
+                      double factor);  // 2: twice as slow, from the next step
 
 #endif

@@ -29,8 +29,9 @@ struct bound_config {
     int64_t wall_us, span_us;  // of the trace: time 0, and the last arrival (tally.h)
     int32_t buckets_max;       // spans of time; 0: BOUND_BUCKETS
     const char *write_path;    // the program, as MPS; NULL: not written
-    // What bound.prices says to routing is wanted, and so the answers are as long as they would have
-    // been forecast when they came, as routing knows them no better. The rest is no bound then.
+    // What bound.prices says to routing is wanted, and so the answers are as long as they would
+    // have been forecast when they came, as routing knows them no better. The rest is no bound
+    // then.
     bool prices;
     bool (*go_on)(void *ctx, const struct replay_progress *at);  // as in replay.h
     void *ctx;
@@ -46,8 +47,9 @@ struct bound {
     int64_t bucket_us;
     int32_t groups, rows, columns, steps;
     const char *status;  // of the program; prices are 0 when it is not "optimal"
-    const struct planned_prices *prices;  // what the program's prices say to routing; NULL: not wanted
-    bool partial;                 // `go_on` stopped it: no bound
+    const struct planned_prices
+        *prices;   // what the program's prices say to routing; NULL: not wanted
+    bool partial;  // `go_on` stopped it: no bound
 };
 
 // Reads the trace twice. All memory from `a`, or returned.

@@ -65,9 +65,9 @@ struct bounding {
 
 struct choice {  // of one request at one unit
     struct least_cost cost;
-    double nusd;        // all that it comes to
+    double nusd;            // all that it comes to
     double inside, beyond;  // what it draws of a commitment, at its price and beyond it; 0: nothing
-    double scarce;      // for what is scarce at the unit
+    double scarce;          // for what is scarce at the unit
 };
 
 // bound_series.c

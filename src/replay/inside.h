@@ -41,7 +41,7 @@ struct berth {
     int32_t unit;
     int32_t pool, model;
     const struct token_price *price;
-    double joules_per_us;  // of one sequence in its slot, at the wall
+    double joules_per_us;     // of one sequence in its slot, at the wall
     int32_t seen_prompt_tok;  // the longest that its speed was measured with; INT32_MAX: not said
 };
 

@@ -15,12 +15,12 @@ struct least_unit {  // one (pool, model), in the order of the pools and of what
     int32_t pool, model;
     const struct serving *serving;
     struct service service;
-    double speed;              // factor of all times when it is fastest, at most 1
+    double speed;               // factor of all times when it is fastest, at most 1
     double power_nusd_per_us;   // of a slot in use, at the site's rate
     double carbon_nusd_per_us;  // and at the price of its carbon
-    bool may;                  // enabled, no shadow, bought for inference, and it answers chats
-    int32_t context_tok;       // 0: not said
-    bool keeps;                // beginnings of prompts
+    bool may;                   // enabled, no shadow, bought for inference, and it answers chats
+    int32_t context_tok;        // 0: not said
+    bool keeps;                 // beginnings of prompts
     // Of the commitment that it draws: contract -1, none.
     int32_t contract;
     enum commitment_unit unit;
@@ -51,7 +51,7 @@ struct least_cost {
     int64_t prefill_us;
     int64_t list_nusd;
     double power_nusd, waiting_nusd;  // power with its carbon
-    double units;  // of the commitment
+    double units;                     // of the commitment
 };
 
 // At some time or other `u` may have the request: model or stand-in, region, context, purpose.

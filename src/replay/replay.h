@@ -22,8 +22,8 @@ struct replay_config {
     uint64_t seed;
     struct arrivals_config arrivals;
     struct events events;
-    bool whole;         // the tally's account is whole: for the hindsight bound
-    bool told;          // the router is told how long each answer will be
+    bool whole;  // the tally's account is whole: for the hindsight bound
+    bool told;   // the router is told how long each answer will be
     // Asked every few thousand requests; false stops the run, and the tally is partial. May be
     // NULL.
     bool (*go_on)(void *ctx, const struct replay_progress *at);

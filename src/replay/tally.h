@@ -37,8 +37,8 @@ struct tally_pool {
     double idle_joules;       // at the wall, of the time in which it is there
     bool has_power, guessed;  // watts are known; the speed is a plain guess
     enum basis basis;
-    // Beyond what its points were measured with: requests with longer prompts, and more at once than
-    // that (the most that was measured, 0: no more).
+    // Beyond what its points were measured with: requests with longer prompts, and more at once
+    // than that (the most that was measured, 0: no more).
     int64_t long_prompts;
     int32_t seen_prompt_tok, seen_batch;
 };

@@ -6,7 +6,7 @@
 
 // Send, wait or refuse.
 //
-//   score_list()   every candidate's total; INFINITY where the state, the length or the time bars it
+//   score_list()   every candidate's total; INFINITY where state, length or time bar it
 //   strike_*()     INFINITY too where it is this request that may not: its rights, what it has
 //                  tried, who stands before it, shares that it is outside of
 //   choose()       the least, within the band by the weights and the draw

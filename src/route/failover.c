@@ -208,7 +208,8 @@ static int64_t stand_in_at_us(const struct failover *f)
 }
 
 // Who waits keeps its place in the line: that one is told when a pool is free. It leaves where time
-// changes what it asks for (stand-ins), or whether waiting is worth it (a pool may cool for longer).
+// changes what it asks for (stand-ins), or whether waiting is worth it (a pool may cool for
+// longer).
 static struct failover_decision wait_in_line(const struct route_decision *d, int64_t latest_us,
                                              int64_t now_us, const char *why)
 {

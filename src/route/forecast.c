@@ -115,8 +115,8 @@ void forecast_move(struct forecast *f, const struct forecast *from)
 
 static uint64_t user_key(const struct forecast_who *who)
 {
-    uint64_t key = mix64(who->user ^ mix64((uint64_t)(uint32_t)who->tenant << 32 |
-                                           (uint32_t)who->model));
+    uint64_t key =
+        mix64(who->user ^ mix64((uint64_t)(uint32_t)who->tenant << 32 | (uint32_t)who->model));
     return key ? key : 1;
 }
 

@@ -1,9 +1,10 @@
-// forecast.h - how long the answer will be, and how many tokens are in these bytes: learnt, said so.
+// forecast.h - how long the answer will be, and how many tokens are in these bytes: learnt, said
+// so.
 //
-// Output length is an exponentially weighted mean of what was seen, capped by max_tokens: of the end
-// user who asks, drawn towards that of (tenant, model) the more the less of him was seen, and that
-// towards the model's. Prompt tokens are bytes times a ratio learnt per model. Fixed memory, under
-// the same lock as the router.
+// Output length is an exponentially weighted mean of what was seen, capped by max_tokens: of the
+// end user who asks, drawn towards that of (tenant, model) the more the less of him was seen, and
+// that towards the model's. Prompt tokens are bytes times a ratio learnt per model. Fixed memory,
+// under the same lock as the router.
 
 #ifndef CAUDAL_FORECAST_H
 #define CAUDAL_FORECAST_H
@@ -34,8 +35,8 @@ int32_t forecast_output_tok(const struct forecast *f, const struct forecast_who 
 // Before anything was seen: 4 bytes a token.
 int32_t forecast_prompt_tok(const struct forecast *f, int32_t model, int64_t prompt_bytes);
 double forecast_bytes_per_tok(const struct forecast *f, int32_t model);
-// The same of answers, whose text is shorter or longer than that of prompts in their templates; 0: no
-// supplier has said its tokens yet.
+// The same of answers, whose text is shorter or longer than that of prompts in their templates; 0:
+// no supplier has said its tokens yet.
 double forecast_answer_bytes_per_tok(const struct forecast *f, int32_t model);
 void forecast_learn_answer(struct forecast *f, int32_t model, int64_t bytes, int32_t tok);
 void forecast_learn(struct forecast *f, const struct forecast_who *who, int64_t prompt_bytes,

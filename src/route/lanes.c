@@ -421,9 +421,8 @@ static enum err list_build(struct route *r, struct arena *a, struct list *l)
         double context = or_infinite(o->context_tok);
         l->context_min = context < l->context_min ? context : l->context_min;
         l->buckets = l->buckets || r->p->pools[o->pool].limits.tokens_per_s > 0;
-        l->bends =
-            l->bends || s->prefill_us_per_tok2 > 0 || s->kv_tok > 0 || o->beyond_hold_nusd > 0 ||
-            (r->p->prices && r->p->prices->pools[o->pool].scarce);
+        l->bends = l->bends || s->prefill_us_per_tok2 > 0 || s->kv_tok > 0 ||
+                   o->beyond_hold_nusd > 0 || (r->p->prices && r->p->prices->pools[o->pool].scarce);
         struct service_prefill full = service_prefill_of(s, s->slots);
         l->least_us = larger(l->least_us, full.us + far_us);
         l->least_us_per_tok = larger(l->least_us_per_tok, full.per_tok);

@@ -16,11 +16,12 @@ struct live;
 // is needed.
 enum { LIVE_POOLS_MAX = 4096, LIVE_PAIRS_MAX = 16384 };
 
-// State for at most `max_pools` pool names and `max_pairs` (pool, model) pairs of all routers at one
-// time, and for as many contracts with a commitment as pools. About 200 bytes each. Names that no
-// router has are forgotten when others need their places, all of them at once.
+// State for at most `max_pools` pool names and `max_pairs` (pool, model) pairs of all routers at
+// one time, and for as many contracts with a commitment as pools. About 200 bytes each. Names that
+// no router has are forgotten when others need their places, all of them at once.
 //   Errors  ERR_LIMIT  `a` is full
-MUST_USE enum err live_new(struct live **out, struct arena *a, int32_t max_pools, int32_t max_pairs);
+MUST_USE enum err live_new(struct live **out, struct arena *a, int32_t max_pools,
+                           int32_t max_pairs);
 
 // What was sent where is remembered from now on, for asks with blocks (affinity.h): 245,760 blocks,
 // the first 256 of a prompt. 16 MiB, of which the system backs what is used.

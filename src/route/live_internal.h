@@ -22,7 +22,8 @@ struct bucket {
     int64_t full_at;
 };
 
-// Of a pool, as the router that leads says them: others have the same, whatever their portfolios say.
+// Of a pool, as the router that leads says them: others have the same, whatever their portfolios
+// say.
 struct live_limits {
     uint64_t lead;  // the one that said so; they hold while it is live->lead
     int32_t in_flight, tokens_most;
@@ -36,13 +37,13 @@ struct live_pool {
     int32_t in_flight;
     int64_t context_tok;  // of those in flight: prompt and forecast answer
     struct bucket requests, tokens;
-    int64_t empty_until_us;        // money or quota
-    double derate;                 // the lever's share; 0: not said
+    int64_t empty_until_us;  // money or quota
+    double derate;           // the lever's share; 0: not said
     struct live_limits limits;
     double ttft_us, per_token_us;  // learnt over all its models, to be shown
     uint64_t took, ok, failed, busy;
-    bool absent;         // being started, or known to be gone: route_set_ready()
-    int32_t first_pair;  // of its pairs, linked by `next`; -1: none
+    bool absent;               // being started, or known to be gone: route_set_ready()
+    int32_t first_pair;        // of its pairs, linked by `next`; -1: none
     struct route_lever lever;  // route_set_lever(); `said` false: nothing was
     struct share share;
 };
@@ -60,8 +61,8 @@ struct live_pair {
     double fail_load;                         // recent failures, as requests in flight
     int64_t fail_us;
     uint64_t last_turn;  // when it was chosen, in turns; 0: never
-    // When what it was sent is read, as far as the service model knows; and how long it would take to
-    // read all of which no content has come: it cannot be behind by more.
+    // When what it was sent is read, as far as the service model knows; and how long it would take
+    // to read all of which no content has come: it cannot be behind by more.
     double prefill_until_us, unread_us;
     // Of its prefix cache: its age in lifetimes at `cache_us` (affinity.h), and the share of the
     // tokens expected in it that were not.

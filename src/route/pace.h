@@ -41,7 +41,7 @@ enum { PACE_STEPS = 256 };
 struct pace_terms {  // of one contract
     double amount;   // in its unit, for each whole period
     enum period per;
-    int64_t from_us, until_us;  // of the contract; 0, NEVER: not said
+    int64_t from_us, until_us;            // of the contract; 0, NEVER: not said
     const struct planned_contract *plan;  // borrowed; NULL: the calendar
     int64_t plan_until_us;                // wall time at which the plan ends
 };

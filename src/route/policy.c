@@ -24,7 +24,8 @@ static double least_in_flight(const struct policy_view *v, const struct route_as
     return (v->in_flight + v->fail_load + 1) / weight;
 }
 
-// New prefill tokens times the batch that they join: what is expected in the pool's cache is not new.
+// New prefill tokens times the batch that they join: what is expected in the pool's cache is not
+// new.
 static double lmetric(const struct policy_view *v, const struct route_ask *ask)
 {
     int32_t fresh = ask->prompt_tok - v->terms->cached_tok;
@@ -56,8 +57,9 @@ const struct policy policy_priority_spill = {
     .name = "priority-spill", .why = "the first priority with room", .score = priority_spill};
 const struct policy policy_round_robin = {
     .name = "round-robin", .why = "its turn is the longest ago", .score = round_robin};
-const struct policy policy_least_in_flight = {
-    .name = "least-in-flight", .why = "the least in flight for its weight", .score = least_in_flight};
+const struct policy policy_least_in_flight = {.name = "least-in-flight",
+                                              .why = "the least in flight for its weight",
+                                              .score = least_in_flight};
 const struct policy policy_two_choices = {.name = "two-choices",
                                           .why = "the less busy of two taken by chance",
                                           .score = least_in_flight,

@@ -2,8 +2,8 @@
 // refusal are decided once, in decide.c.
 //
 //   least-cost       money: list price, energy, and what the user's waiting is worth
-//   caudal           the same, with the paced price of a commitment instead of the list price inside
-//                    it (pace.h)
+//   caudal           the same, with the paced price of a commitment (pace.h) for the list price
+//                    inside it
 //   priority-spill   the first tier as long as it has room, then the next
 //   round-robin      the one that has not had a turn for longest
 //   least-in-flight  requests in flight and recent failures, over the weight
@@ -17,7 +17,7 @@
 
 #include "route/route.h"
 
-struct policy_view {       // what a policy may look at
+struct policy_view {  // what a policy may look at
     const struct pool *pool;
     int32_t index, n_pools;
     int32_t in_flight, slots;

@@ -25,7 +25,8 @@ const char *route_bar_text(enum route_bar bar)
     case ROUTE_BAR_TRIED: return "it has failed this request";
     case ROUTE_BAR_SPENT: return "money or quota is spent there";
     case ROUTE_BAR_ABSENT: return "its engine is being started and is not ready yet";
-    case ROUTE_BAR_INACTIVE: return "it is not active: phase, maintenance, purpose, drained or disabled";
+    case ROUTE_BAR_INACTIVE:
+        return "it is not active: phase, maintenance, purpose, drained or disabled";
     case ROUTE_BAR_CONTEXT: return "the request is longer than its context";
     case ROUTE_BAR_REGION: return "the tenant's data may not go there";
     case ROUTE_BAR_SURFACE: return "it does not answer this kind of call";

@@ -37,12 +37,12 @@ struct offer {
     int32_t commit;                       // contract whose commitment it uses; -1: none
     int32_t context_tok, output_tok_max;  // 0: not said
     uint32_t surfaces;
-    enum route_bar fixed;            // ROUTE_BAR_INACTIVE: disabled, or bought for other work
+    enum route_bar fixed;  // ROUTE_BAR_INACTIVE: disabled, or bought for other work
     double input_nusd, cached_nusd, output_nusd;  // list price of a token
     double energy_nusd_per_joule;                 // carbon included
     double carbon_share;                          // of that
-    // Of the commitment's unit, for a token in, one of those that was cached, one out, and a us of a
-    // slot; and what they cost beyond it.
+    // Of the commitment's unit, for a token in, one of those that was cached, one out, and a us of
+    // a slot; and what they cost beyond it.
     double use_input, use_cached, use_output, use_hold;
     double beyond_input_nusd, beyond_cached_nusd, beyond_output_nusd, beyond_hold_nusd;
     // Lifetimes of what is in its prefix cache, for a token that is put in and for a us.
@@ -50,8 +50,8 @@ struct offer {
     bool caches;
     struct service service;
     double each_replica;  // 1 / replicas
-    double derate;    // share of its slots and KV room that may be used
-    int32_t from, n;  // its lanes: r->lane_of[from, from + n)
+    double derate;        // share of its slots and KV room that may be used
+    int32_t from, n;      // its lanes: r->lane_of[from, from + n)
     int32_t shadow_list;  // where it stands alone; -1: its pool is no shadow
 };
 
@@ -81,14 +81,14 @@ struct list {
     // Which lanes are to be worked out again, and what of them.
     struct dirty *dirty;  // [words_of(all)]
     uint64_t summary;     // bit w % 64: dirty[w] is not 0
-    int64_t fresh_us;  // all was worked out for this time, a multiple of FADE_US
+    int64_t fresh_us;     // all was worked out for this time, a multiple of FADE_US
 };
 
 struct lane_at {
     int32_t list, lane;
 };
 
-struct lanes_of {   // a pool's: r->lane_of[from, from + n)
+struct lanes_of {     // a pool's: r->lane_of[from, from + n)
     int32_t from, n;  // 0: it is not of this portfolio
 };
 
@@ -165,7 +165,7 @@ struct route {
     // one's class exceeds this strength. 0: nobody waits for it.
     double *claimed;  // [n_pools]
     bool some_claimed;
-    bool some_shared;      // pools have steps, or an operator set a share
+    bool some_shared;                          // pools have steps, or an operator set a share
     struct route_step steps[ROUTE_STEPS_MAX];  // number i at steps[i % ROUTE_STEPS_MAX]
     uint64_t stepped, steps_told;              // how many there were, and were asked for
     double *class_weight;  // [n_classes + 1]: 1 to 16 by the worth of waiting; the last: no class
@@ -308,7 +308,8 @@ void warm_bind(const struct portfolio *p, const struct serving *s, struct offer 
 // Looks for the ask's prompt: fills memo->warms and l->warm. Before anything is scored.
 void warm_find(const struct route *r, struct look *l, const struct list *list);
 double warm_cached_tok(const struct route *r, const struct look *l, const struct offer *o);
-const struct warm *warm_at(const struct route *r, int32_t lane);  // of l->warm; NULL: has none of it
+const struct warm *warm_at(const struct route *r,
+                           int32_t lane);  // of l->warm; NULL: has none of it
 void warm_took(struct route *r, const struct route_ask *ask, const struct route_decision *d,
                const struct offer *o, int64_t now_us);
 void warm_done(struct route *r, const struct route_ask *ask, const struct route_decision *d,
@@ -342,12 +343,14 @@ int64_t defer_until_us(const struct look *l);  // when time alone may let it hav
 
 // route.c
 double route_share(const struct route *r, const struct offer *o, int64_t now_us);  // of its pool
-void route_see_shares(struct route *r);  // some_shared
+void route_see_shares(struct route *r);                                            // some_shared
 const struct offer *route_offer_find(const struct route *r, int32_t pool, int32_t model);
 static inline const struct offer *route_offer(const struct route *r, const struct route_decision *d)
 {
-    const struct offer *o = d->place > 0 && d->place <= r->n_offers ? &r->offers[d->place - 1] : NULL;
-    return o && o->pool == d->pool && o->model == d->model ? o : route_offer_find(r, d->pool, d->model);
+    const struct offer *o =
+        d->place > 0 && d->place <= r->n_offers ? &r->offers[d->place - 1] : NULL;
+    return o && o->pool == d->pool && o->model == d->model ? o
+                                                           : route_offer_find(r, d->pool, d->model);
 }
 
 // wait.c

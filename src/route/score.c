@@ -54,8 +54,8 @@ INLINE TARGET double least_of_4(__m256d v)
 #include "route/score_kernel.h"
 #endif
 
-// gcc aligns what the address sanitizer keeps of a stack to 32 bytes, whatever stands in it (its bug
-// 110027), and vectors of 64 are stored as if they were aligned.
+// gcc aligns what the address sanitizer keeps of a stack to 32 bytes, whatever stands in it (its
+// bug 110027), and vectors of 64 are stored as if they were aligned.
 #if defined(__SANITIZE_ADDRESS__) && !defined(__clang__)
 enum { WIDEST = 4 };
 #else

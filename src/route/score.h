@@ -9,14 +9,14 @@
 //   fresh   = prompt - warm                        warm: of it, expected in the pool's cache
 //   prefill = P0 + (P1 + P2 fresh) fresh
 //   hold    = prefill + answer step                of a slot
-//   queue   = read - now, at least 0, + (full + over(each)) hold     prefills before it, slots, KV room
+//   queue   = read - now, at least 0, + (full + over(each)) hold     prefills before it, slots, KV
 //   ttft    = (prefill + round trip + step + queue) * observed over expected
 //   list    = prompt * in + answer * out - warm * what it costs less + hold * capacity price
 //   energy  = hold * price of the power it has a share in
 //   total   = list + energy + worth(ttft) + answer * worth(step * observed over expected)
 //
-// W, C, read, full, over and all prices hold the pool's load and what was learnt; they are worked out
-// when those change (lanes.c), not for each request.
+// W, C, read, full, over and all prices hold the pool's load and what was learnt; they are worked
+// out when those change (lanes.c), not for each request.
 
 #ifndef CAUDAL_SCORE_H
 #define CAUDAL_SCORE_H

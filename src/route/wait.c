@@ -100,8 +100,8 @@ static bool find_home(const struct route *r, const struct route_ask *ask, int64_
     return !limited || *home >= 0;
 }
 
-// Requests like `ask` that all it waits for can take in a us, at most: as if nobody else were served
-// there, and each were alone. INFINITY: nothing is known that bounds it.
+// Requests like `ask` that all it waits for can take in a us, at most: as if nobody else were
+// served there, and each were alone. INFINITY: nothing is known that bounds it.
 static double most_per_us(const struct route *r, const struct route_ask *ask, int64_t now_us)
 {
     struct list *list = route_list(r, ask);

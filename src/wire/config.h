@@ -40,8 +40,9 @@ MUST_USE enum err config_load(struct portfolio *out, struct arena *a,
                               const struct config_file *files, int32_t n_files,
                               const struct config_env *env, struct problems *problems);
 
-// One key of a tenant as a JSON object says it, with the words of tenants.NAME.keys: for keys that are
-// made at run time. All from `a`; whether its models and classes exist is the caller's question.
+// One key of a tenant as a JSON object says it, with the words of tenants.NAME.keys: for keys that
+// are made at run time. All from `a`; whether its models and classes exist is the caller's
+// question.
 //   Errors  ERR_INVALID  `diag` says which member and why; ERR_LIMIT `a` is full
 MUST_USE enum err config_key(struct tenant_key *out, struct arena *a, struct str text,
                              struct diag *diag);

@@ -27,7 +27,8 @@ static const struct field price_fields[] = {
 };
 
 static const struct field cache_fields[] = {
-    {"tokens", KIND_TOKENS, AT(prefix_cache, tok), .fallback = "KV tokens of the chip, else no bound",
+    {"tokens", KIND_TOKENS, AT(prefix_cache, tok),
+     .fallback = "KV tokens of the chip, else no bound",
      .meaning = "of prompts, at most; 0: nothing is kept"},
     {"ttl", KIND_UNIT_I64, AT(prefix_cache, ttl_us), .unit = UNIT_DURATION, .lo = 1,
      .fallback = "5 min where tokens have no bound, else none",
@@ -192,7 +193,8 @@ static const struct field share_fields[] = {
     {"steps", KIND_CUSTOM, .read = read_steps, .shape = "list of shares",
      .meaning = "of the requests that it may have, one step after the other, rising; 16 at most"},
     {"every", KIND_UNIT_I64, AT(pool, share.every_us), .unit = UNIT_DURATION, .lo = 1,
-     .fallback = "30 min", .meaning = "in a step, at least; and with nothing after the first failed"},
+     .fallback = "30 min",
+     .meaning = "in a step, at least; and with nothing after the first failed"},
     {"while", KIND_SUB, .sub = while_fields,
      .meaning = "what must hold for the next step; else it goes one back"},
     {"at_least", KIND_COUNT, AT(pool, share.at_least), .lo = 1, .fallback = "50",

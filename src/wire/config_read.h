@@ -137,15 +137,18 @@ int32_t list_len(const struct yaml_node *node);
 bool parse_key(struct str text, struct tenant_key *key);  // "sha256:" and 64 digits
 
 // The tables, each up to a row without a key (config_*.c).
-extern const struct field serve_fields[], admin_fields[], metrics_fields[], tls_fields[], class_fields[], supplier_fields[], model_fields[],
-    pool_fields[], pool_override_fields[], tenant_fields[];
-extern const struct field traces_fields[], site_fields[], chip_fields[], contract_fields[], demand_fields[];
+extern const struct field serve_fields[], admin_fields[], metrics_fields[], tls_fields[],
+    class_fields[], supplier_fields[], model_fields[], pool_fields[], pool_override_fields[],
+    tenant_fields[];
+extern const struct field traces_fields[], site_fields[], chip_fields[], contract_fields[],
+    demand_fields[];
 
 // The words of the enums, for tables of several files.
 const char *surface_word(int i);
 const char *purpose_word(int i);
 
-// An address to listen at; false (and a problem) when it is none. A port alone leaves `*host` as it was.
+// An address to listen at; false (and a problem) when it is none. A port alone leaves `*host` as it
+// was.
 bool read_address(struct reader *r, const struct yaml_node *node, struct str *host, int32_t *port);
 
 void read_serve_tls(struct reader *r, const struct yaml_node *node, void *object);

@@ -85,7 +85,8 @@ static const struct field log_fields[] = {
      .meaning = "the least important line that is written"},
     {"file", KIND_TEXT, AT(serve_config, log_file), .shape = "path of a file",
      .fallback = "standard error",
-     .meaning = "where lines are added; SIGUSR1 opens it anew by its name, after it was moved away"},
+     .meaning =
+         "where lines are added; SIGUSR1 opens it anew by its name, after it was moved away"},
     {.key = NULL},
 };
 
@@ -111,8 +112,7 @@ static const struct field ledger_fields[] = {
      .meaning = "while the disk has no room: `serve` answers and counts what it could not write, "
                 "`refuse` answers 503"},
     {"retain", KIND_UNIT_I64, AT(serve_config, ledger_retain_us), .unit = UNIT_DURATION,
-     .fallback = "for ever",
-     .meaning = "how long rows are kept before they become sums by day"},
+     .fallback = "for ever", .meaning = "how long rows are kept before they become sums by day"},
     {.key = NULL},
 };
 
@@ -220,13 +220,16 @@ const struct field serve_fields[] = {
      .meaning = "how long a stop waits for requests in flight"},
     {"breaker", KIND_SUB, .sub = breaker_fields, .meaning = "when a failing pool is left alone"},
     {"carbon_price", KIND_UNIT, AT(serve_config, carbon_nusd_per_g), .unit = UNIT_CARBON_PRICE,
-     .fallback = "none", .meaning = "what carbon counts for where routing weighs costs: the carbon of "
-                                    "the sites' power at this price"},
+     .fallback = "none",
+     .meaning = "what carbon counts for where routing weighs costs: the carbon of "
+                "the sites' power at this price"},
     {"prices", KIND_TEXT, AT(serve_config, prices), .shape = "path of a file", .fallback = "none",
-     .meaning = "what a plan says commitments, slots and shares are worth; the policy `caudal` routes "
-                "by it until it ends, and a reload reads it again"},
+     .meaning =
+         "what a plan says commitments, slots and shares are worth; the policy `caudal` routes "
+         "by it until it ends, and a reload reads it again"},
     {"band", KIND_UNIT, AT(serve_config, band), .unit = UNIT_SHARE, .fallback = "2 %",
-     .meaning = "within this share above the least cost, the plan's shares, else `weight`, and chance decide"},
+     .meaning = "within this share above the least cost, the plan's shares, else `weight`, and "
+                "chance decide"},
     {.key = NULL},
 };
 
@@ -298,7 +301,8 @@ const struct field class_fields[] = {
     {"deadline", KIND_UNIT_I64, AT(class, deadline_us), .unit = UNIT_DURATION,
      .meaning = "from arrival to the end of the answer"},
     {"deferred", KIND_BOOL, AT(class, deferred), .fallback = "false",
-     .meaning = "may wait, until near its deadline, for capacity that is paid for and not needed otherwise"},
+     .meaning = "may wait, until near its deadline, for capacity that is paid for and not needed "
+                "otherwise"},
     {"time_value", KIND_SUB, .sub = time_value_fields,
      .meaning = "what an hour of a user's waiting is worth, from each point on"},
     {"unserved", KIND_UNIT_I64, AT(class, unserved_nusd), .unit = UNIT_MONEY, .scale = 1000,

@@ -60,7 +60,7 @@ bool read_number(struct reader *r, const struct yaml_node *node, double *out)
 }
 
 bool read_scaled(struct reader *r, const struct yaml_node *node, const char *not_it,
-                        const char *expected, double *out)
+                 const char *expected, double *out)
 {
     struct str unit;
     double v, factor;

@@ -3,8 +3,8 @@
 //
 // The raw head is collected, scanned by our own strict scan (network-stack of docs/architecture.md:
 // what two servers could read differently is refused), then read by llhttp in strict mode. Bodies
-// come out as spans borrowed from the bytes fed in; trailers are checked and dropped, never joined to
-// the head. Pull style: the caller feeds bytes and takes events until ERR or "more".
+// come out as spans borrowed from the bytes fed in; trailers are checked and dropped, never joined
+// to the head. Pull style: the caller feeds bytes and takes events until ERR or "more".
 
 #ifndef CAUDAL_HTTP1_H
 #define CAUDAL_HTTP1_H
@@ -16,25 +16,25 @@
 enum { HTTP1_HEADERS_MAX = 128 };
 
 struct http1_header {
-    struct str name, value;   // value without blanks at its ends
+    struct str name, value;  // value without blanks at its ends
 };
 
 struct http1_head {
     // a request's
-    struct str method, target;   // target as sent
-    struct str path, query;      // target cut at '?'; an absolute-form target's authority cut off
+    struct str method, target;  // target as sent
+    struct str path, query;     // target cut at '?'; an absolute-form target's authority cut off
     struct str host;
     // an answer's
     int32_t status;
     // both
-    int32_t version_minor;       // HTTP/1.x
+    int32_t version_minor;         // HTTP/1.x
     struct http1_header *headers;  // in order; [n_headers]
     int32_t n_headers;
-    int64_t content_length;      // -1: not said
+    int64_t content_length;  // -1: not said
     bool chunked;
-    bool keep_alive;             // what the sender wants
+    bool keep_alive;  // what the sender wants
     bool expect_continue;
-    bool upgrade;                // asked for; never granted
+    bool upgrade;  // asked for; never granted
 };
 
 // The first header of that name (any case), or NULL.
@@ -43,7 +43,7 @@ const struct str *http1_get(const struct http1_head *h, struct str name);
 enum http1_event_kind { HTTP1_MORE, HTTP1_HEAD, HTTP1_BODY, HTTP1_END };
 struct http1_event {
     enum http1_event_kind kind;
-    struct str body;   // HTTP1_BODY: a piece, borrowed from the bytes fed
+    struct str body;  // HTTP1_BODY: a piece, borrowed from the bytes fed
 };
 
 enum http1_side { HTTP1_REQUESTS, HTTP1_ANSWERS };
@@ -51,9 +51,9 @@ enum http1_side { HTTP1_REQUESTS, HTTP1_ANSWERS };
 struct http1;  // opaque: one direction of one connection
 
 struct http1_limits {
-    size_t head_bytes;     // of the head, also of the trailers and of all chunk extensions together
-    int64_t body_bytes;    // decoded
-    int32_t headers;       // at most HTTP1_HEADERS_MAX
+    size_t head_bytes;   // of the head, also of the trailers and of all chunk extensions together
+    int64_t body_bytes;  // decoded
+    int32_t headers;     // at most HTTP1_HEADERS_MAX
 };
 
 struct http1 *http1_new(enum http1_side side, struct http1_limits limits);
@@ -77,14 +77,16 @@ const struct http1_head *http1_head(const struct http1 *h);
 void http1_forget_head(struct http1 *h);
 // HTTP1_ANSWERS: the answer that comes next belongs to a HEAD request (it has no body).
 void http1_expect_no_body(struct http1 *h);
-// HTTP1_ANSWERS: the connection ended. True when that ends the answer well (no length, not chunked).
+// HTTP1_ANSWERS: the connection ended. True when that ends the answer well (no length, not
+// chunked).
 bool http1_eof(struct http1 *h);
 // Between two messages: nothing of the next has come.
 bool http1_idle(const struct http1 *h);
 
-// Writing. A value with CR, LF or NUL is a broken promise of the caller: use http1_value_ok() first.
+// Writing. A value with CR, LF or NUL is a broken promise of the caller: use http1_value_ok()
+// first.
 bool http1_value_ok(struct str value);
-bool http1_token_ok(struct str name);  // a header name or method
+bool http1_token_ok(struct str name);                    // a header name or method
 bool http1_write_chunk_head(struct buf *out, size_t n);  // "1f\r\n"
 const char *http1_reason(int32_t status);
 

@@ -38,8 +38,8 @@ static bool all_are(struct str s, enum http1_class class)
     return true;
 }
 
-// all_are(s, HTTP1_VALUE), eight bytes at a time. In each lane's highest bit: is it below a blank, or
-// DEL? Where one is, it may still be a tab, which belongs.
+// all_are(s, HTTP1_VALUE), eight bytes at a time. In each lane's highest bit: is it below a blank,
+// or DEL? Where one is, it may still be a tab, which belongs.
 static bool is_value(struct str s)
 {
     const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;

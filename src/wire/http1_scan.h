@@ -1,4 +1,5 @@
-// http1_scan.h - the strict reading of a raw head, before and after llhttp; for the http1 files only.
+// http1_scan.h - the strict reading of a raw head, before and after llhttp; for the http1 files
+// only.
 //
 // What two servers could read differently is refused here, not repaired: request smuggling lives
 // from one side's kindness. llhttp 8.1 lets line folding through, so nothing reaches it unscanned.

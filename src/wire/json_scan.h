@@ -51,8 +51,8 @@ static inline const char *string_stop(const char *p, const char *end)
 // Reads the escape at **p, a backslash: its character goes to *c and *p behind it. False: no escape
 // of JSON, or half a surrogate pair.
 bool json_escape_read(const char **p, const char *end, uint32_t *c);
-// The bytes of the escape at p; 0: it is none. *saved grows by how many more these are than those of
-// what it stands for.
+// The bytes of the escape at p; 0: it is none. *saved grows by how many more these are than those
+// of what it stands for.
 size_t json_unicode_n(const char *p, const char *end, size_t *saved);
 static inline size_t escape_n(const char *p, const char *end, size_t *saved)
 {
@@ -64,7 +64,8 @@ static inline size_t escape_n(const char *p, const char *end, size_t *saved)
     return 2;
 }
 
-// The closing quote of the string whose text begins at p, or where what is no JSON stands, or `end`.
+// The closing quote of the string whose text begins at p, or where what is no JSON stands, or
+// `end`.
 // `*saved`: how many bytes longer the text is than what it stands for.
 static inline const char *string_end(const char *p, const char *end, size_t *saved)
 {
@@ -91,8 +92,8 @@ static inline const char *string_end(const char *p, const char *end, size_t *sav
     return p;
 }
 
-// Behind the value that begins at p, all of it valid JSON but for its UTF-8, `depth` objects and arrays
-// being open around it; NULL: it is not.
+// Behind the value that begins at p, all of it valid JSON but for its UTF-8, `depth` objects and
+// arrays being open around it; NULL: it is not.
 const char *json_value_end(const char *p, const char *end, int depth);
 // The same for a number or a word.
 const char *json_scalar_end(const char *p, const char *end);

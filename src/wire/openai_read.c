@@ -391,8 +391,8 @@ static enum err read_key(struct reader *r, struct json_walk *w)
     return ERR_NONE;
 }
 
-// The body is no JSON, and `diag` says where. For when something was wrong: reading it well is checking
-// it too.
+// The body is no JSON, and `diag` says where. For when something was wrong: reading it well is
+// checking it too.
 static bool not_json(struct reader *r)
 {
     struct diag diag = {0};

@@ -92,7 +92,8 @@ static int32_t contract_named(const struct portfolio *p, struct str name)
     return -1;
 }
 
-static void read_contracts(struct reader *r, const struct yaml_node *node, struct planned_prices *out)
+static void read_contracts(struct reader *r, const struct yaml_node *node,
+                           struct planned_prices *out)
 {
     if (!is_map(r, node, "a map of contracts"))
         return;

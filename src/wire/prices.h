@@ -13,8 +13,9 @@
 //   Memory  all from `a`; `name` is borrowed as long as `problems`
 //   Errors  ERR_INVALID  problems->errors has grown
 //           ERR_LIMIT    `a` is full (also said in `problems`)
-MUST_USE enum err prices_read(const struct planned_prices **out, struct arena *a, const struct portfolio *p,
-                              struct str name, struct str text, struct problems *problems);
+MUST_USE enum err prices_read(const struct planned_prices **out, struct arena *a,
+                              const struct portfolio *p, struct str name, struct str text,
+                              struct problems *problems);
 
 // `made` is a line for people: how they were found. False: `out` is full.
 bool prices_write(struct buf *out, const struct portfolio *p, const struct planned_prices *prices,

@@ -45,7 +45,7 @@ struct trace {
     struct arena arena;  // of the names
     struct table *names[TRACE_KINDS];
     int32_t n_names[TRACE_KINDS];  // TRACE_OWN: introduced so far
-    uint64_t *blocks;  // [TRACE_BLOCKS_MAX]
+    uint64_t *blocks;              // [TRACE_BLOCKS_MAX]
     int32_t n_blocks;
     enum trace_field columns[TRACE_COLUMNS];
     int32_t n_columns;
@@ -53,7 +53,7 @@ struct trace {
     int64_t count;  // TRACE_OWN: requests so far
     int64_t gap_us;
     uint64_t user;  // TRACE_OWN: of the next request
-    bool whole;  // TRACE_OWN: the record of the end has come
+    bool whole;     // TRACE_OWN: the record of the end has come
 };
 
 // trace.c

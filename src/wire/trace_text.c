@@ -178,9 +178,7 @@ static enum err value(struct trace *t, enum trace_field f, struct str text, stru
         enum trace_kind kind = (enum trace_kind)(f - FIELD_MODEL);
         return text.n ? trace_name_add(t, kind, text, &out->name[kind], diag) : ERR_NONE;
     }
-    case FIELD_USER:
-        out->user = text.n ? trace_user(text) : 0;
-        return ERR_NONE;
+    case FIELD_USER: out->user = text.n ? trace_user(text) : 0; return ERR_NONE;
     case FIELD_BLOCKS:
         for (struct str one; str_cut(&text, ' ', &one);) {
             enum err e = one.n ? block_value(t, one, diag) : ERR_NONE;

@@ -5,11 +5,12 @@
 //   load stream --port P --connections 40 --chunks 200 --gap-us 1000
 //   load hold   --port P --connections 9900 --gap-us 1000000   all open at once, each once
 //
-// Prints one line of JSON. With --pid the CPU time and the memory of that process are in it; --others are
-// the processes that belong to the measurement, so that `foreign` is what the rest of the machine did.
+// Prints one line of JSON. With --pid the CPU time and the memory of that process are in it;
+// --others are the processes that belong to the measurement, so that `foreign` is what the rest of
+// the machine did.
 //
-// The time of an answer counts from when its request was due, not from when a connection was free for
-// it, so that a proxy which stops for a while is not asked less in that while.
+// The time of an answer counts from when its request was due, not from when a connection was free
+// for it, so that a proxy which stops for a while is not asked less in that while.
 
 #include "base/arena.h"
 #include "net.h"
@@ -61,8 +62,9 @@ static struct {
     struct client *clients, *idle;
     int32_t opened, in_flight, streams_open;
     struct buf request;
-    int64_t next_due_us, waiting_due_us;  // RATE: the next request; the first that waits for a connection
-    int64_t begin_us, end_us;             // of what counts; NEVER: not yet known
+    int64_t next_due_us,
+        waiting_due_us;        // RATE: the next request; the first that waits for a connection
+    int64_t begin_us, end_us;  // of what counts; NEVER: not yet known
     bool counting, stopping;
     struct mark from, to;
     int64_t answers, events, failed;
@@ -276,7 +278,8 @@ static void work(void)
         due_us = min_i64(due_us, pace(now));
         due_us = min_i64(due_us, count(now));
         // Streams may go on for as long as they last, and 10 s more.
-        if (give_up_us == NEVER && (run.stopping || opt.mode == HOLD) && run.opened == opt.connections)
+        if (give_up_us == NEVER && (run.stopping || opt.mode == HOLD) &&
+            run.opened == opt.connections)
             give_up_us = now + opt.warm_us + opt.seconds_us + opt.chunks * opt.gap_us + S(10);
         if (now >= give_up_us) {
             fprintf(stderr, "load: gave up: %d have no answer\n", (int)run.in_flight);
@@ -307,23 +310,32 @@ static void print(void)
     double foreign = s > 0 ? cores_of_machine() - (idle + used) / s : 0;
     printf(",\"foreign\":%.3f", foreign > 0 ? foreign : 0);
     if (run.took.n)
-        printf(",\"p50_us\":%d,\"p99_us\":%d", samples_quantile(&run.took, 0.5), samples_quantile(&run.took, 0.99));
+        printf(",\"p50_us\":%d,\"p99_us\":%d", samples_quantile(&run.took, 0.5),
+               samples_quantile(&run.took, 0.99));
     if (run.delay.n)
         printf(",\"delay_p50_us\":%d,\"delay_p99_us\":%d", samples_quantile(&run.delay, 0.5),
                samples_quantile(&run.delay, 0.99));
     if (opt.pid)
-        printf(",\"rss_before_kib\":%lld,\"rss_kib\":%lld", (long long)run.rss_before_kib, (long long)run.rss_kib);
+        printf(",\"rss_before_kib\":%lld,\"rss_kib\":%lld", (long long)run.rss_before_kib,
+               (long long)run.rss_kib);
     printf("}\n");
 }
 
 static void read_options(int argc, char **argv)
 {
-    static const struct option rows[] = {
-        {"port", 1, NULL, 'p'},    {"connections", 1, NULL, 'c'}, {"rate", 1, NULL, 'r'},
-        {"chunks", 1, NULL, 'n'},  {"gap-us", 1, NULL, 'g'},      {"seconds", 1, NULL, 's'},
-        {"warm", 1, NULL, 'w'},    {"key", 1, NULL, 'k'},         {"model", 1, NULL, 'm'},
-        {"pid", 1, NULL, 'i'},     {"other", 1, NULL, 'o'},       {"ramp", 1, NULL, 'R'},
-        {0}};
+    static const struct option rows[] = {{"port", 1, NULL, 'p'},
+                                         {"connections", 1, NULL, 'c'},
+                                         {"rate", 1, NULL, 'r'},
+                                         {"chunks", 1, NULL, 'n'},
+                                         {"gap-us", 1, NULL, 'g'},
+                                         {"seconds", 1, NULL, 's'},
+                                         {"warm", 1, NULL, 'w'},
+                                         {"key", 1, NULL, 'k'},
+                                         {"model", 1, NULL, 'm'},
+                                         {"pid", 1, NULL, 'i'},
+                                         {"other", 1, NULL, 'o'},
+                                         {"ramp", 1, NULL, 'R'},
+                                         {0}};
     int o;
     size_t mode = 0;
     while (argc > 1 && mode < COUNTOF(mode_names) && strcmp(argv[1], mode_names[mode]) != 0)

@@ -1,7 +1,7 @@
 // pick.c - how long one routing decision takes, by the number of pools that may have the request.
 //
-// The pools differ in price, site, chip and load, some have a commitment, and the requests differ in
-// length, so that neither the branches nor the winner are always the same.
+// The pools differ in price, site, chip and load, some have a commitment, and the requests differ
+// in length, so that neither the branches nor the winner are always the same.
 
 #include "base/rng.h"
 #include "route/live.h"
@@ -28,7 +28,8 @@ static void describe(struct buf *b, int32_t pools)
     static const char head[] =
         "caudal: 1\n"
         "classes:\n"
-        "  chat: {ttft: 400 ms, per_token: 15 ms, time_value: {ttft: [[0 ms, 1 USD/h], [400 ms, 8 USD/h]],"
+        "  chat: {ttft: 400 ms, per_token: 15 ms, time_value: {ttft: [[0 ms, 1 USD/h], [400 ms, 8 "
+        "USD/h]],"
         " per_token: [[0 ms, 0.5 USD/h], [15 ms, 6 USD/h]]}}\n"
         "sites:\n"
         "  s0: {region: us, pue: 1.2, energy: 61 USD/MWh, round_trip: {us: 30 ms, eu: 120 ms}}\n"
@@ -38,10 +39,14 @@ static void describe(struct buf *b, int32_t pools)
         "  m: {parameters: 117G, active: 5.1G, bytes_per_parameter: 0.53, kv: 72 KiB, layers: 36,"
         " context: 131072}\n"
         "chips:\n"
-        "  c0: {memory: 80 GB, bandwidth: 3.35 TB/s, compute: 989 TFLOPS, power: 700 W, points: [{model: m,"
-        " batch: 1, per_user: 200 tok/s, prefill: 20k tok/s, slots: 64, kv: 1M tok, basis: assumed}]}\n"
-        "  c1: {memory: 192 GB, bandwidth: 8 TB/s, compute: 2500 TFLOPS, power: 1000 W, points: [{model: m,"
-        " batch: 1, per_user: 400 tok/s, prefill: 60k tok/s, slots: 128, kv: 4M tok, basis: assumed}]}\n"
+        "  c0: {memory: 80 GB, bandwidth: 3.35 TB/s, compute: 989 TFLOPS, power: 700 W, points: "
+        "[{model: m,"
+        " batch: 1, per_user: 200 tok/s, prefill: 20k tok/s, slots: 64, kv: 1M tok, basis: "
+        "assumed}]}\n"
+        "  c1: {memory: 192 GB, bandwidth: 8 TB/s, compute: 2500 TFLOPS, power: 1000 W, points: "
+        "[{model: m,"
+        " batch: 1, per_user: 400 tok/s, prefill: 60k tok/s, slots: 128, kv: 4M tok, basis: "
+        "assumed}]}\n"
         "suppliers: {x: {api: openai, url: \"http://127.0.0.1:1/v1\", key: none-at-all}}\n"
         "contracts:\n"
         "  k: {supplier: x, status: live, from: 2020-01-01, until: 2040-01-01,"
@@ -52,10 +57,13 @@ static void describe(struct buf *b, int32_t pools)
     buf_add_str(b, STR(head));
     for (int32_t i = 0; i < pools; i++)
         buf_printf(b,
-                   "  p%d: {supplier: x, site: s%d, chip: c%d, chips: 8, replicas: 8, %sserves: {m: {price: {input: "
-                   "%.2f USD/Mtok, output: %.2f USD/Mtok}}}, limits: {in_flight: 128, requests: 100k/min}}\n",
-                   (int)i, (int)rng_below(&r, 3), (int)rng_below(&r, 2), rng_below(&r, 4) ? "" : "contract: k, ",
-                   0.1 + 0.2 * rng_unit(&r), 0.4 + 0.6 * rng_unit(&r));
+                   "  p%d: {supplier: x, site: s%d, chip: c%d, chips: 8, replicas: 8, %sserves: "
+                   "{m: {price: {input: "
+                   "%.2f USD/Mtok, output: %.2f USD/Mtok}}}, limits: {in_flight: 128, requests: "
+                   "100k/min}}\n",
+                   (int)i, (int)rng_below(&r, 3), (int)rng_below(&r, 2),
+                   rng_below(&r, 4) ? "" : "contract: k, ", 0.1 + 0.2 * rng_unit(&r),
+                   0.4 + 0.6 * rng_unit(&r));
 }
 
 static bool no_variable(void *ctx, struct str name, struct str *value)
@@ -77,7 +85,8 @@ static void start(struct fixture *f, int32_t pools, const char *policy)
     struct config_file file = {STR("bench"), buf_str(&text)};
     struct config_env env = {.get = no_variable};
     if (config_load(&f->portfolio, &f->arena, &file, 1, &env, &problems))
-        DIE("pick: " STR_FMT ": " STR_FMT, STR_ARG(problems.first->path), STR_ARG(problems.first->text));
+        DIE("pick: " STR_FMT ": " STR_FMT, STR_ARG(problems.first->path),
+            STR_ARG(problems.first->text));
     if (live_new(&f->live, &f->arena, pools, pools) ||
         route_new(&f->route, &f->arena, &f->portfolio, f->live, policy, &diag))
         DIE("pick: %s", diag.text);
@@ -132,7 +141,8 @@ static void pick_took_done(void *ctx, int64_t i)
 {
     struct fixture *f = ctx;
     const struct route_ask *ask = &f->asks[i % ASKS];
-    struct route_seen seen = {.outcome = ROUTE_OK, .ttft_us = MS(80), .per_token_us = MS(5), .output_tok = 200};
+    struct route_seen seen = {
+        .outcome = ROUTE_OK, .ttft_us = MS(80), .per_token_us = MS(5), .output_tok = 200};
     struct route_decision d = route_pick(f->route, ask, S(2) + i);
     if (d.verdict != ROUTE_SEND)
         return;
@@ -140,8 +150,8 @@ static void pick_took_done(void *ctx, int64_t i)
     route_done(f->route, ask, &d, &seen, S(2) + i);
 }
 
-// A reload of what is served: the router's names are bound under the lock of those who serve, it is built
-// beside them, and joins them under the lock. Each the median of eleven.
+// A reload of what is served: the router's names are bound under the lock of those who serve, it is
+// built beside them, and joins them under the lock. Each the median of eleven.
 static void report_reload(int32_t pools)
 {
     enum { TIMES = 11, STEPS = 3 };
@@ -168,7 +178,8 @@ static void report_reload(int32_t pools)
     }
     for (int i = 0; i < STEPS; i++)
         qsort(us[i], TIMES, sizeof **us, stopwatch_by_value);
-    printf("\na reload over %d pools: bind %.0f us and join %.0f us under the lock, build %.0f us beside it\n",
+    printf("\na reload over %d pools: bind %.0f us and join %.0f us under the lock, build %.0f us "
+           "beside it\n",
            (int)pools, us[0][TIMES / 2], us[2][TIMES / 2], us[1][TIMES / 2]);
     arena_release(&f.arena);
 }

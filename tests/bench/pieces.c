@@ -8,14 +8,20 @@
 #include "wire/openai.h"
 
 static const char head[] =
-    "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nAuthorization: Bearer sk-bench-key-0123456789\r\n"
-    "Content-Type: application/json\r\nAccept: application/json\r\nUser-Agent: OpenAI/Python 2.8.1\r\n"
+    "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nAuthorization: Bearer "
+    "sk-bench-key-0123456789\r\n"
+    "Content-Type: application/json\r\nAccept: application/json\r\nUser-Agent: OpenAI/Python "
+    "2.8.1\r\n"
     "x-stainless-retry-count: 0\r\nx-stainless-read-timeout: 600\r\nContent-Length: 0\r\n\r\n";
 static const char event[] =
-    "data: {\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion.chunk\",\"created\":1750000000,\"model\":\"bench\","
+    "data: "
+    "{\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion.chunk\",\"created\":1750000000,"
+    "\"model\":\"bench\","
     "\"choices\":[{\"index\":0,\"delta\":{\"content\":\" word\"},\"finish_reason\":null}]}\n\n";
 static const char other_event[] =  // the same, told in another order
-    "data: {\"created\":1750000000,\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion.chunk\",\"model\":\"bench\","
+    "data: "
+    "{\"created\":1750000000,\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion.chunk\","
+    "\"model\":\"bench\","
     "\"choices\":[{\"index\":0,\"delta\":{\"content\":\" word\"},\"finish_reason\":null}]}\n\n";
 
 static struct {
@@ -30,8 +36,10 @@ static struct {
 static void make_request(struct buf *b, size_t bytes)
 {
     buf_init(b, bytes * 2);
-    buf_lit(b, "{\"model\":\"bench\",\"messages\":[{\"role\":\"system\",\"content\":\"You are a load.\"},"
-               "{\"role\":\"user\",\"content\":\"");
+    buf_lit(
+        b,
+        "{\"model\":\"bench\",\"messages\":[{\"role\":\"system\",\"content\":\"You are a load.\"},"
+        "{\"role\":\"user\",\"content\":\"");
     while (buf_len(b) < bytes)
         buf_lit(b, "a prompt of several plain words,\\n");
     buf_lit(b, "\"}],\"temperature\":0.7,\"max_tokens\":1024,\"stream\":true}");

@@ -73,8 +73,8 @@ static bool read_head(struct reader *r, struct str head, const char **why)
     return strcasestr(text, "\ntransfer-encoding: chunked") != NULL;
 }
 
-static bool read_event(struct reader *r, struct str line, const struct reader_calls *calls, void *ctx,
-                       const char **why)
+static bool read_event(struct reader *r, struct str line, const struct reader_calls *calls,
+                       void *ctx, const char **why)
 {
     size_t at;
     if (str_eq(line, STR("data: [DONE]"))) {
@@ -92,8 +92,8 @@ static bool read_event(struct reader *r, struct str line, const struct reader_ca
     return true;
 }
 
-static bool read_events(struct reader *r, struct str in, const struct reader_calls *calls, void *ctx,
-                        const char **why)
+static bool read_events(struct reader *r, struct str in, const struct reader_calls *calls,
+                        void *ctx, const char **why)
 {
     while (in.n) {
         const char *end = memchr(in.p, '\n', in.n);
@@ -112,7 +112,8 @@ static bool read_events(struct reader *r, struct str in, const struct reader_cal
     return true;
 }
 
-bool reader_feed(struct reader *r, struct str in, const struct reader_calls *calls, void *ctx, const char **why)
+bool reader_feed(struct reader *r, struct str in, const struct reader_calls *calls, void *ctx,
+                 const char **why)
 {
     struct str part;
     while (in.n) {

@@ -1,5 +1,5 @@
-// reader.h - reads answers of a proxy: HTTP/1.1 with a length or in chunks, and the mock supplier's events in
-// it, which must come whole and in order.
+// reader.h - reads answers of a proxy: HTTP/1.1 with a length or in chunks, and the mock supplier's
+// events in it, which must come whole and in order.
 
 #ifndef BENCH_READER_H
 #define BENCH_READER_H
@@ -13,8 +13,8 @@ struct reader {
     int64_t left;     // of the body or the chunk
     bool stream;      // events are expected
     int32_t status;
-    int32_t events;   // with content, of this answer
-    bool done;        // data: [DONE] has come
+    int32_t events;  // with content, of this answer
+    bool done;       // data: [DONE] has come
 };
 
 struct reader_calls {
@@ -25,6 +25,7 @@ void reader_init(struct reader *r);
 void reader_release(struct reader *r);
 void reader_expect(struct reader *r, bool stream);  // the next answer
 // False, and `*why`, when the bytes are not what was expected. Whole: state is READER_WHOLE.
-bool reader_feed(struct reader *r, struct str in, const struct reader_calls *calls, void *ctx, const char **why);
+bool reader_feed(struct reader *r, struct str in, const struct reader_calls *calls, void *ctx,
+                 const char **why);
 
 #endif

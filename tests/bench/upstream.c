@@ -1,7 +1,8 @@
-// upstream.c - a supplier without a model: answers every POST at once, with a whole chat completion of 1 KB,
-// or, when the body says "stream":true, with a stream of events of about 180 bytes at a steady pace.
+// upstream.c - a supplier without a model: answers every POST at once, with a whole chat completion
+// of 1 KB, or, when the body says "stream":true, with a stream of events of about 180 bytes at a
+// steady pace.
 //
-//   upstream [PORTS]     listens on so many free ports of 127.0.0.1, prints them, and runs until killed
+//   upstream [PORTS]     listens on so many free ports of 127.0.0.1, prints them, runs until killed
 //
 // How many events and how far apart the request says itself, anywhere in its body: "chunks=200
 // gap_us=1000". Each event holds its number and the time it was sent, for the load to check.
@@ -36,8 +37,9 @@ static size_t whole_n;
 
 static const char stream_head[] = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
                                   "Transfer-Encoding: chunked\r\n\r\n";
-static const char event_head[] = "data: {\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion.chunk\","
-                                 "\"created\":1750000000,\"model\":\"bench\",\"choices\":[{\"index\":0,";
+static const char event_head[] =
+    "data: {\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion.chunk\","
+    "\"created\":1750000000,\"model\":\"bench\",\"choices\":[{\"index\":0,";
 
 static void make_whole(void)
 {
@@ -87,7 +89,8 @@ static bool flush(struct conn *c)
 
 static void put_event(struct buf *out, const char *delta)
 {
-    buf_printf(out, "%zx\r\n%s%s}]}\n\n\r\n", sizeof event_head - 1 + strlen(delta) + 5, event_head, delta);
+    buf_printf(out, "%zx\r\n%s%s}]}\n\n\r\n", sizeof event_head - 1 + strlen(delta) + 5, event_head,
+               delta);
 }
 
 static void put_content(struct conn *c)
@@ -147,7 +150,8 @@ static void answer(struct conn *c, struct str body)
     c->chunks = (int32_t)number_behind(body, STR("chunks="), 200);
     c->gap_us = number_behind(body, STR("gap_us="), 1000);
     buf_add_str(&c->out, STR(stream_head));
-    put_event(&c->out, "\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"finish_reason\":null");
+    put_event(&c->out,
+              "\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"finish_reason\":null");
     c->beat.due_us = net_now_us();
     heap_put(&beats, &c->beat);
     beat(c);

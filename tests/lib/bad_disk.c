@@ -1,9 +1,9 @@
 // bad_disk.c - loaded with LD_PRELOAD by tests: a disk that fails and a clock that jumps.
 //
 // BAD_DISK_FOLDER holds two files, looked at with every call: `fail` (pwrite to a journal gives EIO
-// while it is there, or writes half when it says "short"; fdatasync does when it says "sync"), and `clock` (seconds added to the time
-// of day). BAD_DISK_LOG: a file that gets a line for each write to a journal, each fdatasync and
-// each send, so that their order can be looked at.
+// while it is there, or writes half when it says "short"; fdatasync does when it says "sync"), and
+// `clock` (seconds added to the time of day). BAD_DISK_LOG: a file that gets a line for each write
+// to a journal, each fdatasync and each send, so that their order can be looked at.
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -113,7 +113,8 @@ ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
     static ssize_t (*real)(int, const struct msghdr *, int);
     if (!real)
         *(void **)&real = dlsym(RTLD_NEXT, "sendmsg");
-    if (m->msg_iovlen && m->msg_iov[0].iov_len > 5 && memcmp(m->msg_iov[0].iov_base, "POST ", 5) == 0)
+    if (m->msg_iovlen && m->msg_iov[0].iov_len > 5 &&
+        memcmp(m->msg_iov[0].iov_base, "POST ", 5) == 0)
         note("sent", fd);
     return real(fd, m, flags);
 }

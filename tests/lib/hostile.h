@@ -12,22 +12,32 @@
 struct hostile {
     const char *name;
     struct str raw;
-    int32_t status;   // of the refusal; 0: legal
-    int32_t heads;    // requests given out: before the refusal (chunk errors come after the head), or in all
-    const char *body; // legal: the bodies, joined
+    int32_t status;  // of the refusal; 0: legal
+    int32_t heads;  // requests given out: before the refusal (chunk errors come after the head), or
+                    // in all
+    const char *body;  // legal: the bodies, joined
 };
 
 #define HOSTILE_X16(s) s s s s s s s s s s s s s s s s
-#define HOSTILE_4K(s) HOSTILE_X16(HOSTILE_X16(HOSTILE_X16(s)))  // 4096 times
+#define HOSTILE_4K(s) HOSTILE_X16(HOSTILE_X16(HOSTILE_X16(s)))       // 4096 times
 #define HOSTILE_LONG HOSTILE_4K("abcdefghijklmnopqrstuvwxyz012345")  // 128 KiB, over any limit
 
 #define GET "GET / HTTP/1.1\r\nHost: a\r\n"
 #define POST "POST /v1/x HTTP/1.1\r\nHost: a\r\n"
 #define TE POST "Transfer-Encoding: chunked\r\n\r\n"
 #define NEXT "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
-#define BAD(name, status, raw) {name, {raw, sizeof(raw) - 1}, status, 0, ""}
-#define BAD_BODY(name, status, raw) {name, {raw, sizeof(raw) - 1}, status, 1, ""}
-#define LEGAL(name, heads, body, raw) {name, {raw, sizeof(raw) - 1}, 0, heads, body}
+#define BAD(name, status, raw)                      \
+    {                                               \
+        name, {raw, sizeof(raw) - 1}, status, 0, "" \
+    }
+#define BAD_BODY(name, status, raw)                 \
+    {                                               \
+        name, {raw, sizeof(raw) - 1}, status, 1, "" \
+    }
+#define LEGAL(name, heads, body, raw)                \
+    {                                                \
+        name, {raw, sizeof(raw) - 1}, 0, heads, body \
+    }
 
 // clang-format off
 static const struct hostile hostile_requests[] = {

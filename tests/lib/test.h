@@ -16,34 +16,34 @@
 
 static int test_passed, test_failed, test_bad;
 
-#define EXPECT(cond, ...)                                                      \
-    do {                                                                       \
-        if (!(cond) && test_bad++ < 10) {                                      \
-            printf("  %s:%d: expected %s: ", __FILE__, __LINE__, #cond);       \
-            printf(__VA_ARGS__);                                               \
-            printf("\n");                                                      \
-        }                                                                      \
+#define EXPECT(cond, ...)                                                \
+    do {                                                                 \
+        if (!(cond) && test_bad++ < 10) {                                \
+            printf("  %s:%d: expected %s: ", __FILE__, __LINE__, #cond); \
+            printf(__VA_ARGS__);                                         \
+            printf("\n");                                                \
+        }                                                                \
     } while (0)
 
-#define NEED(cond)                                                             \
-    do {                                                                       \
-        if (!(cond)) {                                                         \
-            printf("  %s:%d: needed %s\n%d passed, %d failed\n", __FILE__,     \
-                   __LINE__, #cond, test_passed, test_failed + 1);             \
-            exit(1);                                                           \
-        }                                                                      \
+#define NEED(cond)                                                                          \
+    do {                                                                                    \
+        if (!(cond)) {                                                                      \
+            printf("  %s:%d: needed %s\n%d passed, %d failed\n", __FILE__, __LINE__, #cond, \
+                   test_passed, test_failed + 1);                                           \
+            exit(1);                                                                        \
+        }                                                                                   \
     } while (0)
 
-#define TEST(fact)                                                             \
-    do {                                                                       \
-        test_bad = 0;                                                          \
-        fact();                                                                \
-        printf("%s %s\n", test_bad ? "FAIL" : "ok  ", #fact);                  \
-        fflush(stdout);                                                        \
-        if (test_bad)                                                          \
-            test_failed++;                                                     \
-        else                                                                   \
-            test_passed++;                                                     \
+#define TEST(fact)                                            \
+    do {                                                      \
+        test_bad = 0;                                         \
+        fact();                                               \
+        printf("%s %s\n", test_bad ? "FAIL" : "ok  ", #fact); \
+        fflush(stdout);                                       \
+        if (test_bad)                                         \
+            test_failed++;                                    \
+        else                                                  \
+            test_passed++;                                    \
     } while (0)
 
 static inline int test_end(void)

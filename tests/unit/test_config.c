@@ -443,11 +443,12 @@ static void tenants_and_demand_are_read(void)
     EXPECT(t[0].n_keys == 1 && t[0].keys[0].sha256[1] == 0xff && t[0].n_models == 1 &&
                t[0].n_classes == -1,
            "a");
-    EXPECT(t[0].allowance.budget_day_nusd == 500000000000 && !t[0].allowance.budget_hard && t[0].expose_decision,
+    EXPECT(t[0].allowance.budget_day_nusd == 500000000000 && !t[0].allowance.budget_hard &&
+               t[0].expose_decision,
            "%" PRId64, t[0].allowance.budget_day_nusd);
     EXPECT(fabs(t[0].allowance.tokens_per_s - 1000) < 1e-9, "%g", t[0].allowance.tokens_per_s);
-    EXPECT(t[1].allowance.budget_day_nusd == -1 && t[1].allowance.budget_month_uusd == 1000000000 && t[1].allowance.budget_hard &&
-               t[1].n_regions == 1 && t[1].passthrough == 0,
+    EXPECT(t[1].allowance.budget_day_nusd == -1 && t[1].allowance.budget_month_uusd == 1000000000 &&
+               t[1].allowance.budget_hard && t[1].n_regions == 1 && t[1].passthrough == 0,
            "b");
     const struct demand *d = l.p.demands;
     EXPECT(fabs(d->rate_per_s - 0.02) < 1e-12 && d->prompt_tok == 1000 && d->hours[23] == 24 &&
@@ -593,7 +594,8 @@ static void tenants_stand_above_one_another(void)
     EXPECT(t[0].allowance.zone_us == S(19800) && t[0].allowance.budget_hard, "zone");
     EXPECT(t[0].allowance.until_us == civil_us((struct civil){.year = 2027, .month = 1, .day = 1}),
            "until");
-    EXPECT(fabs(t[1].allowance.requests_per_s - 10) < 1e-9 && t[1].allowance.in_flight == 4, "team");
+    EXPECT(fabs(t[1].allowance.requests_per_s - 10) < 1e-9 && t[1].allowance.in_flight == 4,
+           "team");
     static const unsigned char ten[16] = {[10] = 0xff, 0xff, 10, 1, 2, 3}, one[16] = {[15] = 1};
     const struct net *net = t[1].allowance.addresses;
     NEED(t[1].allowance.n_addresses == 2);
@@ -663,16 +665,18 @@ static void a_pool_may_enter_in_steps(void)
     char text[1024];
     for (size_t i = 0; i < COUNTOF(bad); i++) {
         struct load l;
-        snprintf(text, sizeof text,
-                 "caudal: 1\npools: {b: {api: openai, url: \"http://h\", serves: [m], share: %s}}\n",
-                 bad[i].share);
+        snprintf(
+            text, sizeof text,
+            "caudal: 1\npools: {b: {api: openai, url: \"http://h\", serves: [m], share: %s}}\n",
+            bad[i].share);
         load(&l, text);
         EXPECT(l.e && strstr(said(&l), bad[i].expected), "%s: %s", bad[i].share, said(&l));
         drop(&l);
     }
     struct load l;
     load(&l, "caudal: 1\npools: {b: {api: openai, url: \"http://h\", serves: [m], "
-             "share: {steps: [1%, 0.5], every: 5 min, while: {errors: 5%, per_token: 2}, at_least: 200}}}\n");
+             "share: {steps: [1%, 0.5], every: 5 min, while: {errors: 5%, per_token: 2}, at_least: "
+             "200}}}\n");
     EXPECT(!l.e, "%s", said(&l));
     const struct pool_share *s = &l.p.pools[0].share;
     EXPECT(s->n_steps == 2 && s->steps[0] == 0.01 && s->steps[1] == 0.5, "steps");
@@ -697,14 +701,16 @@ static void pools_and_models_say_what_they_keep_of_prompts(void)
     struct load l;
     for (size_t i = 0; i < COUNTOF(bad); i++) {
         snprintf(text, sizeof text,
-                 "caudal: 1\npools: {b: {api: openai, url: \"http://h\", serves: [m], prefix_cache: %s}}\n",
+                 "caudal: 1\npools: {b: {api: openai, url: \"http://h\", serves: [m], "
+                 "prefix_cache: %s}}\n",
                  bad[i].cache);
         load(&l, text);
         EXPECT(l.e && strstr(said(&l), bad[i].expected), "%s: %s", bad[i].cache, said(&l));
         drop(&l);
     }
-    load(&l, "caudal: 1\npools: {b: {api: openai, url: \"http://h\", prefix_cache: {tokens: 2M tok}, "
-             "serves: {m: {prefix_cache: {ttl: 1 h}}, n: {prefix_cache: {tokens: 0}}, o: {}}}}\n");
+    load(&l,
+         "caudal: 1\npools: {b: {api: openai, url: \"http://h\", prefix_cache: {tokens: 2M tok}, "
+         "serves: {m: {prefix_cache: {ttl: 1 h}}, n: {prefix_cache: {tokens: 0}}, o: {}}}}\n");
     EXPECT(!l.e, "%s", said(&l));
     const struct pool *p = &l.p.pools[0];
     EXPECT(p->prefix_cache.tok == 2e6 && p->prefix_cache.ttl_us == -1, "%g", p->prefix_cache.tok);
@@ -717,14 +723,17 @@ static void pools_and_models_say_what_they_keep_of_prompts(void)
 static void carbon_has_a_price(void)
 {
     struct load l;
-    load(&l, "caudal: 1\nserve: {carbon_price: 80 USD/t}\npools: {b: {api: openai, url: \"http://h\", serves: [m]}}\n");
-    EXPECT(!l.e && l.p.serve.carbon_nusd_per_g == 80e3, "%s: %g", said(&l), l.p.serve.carbon_nusd_per_g);
+    load(&l, "caudal: 1\nserve: {carbon_price: 80 USD/t}\npools: {b: {api: openai, url: "
+             "\"http://h\", serves: [m]}}\n");
+    EXPECT(!l.e && l.p.serve.carbon_nusd_per_g == 80e3, "%s: %g", said(&l),
+           l.p.serve.carbon_nusd_per_g);
     drop(&l);
     static const char *const bad[] = {"80", "80 USD/MWh", "-1 USD/t"};
     for (size_t i = 0; i < COUNTOF(bad); i++) {
         char text[256];
         snprintf(text, sizeof text,
-                 "caudal: 1\nserve: {carbon_price: %s}\npools: {b: {api: openai, url: \"http://h\", serves: [m]}}\n",
+                 "caudal: 1\nserve: {carbon_price: %s}\npools: {b: {api: openai, url: "
+                 "\"http://h\", serves: [m]}}\n",
                  bad[i]);
         load(&l, text);
         EXPECT(l.e && strstr(said(&l), "serve.carbon_price"), "%s: %s", bad[i], said(&l));
@@ -738,10 +747,11 @@ static void a_key_is_described_by_json(void)
     struct tenant_key k;
     struct diag diag = {0};
     arena_init(&a, 1 << 20);
-    enum err e = config_key(
-        &k, &a, STR("{\"name\": \"ci\", \"budget\": \"5 USD/day\", \"models\": [\"m\"], "
-                    "\"addresses\": \"::1\"}"),
-        &diag);
+    enum err e =
+        config_key(&k, &a,
+                   STR("{\"name\": \"ci\", \"budget\": \"5 USD/day\", \"models\": [\"m\"], "
+                       "\"addresses\": \"::1\"}"),
+                   &diag);
     EXPECT(!e && k.allowance.budget_day_nusd == 5000000000 && k.n_models == 1 &&
                k.allowance.n_addresses == 1 && k.n_classes == -1,
            "%s", diag.text);
@@ -807,7 +817,8 @@ static void documented_defaults_of_serve_are_the_defaults(void)
          "limits: {head: 32 KiB, body: 20 MiB, answer: 64 MiB, head_time: 15 s, body_time: 60 s, "
          "idle: 75 s, write_time: 60 s, connections: 20000, headers: 100, pipelined: 16, "
          "stream_buffer: 256 KiB}, attempts: {max: 4, retry_budget: 20 %, stand_in_after: 3 s, "
-         "silence: 15 s, patience: 3 s, deadline: 10 min}, drain: 30 s, breaker: {failures: 5, open: 5 s, "
+         "silence: 15 s, patience: 3 s, deadline: 10 min}, drain: 30 s, breaker: {failures: 5, "
+         "open: 5 s, "
          "open_max: 60 s}, band: 2 %}\n");
     load(&d, POOLS);
     EXPECT(!l.e && !d.e, "%s", said(&l));
@@ -825,8 +836,8 @@ static void documented_defaults_of_serve_are_the_defaults(void)
            "counts");
     EXPECT(a->retry_budget == b->retry_budget && a->band == b->band, "shares");
     EXPECT(a->stand_in_after_us == b->stand_in_after_us && a->silence_us == b->silence_us &&
-               a->patience_us == b->patience_us &&
-               a->deadline_us == b->deadline_us && a->breaker_open_us == b->breaker_open_us &&
+               a->patience_us == b->patience_us && a->deadline_us == b->deadline_us &&
+               a->breaker_open_us == b->breaker_open_us &&
                a->breaker_open_us_max == b->breaker_open_us_max,
            "attempts");
     EXPECT(str_eq(a->host, b->host) && a->port == b->port && str_eq(a->policy, b->policy) &&

@@ -76,7 +76,8 @@ static void it_learns_lengths_of_each_end_user(void)
     EXPECT(once > all / 2, "one answer proves little: %d after %d", once, all);
     EXPECT(forecast_output_tok(f, &wordy, 100) == 100, "capped");
     struct forecast_who elsewhere = {1, 0, 8}, model = {0, 1, 8};
-    EXPECT(forecast_output_tok(f, &elsewhere, 0) == output_tok(f, 1, 0, 0), "another tenant's user");
+    EXPECT(forecast_output_tok(f, &elsewhere, 0) == output_tok(f, 1, 0, 0),
+           "another tenant's user");
     EXPECT(forecast_output_tok(f, &model, 0) == 256, "another model");
     struct forecast *grown;
     many = forecast_output_tok(f, &wordy, 0);
@@ -154,8 +155,8 @@ static void what_was_learnt_moves_into_a_larger_one(void)
     for (int32_t m = 0; m < 2; m++) {
         EXPECT(forecast_bytes_per_tok(grown, m) == forecast_bytes_per_tok(f, m), "model %d", m);
         for (int32_t t = -1; t < 3; t++)
-            EXPECT(output_tok(grown, t, m, 0) == output_tok(f, t, m, 0),
-                   "tenant %d, model %d", t, m);
+            EXPECT(output_tok(grown, t, m, 0) == output_tok(f, t, m, 0), "tenant %d, model %d", t,
+                   m);
     }
     EXPECT(output_tok(grown, 5, 1, 0) == output_tok(f, 5, 1, 0),
            "a new tenant has the model's mean");
@@ -172,8 +173,7 @@ static void many_tenants_share_bounded_memory(void)
     struct rng r;
     rng_seed(&r, 2);
     for (int32_t i = 0; i < 200000; i++)
-        learn(f, (int32_t)rng_below(&r, 100000), (int32_t)rng_below(&r, 50), 400, 100,
-                       500);
+        learn(f, (int32_t)rng_below(&r, 100000), (int32_t)rng_below(&r, 50), 400, 100, 500);
     int32_t wrong = 0;
     for (int32_t t = 0; t < 100000; t++)
         wrong += output_tok(f, t, t % 50, 0) != 500;

@@ -58,13 +58,17 @@ static void who_asks_is_the_best_name_that_is_said(void)
 {
     uint64_t ann = user_of(SURFACE_CHAT, ",\"user\":\"ann\"");
     EXPECT(ann && ann != user_of(SURFACE_CHAT, ",\"user\":\"bob\""), "two users");
-    EXPECT(ann == user_of(SURFACE_CHAT, ",\"prompt_cache_key\":\"x\",\"user\":\"ann\""), "user first");
-    EXPECT(ann == user_of(SURFACE_CHAT, ",\"user\":\"ann\",\"prompt_cache_key\":\"x\""), "any order");
+    EXPECT(ann == user_of(SURFACE_CHAT, ",\"prompt_cache_key\":\"x\",\"user\":\"ann\""),
+           "user first");
+    EXPECT(ann == user_of(SURFACE_CHAT, ",\"user\":\"ann\",\"prompt_cache_key\":\"x\""),
+           "any order");
     EXPECT(ann == user_of(SURFACE_RESPONSES, ",\"user\":\"bob\",\"safety_identifier\":\"ann\""),
            "the safety identifier before it");
-    EXPECT(ann == user_of(SURFACE_MESSAGES, ",\"metadata\":{\"a\":{},\"user_id\":\"ann\"}"), "messages");
+    EXPECT(ann == user_of(SURFACE_MESSAGES, ",\"metadata\":{\"a\":{},\"user_id\":\"ann\"}"),
+           "messages");
     EXPECT(ann == user_of(SURFACE_CHAT, ",\"prompt_cache_key\":\"ann\""), "better than nobody");
-    EXPECT(!user_of(SURFACE_CHAT, ",\"metadata\":{\"user_id\":\"ann\"}"), "chat's metadata are not");
+    EXPECT(!user_of(SURFACE_CHAT, ",\"metadata\":{\"user_id\":\"ann\"}"),
+           "chat's metadata are not");
     EXPECT(!user_of(SURFACE_CHAT, ",\"user\":\"\"") && !user_of(SURFACE_CHAT, ",\"user\":7") &&
                !user_of(SURFACE_MESSAGES, ",\"metadata\":[1]"),
            "what is no name passes");
@@ -965,18 +969,24 @@ static bool part_is(const struct openai_request *rq, int part, const char *expec
 // What a model reads, without its end: a longer conversation begins with the same bytes.
 static void the_parts_of_a_prompt_are_found(void)
 {
-    struct openai_request rq = read_of(
-        SURFACE_CHAT, "{\"messages\": [{\"content\": \"a\"} ], \"tools\": [1 , 2], \"model\": \"m\"}");
-    EXPECT(part_is(&rq, OPENAI_PROMPT, "[{\"content\": \"a\"}"), STR_FMT, STR_ARG(rq.parts[OPENAI_PROMPT]));
+    struct openai_request rq =
+        read_of(SURFACE_CHAT,
+                "{\"messages\": [{\"content\": \"a\"} ], \"tools\": [1 , 2], \"model\": \"m\"}");
+    EXPECT(part_is(&rq, OPENAI_PROMPT, "[{\"content\": \"a\"}"), STR_FMT,
+           STR_ARG(rq.parts[OPENAI_PROMPT]));
     EXPECT(part_is(&rq, OPENAI_TOOLS, "[1 , 2") && part_is(&rq, OPENAI_PREAMBLE, ""), "tools");
     EXPECT(rq.cache_key == 0, "no key");
-    rq = read_of(SURFACE_MESSAGES, "{\"model\": \"m\", \"system\": \"be good\", \"messages\": [{}]}");
-    EXPECT(part_is(&rq, OPENAI_PREAMBLE, "\"be good") && part_is(&rq, OPENAI_PROMPT, "[{}"), "system");
-    rq = read_of(SURFACE_RESPONSES, "{\"model\": \"m\", \"input\": \"a b\", \"prompt_cache_key\": \"k\"}");
+    rq = read_of(SURFACE_MESSAGES,
+                 "{\"model\": \"m\", \"system\": \"be good\", \"messages\": [{}]}");
+    EXPECT(part_is(&rq, OPENAI_PREAMBLE, "\"be good") && part_is(&rq, OPENAI_PROMPT, "[{}"),
+           "system");
+    rq = read_of(SURFACE_RESPONSES,
+                 "{\"model\": \"m\", \"input\": \"a b\", \"prompt_cache_key\": \"k\"}");
     EXPECT(part_is(&rq, OPENAI_PROMPT, "\"a b") && rq.cache_key != 0, "input");
-    struct openai_request other =
-        read_of(SURFACE_RESPONSES, "{\"model\": \"m\", \"input\": [\"a\"], \"prompt_cache_key\": \"l\"}");
-    EXPECT(part_is(&other, OPENAI_PROMPT, "[\"a\"") && other.cache_key != rq.cache_key, "another key");
+    struct openai_request other = read_of(
+        SURFACE_RESPONSES, "{\"model\": \"m\", \"input\": [\"a\"], \"prompt_cache_key\": \"l\"}");
+    EXPECT(part_is(&other, OPENAI_PROMPT, "[\"a\"") && other.cache_key != rq.cache_key,
+           "another key");
     rq = read_of(SURFACE_COMPLETIONS, "{\"model\": \"m\", \"prompt\": \"\"}");
     EXPECT(part_is(&rq, OPENAI_PROMPT, "\""), "an empty one");
 }

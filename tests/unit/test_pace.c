@@ -35,7 +35,7 @@ static void periods_are_those_of_the_calendar(void)
     };
     for (size_t i = 0; i < COUNTOF(rows); i++) {
         struct pace_terms t = {
-        .amount = 1, .per = rows[i].per, .from_us = -S(100000000), .until_us = NEVER};
+            .amount = 1, .per = rows[i].per, .from_us = -S(100000000), .until_us = NEVER};
         struct pace c = {0};
         pace_see(&c, &t, S(rows[i].at_s));
         EXPECT(c.from_us == S(rows[i].from_s) && c.until_us == S(rows[i].until_s),
@@ -76,8 +76,10 @@ static void the_share_is_monotone(void)
 
 static void a_new_period_begins_empty_and_short_ones_are_smaller(void)
 {
-    struct pace_terms t = {
-        .amount = 310, .per = PERIOD_MONTH, .from_us = MARCH + 21 * DAY, .until_us = APRIL + 3 * DAY};
+    struct pace_terms t = {.amount = 310,
+                           .per = PERIOD_MONTH,
+                           .from_us = MARCH + 21 * DAY,
+                           .until_us = APRIL + 3 * DAY};
     struct pace c = {0};
     pace_see(&c, &t, MARCH + 22 * DAY);
     EXPECT(c.amount > 99.9 && c.amount < 100.1, "10 of 31 days: %g", c.amount);
@@ -88,8 +90,7 @@ static void a_new_period_begins_empty_and_short_ones_are_smaller(void)
     pace_see(&c, &t, APRIL);
     EXPECT(c.used == 0 && !pace_is_spent(&c), "April: %g", c.used);
     EXPECT(c.amount > 30.9 && c.amount < 31.1, "3 of 30 days: %g", c.amount);
-    struct pace_terms open = {
-        .amount = 100, .per = PERIOD_TERM, .from_us = 0, .until_us = NEVER};
+    struct pace_terms open = {.amount = 100, .per = PERIOD_TERM, .from_us = 0, .until_us = NEVER};
     EXPECT(share_at(&open, 99, MARCH) == 0 && share_at(&open, 100, MARCH) == 1,
            "without dates: free until it is used up");
 }
@@ -102,8 +103,7 @@ static void outside_its_dates_nothing_is_prepaid(void)
 {
     static const enum period pers[] = {PERIOD_MONTH, PERIOD_QUARTER, PERIOD_YEAR, PERIOD_TERM};
     for (size_t i = 0; i < COUNTOF(pers); i++) {
-        struct pace_terms t = {
-        .amount = 100, .per = pers[i], .from_us = MARCH, .until_us = APRIL};
+        struct pace_terms t = {.amount = 100, .per = pers[i], .from_us = MARCH, .until_us = APRIL};
         struct pace c = {0};
         pace_see(&c, &t, MARCH - S(1));
         pace_use(&c, 7);
@@ -146,8 +146,7 @@ static void the_outlook_goes_on_as_it_went(void)
     pace_use(&c, 90);
     o = pace_outlook(&c, half);
     EXPECT(o.at_end == 240 && o.left == 0 && o.stranded == 0 && o.beyond == 140, "%g", o.at_end);
-    struct pace_terms term = {
-        .amount = 100, .per = PERIOD_TERM, .from_us = 0, .until_us = NEVER};
+    struct pace_terms term = {.amount = 100, .per = PERIOD_TERM, .from_us = 0, .until_us = NEVER};
     struct pace open = {0};
     pace_see(&open, &term, half);
     pace_use(&open, 10);

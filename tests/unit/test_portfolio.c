@@ -267,7 +267,9 @@ static void defaults_are_as_written(void)
     struct tenant t;
     tenant_defaults(&t);
     EXPECT(t.n_models == -1 && t.n_classes == -1 && t.n_regions == -1 && t.markup == -1, "tenant");
-    EXPECT(t.allowance.budget_day_nusd == -1 && t.allowance.budget_month_uusd == -1 && t.passthrough == -1, "tenant");
+    EXPECT(t.allowance.budget_day_nusd == -1 && t.allowance.budget_month_uusd == -1 &&
+               t.passthrough == -1,
+           "tenant");
     struct class c;
     class_defaults(&c);
     EXPECT(c.ttft_us == NEVER && c.deadline_us == NEVER && c.unserved_nusd == -1, "class");

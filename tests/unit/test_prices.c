@@ -58,7 +58,8 @@ static const char *read_str(const struct portfolio *p, struct str text,
     return shown;
 }
 
-static const char *read(const struct portfolio *p, const char *text, const struct planned_prices **out)
+static const char *read(const struct portfolio *p, const char *text,
+                        const struct planned_prices **out)
 {
     return read_str(p, str_of(text), out);
 }

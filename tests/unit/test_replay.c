@@ -153,7 +153,8 @@ static void the_same_seed_gives_the_same_tally(void)
             write_trace(&r[i], buf_str(&text));
             struct replay_config c = config_of(&f.p, &r[i]);
             for (int32_t k = 0; k < f.p.n_pools; k++)
-                f.pools[k].prefix_cache = (struct prefix_cache){true, k % 2 ? 100000 : -1, S(20 + k)};
+                f.pools[k].prefix_cache =
+                    (struct prefix_cache){true, k % 2 ? 100000 : -1, S(20 + k)};
             play(&r[i], &c);
         }
         EXPECT(r[0].e == r[1].e, "seed %" PRIu64, seed);

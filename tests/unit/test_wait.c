@@ -443,8 +443,8 @@ static void a_long_line_is_looked_through_at_once(void)
     fleet_release(&f);
 }
 
-// A pool of one request a second, its bucket spent: of those with ten seconds left the eleventh cannot
-// be taken in time. One that is due before the others, or has longer, may wait.
+// A pool of one request a second, its bucket spent: of those with ten seconds left the eleventh
+// cannot be taken in time. One that is due before the others, or has longer, may wait.
 static void one_that_cannot_come_in_time_does_not_wait(void)
 {
     struct fleet f;
