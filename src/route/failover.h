@@ -62,7 +62,7 @@ struct failover_decision {
     int64_t at_us;
     int64_t leave_us;  // FAILOVER_LATER of failover_stuck(): the time may be spent in the waiting
                        // line, to be left and picked for again then; 0: not there, only until at_us
-    const char *why;  // static text
+    const char *why;   // static text
 };
 void failover_init(struct failover *f, const struct serve_config *c, int64_t now_us,
                    int64_t deadline_us);

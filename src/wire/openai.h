@@ -73,7 +73,7 @@ struct openai_event {  // what one event (or a whole unary answer) says
     struct json_span text_at;             // the last of them
     struct json_span model_at, usage_at;  // n 0: absent; usage_at includes no comma; it is there
                                           // for "usage":null too (kind JSON_NULL, usage.said false)
-    size_t usage_key_at;  // the opening quote of its key
+    size_t usage_key_at;                  // the opening quote of its key
     struct openai_usage usage;
     struct json_span error_at;    // the error object, or the whole where it is flat
     struct json_span choices_at;  // n 0: absent
