@@ -1,5 +1,6 @@
 #include "bench/roofs.h"
 
+#include "base/cholesky.h"
 #include "base/rng.h"
 
 #include <math.h>
@@ -271,32 +272,6 @@ static void count_cells(struct bench_machine *x)
         }
 }
 
-// Cholesky's decomposition of `m` in place.
-static void decompose(double *m, int32_t n)
-{
-    for (int32_t i = 0; i < n; i++)
-        for (int32_t j = 0; j <= i; j++) {
-            double v = m[i * n + j];
-            for (int32_t k = 0; k < j; k++)
-                v -= m[i * n + k] * m[j * n + k];
-            m[i * n + j] = i == j ? sqrt(v) : v / m[j * n + j];
-        }
-}
-
-static void solve(double *v, const double *m, int32_t n)
-{
-    for (int32_t i = 0; i < n; i++) {
-        for (int32_t k = 0; k < i; k++)
-            v[i] -= m[i * n + k] * v[k];
-        v[i] /= m[i * n + i];
-    }
-    for (int32_t i = n - 1; i >= 0; i--) {
-        for (int32_t k = i + 1; k < n; k++)
-            v[i] -= m[k * n + i] * v[k];
-        v[i] /= m[i * n + i];
-    }
-}
-
 static double clipped_log(double ratio)
 {
     double off = det_log(ratio);
@@ -320,9 +295,9 @@ static void judge_config(double *step, double *first, struct bench_machine *x,
                                    cells_between(x, x->others[i], x->others[j])) +
                               (i == j ? NOISE * NOISE : 0);
     }
-    decompose(x->m, n);
-    solve(x->pull, x->m, n);
-    solve(x->pull_first, x->m, n);
+    cholesky_decompose(x->m, n);
+    cholesky_solve(x->pull, x->m, n);
+    cholesky_solve(x->pull_first, x->m, n);
     for (int32_t i = from; i < to; i++) {
         step[i] = first[i] = -1;
         if (!x->r->known[i] || n == 0)

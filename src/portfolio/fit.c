@@ -1,6 +1,7 @@
 #include "portfolio/fit.h"
 
 #include "base/arena.h"
+#include "base/cholesky.h"
 #include "base/rng.h"
 
 #include <math.h>
@@ -181,28 +182,6 @@ static double near(const double a[3], const double b[3])
     return det_exp(-d / (2 * REACH * REACH));
 }
 
-// Solves (near + noise) pull = residual by Cholesky's decomposition; `m` is n x n.
-static void solve_pull(double *pull, double *m, int32_t n)
-{
-    for (int32_t i = 0; i < n; i++)
-        for (int32_t j = 0; j <= i; j++) {
-            double v = m[i * n + j];
-            for (int32_t k = 0; k < j; k++)
-                v -= m[i * n + k] * m[j * n + k];
-            m[i * n + j] = i == j ? sqrt(v) : v / m[j * n + j];
-        }
-    for (int32_t i = 0; i < n; i++) {
-        for (int32_t k = 0; k < i; k++)
-            pull[i] -= m[i * n + k] * pull[k];
-        pull[i] /= m[i * n + i];
-    }
-    for (int32_t i = n - 1; i >= 0; i--) {
-        for (int32_t k = i + 1; k < n; k++)
-            pull[i] -= m[k * n + i] * pull[k];
-        pull[i] /= m[i * n + i];
-    }
-}
-
 static void fit_neighbours(struct fit *f, const struct fit_sample *s, int32_t n)
 {
     double *m = take_n(sizeof *m, (size_t)n * (size_t)n);
@@ -215,7 +194,8 @@ static void fit_neighbours(struct fit *f, const struct fit_sample *s, int32_t n)
         for (int32_t j = 0; j <= i; j++)
             m[i * n + j] = near(f->place[i], f->place[j]) + (i == j ? NOISE * NOISE : 0);
     }
-    solve_pull(f->pull, m, n);
+    cholesky_decompose(m, n);  // (near + noise) pull = residual
+    cholesky_solve(f->pull, m, n);
     f->n = n;
     free(m);
 }
