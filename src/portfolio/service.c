@@ -481,11 +481,6 @@ double service_joules(const struct service *s, double uncached_tok, double outpu
         n = 1;
     double us =
         service_prefill_us(s, uncached_tok, n - 1) + output_tok * service_step_us(s, n, ctx_tok);
-    return service_joules_in(s, us, n);
-}
-
-double service_joules_in(const struct service *s, double us, double n)
-{
     double load = n < s->slots ? n / s->slots : 1;
     double on = replicas_busy(s, n) / s->replicas;  // replicas without work are nobody's share
     double watts = s->idle_w * on + (s->busy_w - s->idle_w) * load;

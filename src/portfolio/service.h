@@ -71,8 +71,6 @@ double service_more_watts(const struct service *s);
 // `n` sequences are in the batch. An estimate; say so wherever it is shown.
 double service_joules(const struct service *s, double uncached_tok, double output_tok, double n,
                       double ctx_tok);
-// The same of `us` of work among `n` sequences, at least 1.
-double service_joules_in(const struct service *s, double us, double n);
 
 // What `pool` keeps of prompts with one model, as said of that or else of the pool. Where nothing
 // is said of `tok` it is the KV room, or -1 if that is not known: no bound; where nothing is said
