@@ -151,8 +151,7 @@ void line_pay(struct route *r, const struct waiter *w)
     l->tenant_paid[t] += cost;
 }
 
-static struct wait_group group_key(const struct route *r, const struct route_ask *ask,
-                                   int64_t now_us)
+struct wait_group line_key(const struct route *r, const struct route_ask *ask, int64_t now_us)
 {
     struct list *list = route_list(r, ask);
     struct look look;
@@ -251,21 +250,18 @@ int32_t line_place(struct line *l)
     return i;
 }
 
-int32_t line_ahead(const struct route *r, const struct route_ask *ask, int64_t due_us,
-                   int64_t now_us)
+int32_t line_ahead(struct line *l, const struct wait_group *key, int64_t due_us)
 {
-    struct wait_group key = group_key(r, ask, now_us);
-    int32_t g = group_find(r->line, &key);
-    return g >= 0 && r->line->groups[g].last_due_us <= due_us ? r->line->groups[g].n : 0;
+    int32_t g = group_find(l, key);
+    return g >= 0 && l->groups[g].last_due_us <= due_us ? l->groups[g].n : 0;
 }
 
-bool line_join(struct route *r, int32_t i, int64_t now_us)
+bool line_join(struct route *r, const struct wait_group *key, int32_t i)
 {
     struct line *l = r->line;
     struct waiter *w = &l->waiters[i];
-    struct wait_group key = group_key(r, &w->ask, now_us);
     w->order = ++l->orders;
-    w->group = group_join(l, &key);
+    w->group = group_join(l, key);
     struct wait_group *g = &l->groups[w->group];
     count_in(r, g);
     g->n++;

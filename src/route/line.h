@@ -83,11 +83,13 @@ struct line {
     int64_t scan_due_us;  // until when that holds
 };
 
-// Joins `w` (its ask, user, home and due_us are set) to its group. True: it is the first there.
-bool line_join(struct route *r, int32_t i, int64_t now_us);
-// How many of the group that `ask` would join go before it, being due no later; some of them may.
-int32_t line_ahead(const struct route *r, const struct route_ask *ask, int64_t due_us,
-                   int64_t now_us);
+// What tells the group of `ask` from others: the candidates that it may have at this time.
+struct wait_group line_key(const struct route *r, const struct route_ask *ask, int64_t now_us);
+// How many of this group go before one that is due then, being due no later; some of them may.
+int32_t line_ahead(struct line *l, const struct wait_group *key, int64_t due_us);
+// Joins waiter `i` (its ask, user, home and due_us are set) to its group. True: it is the first
+// there.
+bool line_join(struct route *r, const struct wait_group *key, int32_t i);
 // A free place for a waiter; there is one.
 int32_t line_place(struct line *l);
 // Takes a waiter out. What was found about the others no longer holds.

@@ -123,12 +123,12 @@ static double most_per_us(const struct route *r, const struct route_ask *ask, in
 }
 
 // Its deadline does not pass before those that go before it have been taken, all going well.
-static bool has_time(const struct route *r, const struct route_ask *ask, int64_t due_us,
-                     int64_t now_us)
+static bool has_time(const struct route *r, const struct wait_group *key,
+                     const struct route_ask *ask, int64_t now_us)
 {
     if (ask->deadline_us == NEVER)
         return true;
-    int32_t ahead = line_ahead(r, ask, due_us, now_us);
+    int32_t ahead = line_ahead(r->line, key, ask->deadline_us);
     if (ahead == 0)
         return true;
     return ahead <= most_per_us(r, ask, now_us) * (double)(ask->deadline_us - now_us);
@@ -141,13 +141,15 @@ int32_t route_wait(struct route *r, const struct route_ask *ask, uint64_t user, 
     int64_t due_us = ask->arrived_us > NEVER - PATIENCE_US ? NEVER : ask->arrived_us + PATIENCE_US;
     if (ask->deadline_us < NEVER)
         due_us = ask->deadline_us;
-    if (!has_place(r, ask) || !has_time(r, ask, due_us, now_us) ||
-        (l->some_limited && !find_home(r, ask, now_us, &home)))
+    if (!has_place(r, ask))
+        return -1;
+    struct wait_group key = line_key(r, ask, now_us);
+    if (!has_time(r, &key, ask, now_us) || (l->some_limited && !find_home(r, ask, now_us, &home)))
         return -1;
     int32_t i = line_place(l);
     struct waiter *w = &l->waiters[i];
     *w = (struct waiter){.ask = *ask, .user = user, .due_us = due_us, .home = home};
-    if (line_join(r, i, now_us))
+    if (line_join(r, &key, i))
         look_first(r, i, now_us);
     return i;
 }
