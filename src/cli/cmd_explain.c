@@ -11,7 +11,6 @@
 #include "cli/load.h"
 #include "cli/operator.h"
 #include "cli/options.h"
-#include "cli/receipt.h"
 #include "route/live.h"
 #include "route/pace.h"
 #include "route/policy.h"
@@ -96,15 +95,9 @@ static int read_options(struct explain_options *o, int argc, char **argv)
     return OPTIONS_GO;
 }
 
-// Errors hold pieces of strange files: fit for a terminal.
 static int fail(const char *what)
 {
-    struct buf out;
-    buf_init(&out, DIAG_BYTES * 4);
-    add_shown(&out, str_of(what));
-    fprintf(stderr, "caudal explain: " STR_FMT "\n", STR_ARG(buf_str(&out)));
-    buf_release(&out);
-    return EXIT_FAILED;
+    return options_complain("explain", what);
 }
 
 static int show(const struct explain_options *o, struct str json)

@@ -5,7 +5,6 @@
 #include "base/units.h"
 #include "cli/load.h"
 #include "cli/options.h"
-#include "cli/receipt.h"
 #include "cli/replay_decisions.h"
 #include "cli/replay_options.h"
 #include "cli/replay_view.h"
@@ -109,15 +108,9 @@ static void run_all(struct work *w, int32_t jobs)
         fputs("\r\x1b[K", stderr);
 }
 
-// Errors hold pieces of strange files: fit for a terminal.
 static int fail(const char *what)
 {
-    struct buf out;
-    buf_init(&out, DIAG_BYTES * 4);
-    add_shown(&out, str_of(what));
-    fprintf(stderr, "caudal replay: " STR_FMT "\n", STR_ARG(buf_str(&out)));
-    buf_release(&out);
-    return EXIT_FAILED;
+    return options_complain("replay", what);
 }
 
 static bool print(struct str text)

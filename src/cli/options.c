@@ -1,5 +1,7 @@
 #include "cli/options.h"
 
+#include "cli/receipt.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -162,6 +164,16 @@ int options_wrong(const char *command, const char *what)
 {
     fprintf(stderr, "caudal %s: %s\ntry 'caudal %s --help'\n", command, what, command);
     return EXIT_USAGE;
+}
+
+int options_complain(const char *command, const char *what)
+{
+    struct buf out;
+    buf_init(&out, DIAG_BYTES * 4);
+    add_shown(&out, str_of(what));
+    fprintf(stderr, "caudal %s: " STR_FMT "\n", command, STR_ARG(buf_str(&out)));
+    buf_release(&out);
+    return EXIT_FAILED;
 }
 
 int options_begin(const struct command *c, int argc, char **argv, int *n_operands)

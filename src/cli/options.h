@@ -93,6 +93,9 @@ enum { OPTIONS_GO = -1 };
 int options_begin(const struct command *c, int argc, char **argv, int *n_operands);
 // Says on stderr what is wrong with the way the command was called. Returns EXIT_USAGE.
 int options_wrong(const char *command, const char *what);
+// Says on stderr what is wrong with what it was called for: pieces of strange files are made fit
+// for a terminal. Returns EXIT_FAILED.
+int options_complain(const char *command, const char *what);
 
 // The name nearest to `word` within two edits, a third of its length at most; NULL: none.
 const char *nearest_name(const char *const *names, int32_t n, const char *word);

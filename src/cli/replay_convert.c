@@ -4,7 +4,6 @@
 
 #include "base/arena.h"
 #include "cli/options.h"
-#include "cli/receipt.h"
 #include "io/stream.h"
 #include "wire/trace.h"
 
@@ -153,15 +152,6 @@ static enum err convert(struct convert *c, char **names, struct diag *diag)
     return e;
 }
 
-static void say(struct str what)
-{
-    struct buf out;
-    buf_init(&out, DIAG_BYTES * 4);
-    add_shown(&out, what);
-    fprintf(stderr, "caudal replay convert: " STR_FMT "\n", STR_ARG(buf_str(&out)));
-    buf_release(&out);
-}
-
 int replay_convert(int argc, char **argv)
 {
     struct convert c = {.in = {.fd = -1}};
@@ -188,12 +178,12 @@ int replay_convert(int argc, char **argv)
     buf_init(&c.buf, OUT_BYTES);
     enum err e = convert(&c, argv + 1, &diag);
     if (e)
-        say(str_of(diag.text));
+        options_complain("replay convert", diag.text);
     else if (c.skipped) {
         char text[DIAG_BYTES + 64];
-        int length = snprintf(text, sizeof text, "%lld faulty lines passed over, the first: %s",
-                              (long long)c.skipped, c.first_fault);
-        say((struct str){text, (size_t)length});
+        snprintf(text, sizeof text, "%lld faulty lines passed over, the first: %s",
+                 (long long)c.skipped, c.first_fault);
+        options_complain("replay convert", text);
     }
     trace_free(c.trace);
     stream_in_close(&c.in);
