@@ -41,3 +41,13 @@ double answered_joules(struct core *c, struct generation *g, const struct route_
     return service_joules(service, u->prompt_tok - u->cached_tok, u->output_tok, n,
                           n * (u->prompt_tok + u->output_tok / 2.0));
 }
+
+void answered_split(struct route_seen *seen, const struct route_terms *t, int64_t total_us,
+                    int32_t output_tok)
+{
+    double expected = (double)t->ttft_us + (double)t->per_token_us * output_tok;
+    if (expected > 0) {
+        seen->ttft_us = (int64_t)((double)total_us * (double)t->ttft_us / expected);
+        seen->per_token_us = (int64_t)((double)total_us * (double)t->per_token_us / expected);
+    }
+}

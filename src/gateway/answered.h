@@ -15,5 +15,9 @@ bool answered_tokens(struct core *c, const struct generation *g, int32_t model,
 // Estimated; 0 where nothing is known of the chip. `d` says the pool and the model.
 double answered_joules(struct core *c, struct generation *g, const struct route_decision *d,
                        const struct openai_usage *u, int64_t now_us);
+// Of an answer that came whole only its time shows: into `seen` as the pool's own times, which `t`
+// expected, would split it. Nothing where they expected nothing.
+void answered_split(struct route_seen *seen, const struct route_terms *t, int64_t total_us,
+                    int32_t output_tok);
 
 #endif

@@ -202,3 +202,11 @@ int64_t attempt_retry_after_us(const struct http1_head *h)
         return (int64_t)(v * 1e6);
     return s ? S(10) : -1;  // a date: a short wait is as good as any
 }
+
+bool attempt_streams(const struct http1_head *h)
+{
+    static const struct str stream = {"text/event-stream", 17};
+    const struct str *type = http1_get(h, STR("content-type"));
+    return h->status < 300 && type && type->n >= stream.n &&
+           str_same_nocase(type->p, stream.p, stream.n);
+}

@@ -48,6 +48,7 @@ void attempt_no_body(struct attempt *t);  // the request is a HEAD: its answer h
 bool attempt_more(struct attempt *t, struct str wire);
 // How long an answer's head asks to be left alone; -1: it does not say.
 int64_t attempt_retry_after_us(const struct http1_head *h);
+bool attempt_streams(const struct http1_head *h);  // what comes is an answer, event by event
 // The answer's head is no longer needed: a long stream keeps none.
 void attempt_forget_head(struct attempt *t);
 

@@ -163,28 +163,26 @@ void core_log_first(struct core_log *l, const struct generation *g, const struct
         add(l, g, &r);
 }
 
+static void add_seen(struct core_log *l, const struct generation *g, enum decisions_kind kind,
+                     const struct route_ask *ask, const struct route_decision *d,
+                     const struct route_seen *seen, int64_t now_us)
+{
+    struct decisions_record r = {
+        .kind = kind, .now_us = now_us, .of = d->number, .ask = POINT(ask), .seen = POINT(seen)};
+    if (l)
+        add(l, g, &r);
+}
+
 void core_log_draw(struct core_log *l, const struct generation *g, const struct route_ask *ask,
                    const struct route_decision *d, const struct route_seen *seen, int64_t now_us)
 {
-    struct decisions_record r = {.kind = DECISIONS_DRAW,
-                                 .now_us = now_us,
-                                 .of = d->number,
-                                 .ask = POINT(ask),
-                                 .seen = POINT(seen)};
-    if (l)
-        add(l, g, &r);
+    add_seen(l, g, DECISIONS_DRAW, ask, d, seen, now_us);
 }
 
 void core_log_done(struct core_log *l, const struct generation *g, const struct route_ask *ask,
                    const struct route_decision *d, const struct route_seen *seen, int64_t now_us)
 {
-    struct decisions_record r = {.kind = DECISIONS_DONE,
-                                 .now_us = now_us,
-                                 .of = d->number,
-                                 .ask = POINT(ask),
-                                 .seen = POINT(seen)};
-    if (l)
-        add(l, g, &r);
+    add_seen(l, g, DECISIONS_DONE, ask, d, seen, now_us);
 }
 
 uint64_t core_log_wait(struct core_log *l, const struct generation *g, const struct route_ask *ask,

@@ -1,3 +1,4 @@
+#include "gateway/answered.h"
 #include "gateway/ask_head.h"
 #include "gateway/exchange_parts.h"
 #include "gateway/prompt_blocks.h"
@@ -276,15 +277,11 @@ void exchange_attempt_failed(struct exchange *x, enum fault fault, const char *w
 
 // --- hearing the supplier -----------------------------------------------------------------------
 
-static const struct str stream_type = {"text/event-stream", 17};
-
 static void on_head(void *ctx, const struct http1_head *h)
 {
     struct exchange *x = ctx;
-    const struct str *type = http1_get(h, STR("content-type"));
     x->answer_status = h->status;
-    x->answer_stream = x->stream && h->status < 300 && type && type->n >= stream_type.n &&
-                       str_same_nocase(type->p, stream_type.p, stream_type.n);
+    x->answer_stream = x->stream && attempt_streams(h);
     x->retry_after_us = attempt_retry_after_us(h);
     x->last_us = exchange_now(x);
     attempt_forget_head(&x->attempt);
@@ -411,7 +408,6 @@ static void on_rest(void *ctx)
 // What was learnt of the pool from an answer that is whole.
 static struct route_seen seen_of(const struct exchange *x)
 {
-    int64_t now = exchange_now(x), total = now - x->sent_us;
     struct route_seen seen = {.outcome = ROUTE_OK,
                               .prompt_tok = x->usage.prompt_tok,
                               .cached_tok = x->usage.cached_tok,
@@ -423,13 +419,7 @@ static struct route_seen seen_of(const struct exchange *x)
         seen.per_token_us = n > 1 ? (x->last_us - x->first_us) / (n - 1) : 0;
         return seen;
     }
-    // A whole answer shows only its total: it is split as the model of the pool would split it.
-    const struct route_terms *t = &x->decision.terms;
-    double expected = (double)t->ttft_us + (double)t->per_token_us * n;
-    if (expected > 0) {
-        seen.ttft_us = (int64_t)((double)total * (double)t->ttft_us / expected);
-        seen.per_token_us = (int64_t)((double)total * (double)t->per_token_us / expected);
-    }
+    answered_split(&seen, &x->decision.terms, exchange_now(x) - x->sent_us, n);
     return seen;
 }
 

@@ -35,15 +35,11 @@ void shadow_arm(struct shadow *s)
 
 // --- hearing the supplier -----------------------------------------------------------------------
 
-static const struct str stream_type = {"text/event-stream", 17};
-
 static void on_head(void *ctx, const struct http1_head *h)
 {
     struct shadow *s = ctx;
-    const struct str *type = http1_get(h, STR("content-type"));
     s->status = h->status;
-    s->answer_stream = s->stream && h->status < 300 && type && type->n >= stream_type.n &&
-                       str_same_nocase(type->p, stream_type.p, stream_type.n);
+    s->answer_stream = s->stream && attempt_streams(h);
     s->retry_after_us = attempt_retry_after_us(h);
     s->last_us = shadow_now(s);
     attempt_forget_head(&s->attempt);

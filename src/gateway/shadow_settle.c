@@ -94,14 +94,7 @@ static struct route_seen seen_of(const struct shadow *s, enum fault fault, const
         seen.per_token_us = per_token_of(s, c);
         return seen;
     }
-    // A whole answer shows only its total: it is split as the model of the pool would split it.
-    const struct route_terms *t = &s->decision.terms;
-    double total = (double)(shadow_now(s) - s->sent_us);
-    double expected = (double)t->ttft_us + (double)t->per_token_us * c->usage.output_tok;
-    if (expected > 0) {
-        seen.ttft_us = (int64_t)(total * (double)t->ttft_us / expected);
-        seen.per_token_us = (int64_t)(total * (double)t->per_token_us / expected);
-    }
+    answered_split(&seen, &s->decision.terms, shadow_now(s) - s->sent_us, c->usage.output_tok);
     return seen;
 }
 
