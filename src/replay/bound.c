@@ -41,6 +41,7 @@ static enum err read_all(struct bounding *b,
         }
         if (r.model < 0)
             continue;
+        b->output_tok = r.output_tok;
         if (f)
             expect(f, &r);
         each(b, &r);
@@ -54,6 +55,7 @@ static void gather(struct bounding *b, const struct arrival *r)
     int32_t tok = r->prompt_tok + r->output_tok;
     b->context_most = tok > b->context_most ? tok : b->context_most;
     groups_add(&b->groups, r);
+    tune_keep(b, r, b->output_tok);
 }
 
 // --- each request at its least ----------------------------------------------------------------
@@ -101,28 +103,34 @@ static void choice_of(const struct bounding *b, int32_t unit, const struct arriv
     x->nusd += x->scarce;
 }
 
-static void add_least(struct bounding *b, const struct arrival *r)
+const struct least_unit *bound_choose(const struct bounding *b, const struct arrival *r,
+                                      struct choice *out)
 {
     bool imputed;
     int64_t patience_us = class_patience_us(b->c->p, r->class);
-    double least = least_unserved(&b->least, r, &imputed);
     const struct least_unit *best = NULL;
-    struct choice chosen;
+    *out = (struct choice){.nusd = least_unserved(&b->least, r, &imputed)};
     for (int32_t i = 0; i < b->least.n_units; i++) {
         const struct least_unit *u = &b->least.units[i];
         if (!least_may(&b->least, u, r) || !series_is_there(b, u, r->at_us, patience_us))
             continue;
         struct choice x;
         choice_of(b, i, r, &x);
-        if (x.nusd >= least)
+        if (x.nusd >= out->nusd)
             continue;
-        least = x.nusd;
         best = u;
-        chosen = x;
+        *out = x;
     }
-    if (best && b->used)
-        prices_add(b, best, r, &chosen);
-    b->out->nusd += least;
+    return best;
+}
+
+static void add_least(struct bounding *b, const struct arrival *r)
+{
+    struct choice chosen;
+    const struct least_unit *u = bound_choose(b, r, &chosen);
+    if (u && b->used)
+        prices_add(b, u, r, &chosen);
+    b->out->nusd += chosen.nusd;
     b->out->requests++;
 }
 
@@ -144,6 +152,8 @@ enum err bound_run(struct bound *out, struct arena *a, const struct bound_config
     groups_init(&b.groups, max_i64(c->span_us / buckets + 1, BUCKET_US_MIN));
     enum err e = least_new(&b.least, a, c->p, &c->events);
     if (!e)
+        e = tune_begin(&b);
+    if (!e)
         e = read_all(&b, gather, diag);
     if (!e && !out->partial)
         e = series_build(&b);
@@ -153,6 +163,7 @@ enum err bound_run(struct bound *out, struct arena *a, const struct bound_config
         e = prices_begin(&b);
     if (!e && !out->partial) {
         series_prepare_least(&b);
+        tune(&b);
         e = read_all(&b, add_least, diag);
         take_off_what_there_is(&b);
     }

@@ -14,6 +14,7 @@
 // term why what is reckoned is at most what is paid.
 //
 //   pass 1: arrivals -> groups (groups.h) -> the program (bound_program.c) -> prices
+//   then: prices of commitments, found anew on a sample (bound_tune.c)
 //   pass 2: arrivals -> each at its least (bound.c) -> who is where then, and when: what the
 //           prices of the program say to routing (bound_prices.c, portfolio/prices.h)
 

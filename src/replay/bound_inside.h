@@ -44,6 +44,16 @@ struct unit_series {
     double step_us_most;       // no step takes longer; INFINITY: not known
 };
 
+enum { TUNE_MOST = 1 << 15 };
+struct tuning {  // a sample of the requests, in their order
+    struct tuning_kept {
+        struct arrival r;
+        int32_t output_tok;  // what its answer came to, whatever was expected of it
+    } * kept;
+    int32_t n;
+    int64_t seen, stride;
+};
+
 struct bounding {
     const struct bound_config *c;
     struct bound *out;
@@ -60,7 +70,9 @@ struct bounding {
     int32_t *first_prepaid;  // [n_contracts + 1]
     int32_t n_prepaid;
     int32_t context_most;  // longest prompt and answer that came
-    struct used *used;     // NULL: bound.prices is not wanted
+    int32_t output_tok;    // of the request that is read, whatever is expected of it
+    struct tuning tuning;
+    struct used *used;  // NULL: bound.prices is not wanted
 };
 
 struct choice {  // of one request at one unit
@@ -69,6 +81,17 @@ struct choice {  // of one request at one unit
     double inside, beyond;  // what it draws of a commitment, at its price and beyond it; 0: nothing
     double scarce;          // for what is scarce at the unit
 };
+
+// bound.c
+// Where `r` costs least at the prices as they are, and what it comes to there; NULL: it is left
+// unserved.
+const struct least_unit *bound_choose(const struct bounding *b, const struct arrival *r,
+                                      struct choice *out);
+
+// bound_tune.c
+MUST_USE enum err tune_begin(struct bounding *b);
+void tune_keep(struct bounding *b, const struct arrival *r, int32_t output_tok);
+void tune(struct bounding *b);  // after the program, and series_prepare_least()
 
 // bound_series.c
 enum err series_build(struct bounding *b);

@@ -312,6 +312,36 @@ static void small_cases_are_as_good_as_trying_everything(void)
     }
 }
 
+// Answers of 64 to 90 tokens within a second are one group of the program, but each has its own worth inside.
+static void a_commitment_is_priced_by_the_request_that_just_gets_it(void)
+{
+    struct fleet f;
+    paid_and_spot(&f, COMMIT_USD, 0.03);  // 10 requests at 0.003 USD
+    f.pools[0].serves[0].price.output = 0;
+    f.pools[1].serves[0].price.output = 10000000000;  // 10 USD/Mtok
+    struct buf text;
+    buf_init(&text, 1 << 20);
+    buf_lit(&text, "t_us,prompt_tokens,output_tokens,model\n");
+    double least = 0;
+    int n_of[100];
+    for (int i = 0; i < 100; i++) {
+        n_of[i] = 64 + 11 * i % 27;
+        buf_printf(&text, "%d,1000,%d,m\n", i * 1000, n_of[i]);
+    }
+    write_trace(buf_str(&text));
+    buf_release(&text);
+    // The 90 with the shortest answers are bought: in thousandths of a dollar.
+    for (int n = 64, left = 90; left > 0; n++)
+        for (int i = 0; i < 100 && left > 0; i++)
+            if (n_of[i] == n) {
+                least += 2 + n / 100.0;
+                left--;
+            }
+    double v = bound_of(&f, "caudal");
+    EXPECT(v > least * (1 - 1e-3) && v < least * (1 + 1e-9), "%.6f of %.6f", v, least);
+    fleet_release(&f);
+}
+
 static void coarser_is_still_a_bound_and_finer_is_no_lower(void)
 {
     struct fleet f;
@@ -342,6 +372,7 @@ int main(void)
     TEST(a_stand_in_never_looks_like_saving);
     TEST(carbon_counts_at_its_price);
     TEST(what_may_be_in_a_cache_is_reckoned_so);
+    TEST(a_commitment_is_priced_by_the_request_that_just_gets_it);
     TEST(coarser_is_still_a_bound_and_finer_is_no_lower);
     TEST(small_cases_are_as_good_as_trying_everything);
     unlink(scene_path);
