@@ -176,6 +176,17 @@ static void take_body(struct buf *to, struct buf *from, bool last)
     }
 }
 
+// The exchange's go with its arena.
+static void keep_blocks(struct shadow *s)
+{
+    size_t n = (size_t)s->ask.n_blocks;
+    if (n) {
+        s->blocks = take_n(sizeof *s->blocks, n);
+        memcpy(s->blocks, s->ask.blocks, n * sizeof *s->blocks);
+    }
+    s->ask.blocks = s->blocks;
+}
+
 static void see(struct worker *w, const struct shadow_seen *seen, int32_t pool,
                 const struct serving *serving, bool last)
 {
@@ -191,8 +202,8 @@ static void see(struct worker *w, const struct shadow_seen *seen, int32_t pool,
     s->ask = *seen->ask;
     s->ask.model = seen->model;
     s->ask.stand_in = false;
-    s->ask.context_tok = s->ask.n_tried = s->ask.n_blocks = 0;
-    s->ask.blocks = NULL;  // the exchange's
+    s->ask.context_tok = s->ask.n_tried = 0;
+    keep_blocks(s);
     s->ask.arrived_us = now;
     s->ask.wall_us = loop_wall_us(w->loop);
     s->ask.deadline_us = now + c->deadline_us;

@@ -18,7 +18,8 @@ struct shadow {
     struct worker *worker;
     struct generation *generation;  // held
     struct shadow *newer, *older;   // of its worker
-    struct route_ask ask;           // for its own pool
+    struct route_ask ask;           // for its own pool; `blocks` are its own
+    uint64_t *blocks;               // what they are in; NULL: none
     struct route_decision decision;
     int32_t pool;
     const struct serving *serving;

@@ -17,6 +17,7 @@ static void release(void *arg)
     buf_release(&s->wire);
     buf_release(&s->answer);
     buf_release(&s->out);
+    free(s->blocks);
     generation_drop(s->generation);
     free(s);
 }
@@ -87,6 +88,7 @@ static struct route_seen seen_of(const struct shadow *s, enum fault fault, const
         return seen;
     seen.prompt_tok = c->usage.prompt_tok;
     seen.cached_tok = c->usage.cached_tok;
+    seen.cached_told = s->relay.said.usage.said;
     seen.output_tok = c->usage.output_tok;
     if (s->answer_stream) {
         seen.ttft_us = s->first_us - s->sent_us;

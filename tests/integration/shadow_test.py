@@ -1,8 +1,10 @@
 """A pool that shadows another: it sees copies, is counted apart, costs no more than it may, and no client notices."""
 
+import hashlib
 import json
 import os
 import re
+import signal
 import subprocess
 import tempfile
 import unittest
@@ -41,8 +43,8 @@ def shown(answer):
 
 
 class ShadowTest(unittest.TestCase):
-    def gateway(self, a, b, *args, **more):
-        gw = Gateway(shadowed(a, b, **more), *args)
+    def gateway(self, a, b, *args, text=None, **more):
+        gw = Gateway(text or shadowed(a, b, **more), *args)
         self.addCleanup(gw.stop)
         return gw
 
@@ -147,6 +149,27 @@ class ShadowTest(unittest.TestCase):
                 until(lambda: gw.metric("caudal_pool_in_flight", pool="b") == 1, "the copy to be on")
             until(lambda: gw.metric("caudal_requests_total", code="499") == 1, "the client to be gone")
             done(gw, outcome="ok")
+
+    def test_what_its_prefix_cache_is_worth_is_known_when_it_becomes_a_candidate(self):
+        operator = "admin: {listen: 127.0.0.1:0, keys: ['sha256:%s']}" % hashlib.sha256(b"operator-key").hexdigest()
+        body = chat("a stone in the river " * 400)  # some 8 KB
+        for cache, warm in (("1Mtok", True), ("0tok", False)):
+            with Sim("--instant") as a, Sim("--instant", "--prefix-cache", cache) as b:
+                text = shadowed(a, b, serve=operator, price=PRICE.replace("}", ", cached_input: 0.1 USD/Mtok}"))
+                gw = self.gateway(a, b, text=text)
+                for n in range(1, 31):
+                    self.assertEqual(200, gw.post("/v1/chat/completions", body).status)
+                    done(gw, n)
+                with open(gw.file, "w") as f:
+                    f.write(text.replace("shadow: {of: a, share: 100%, at_most: 5 USD/day},", ""))
+                gw.process.send_signal(signal.SIGHUP)
+                until(lambda: gw.metric("caudal_generation") == 2, "the reload")
+                asked = {"Authorization": "Bearer operator-key", "x-caudal-explain": "1", "x-caudal-tenant": "everyone"}
+                answer = gw.post("/v1/chat/completions", body, asked).json()
+                found = next(c for c in answer["candidates"] if c["pool"] == "b")
+                self.assertGreater(found["warm_tok"], 1000)
+                self.assertEqual(warm, found["cached_tok"] > found["warm_tok"] // 2, found)
+                gw.stop()
 
     def test_a_drain_waits_for_it_and_not_for_longer_than_it_may(self):
         with tempfile.TemporaryDirectory() as folder:
