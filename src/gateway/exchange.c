@@ -365,7 +365,8 @@ static bool pass_on(struct exchange *x)
                       .generation = x->generation,
                       .origin = x->origin};
     x->client = NULL;
-    passthrough_whole(x->worker, c, &q, t->passthrough, x->all_headers, buf_str(&x->body));
+    passthrough_whole(x->worker, c, &q, t->passthrough, x->all_headers, &x->span,
+                      buf_str(&x->body));
     exchange_end(x);
     return true;
 }
@@ -454,6 +455,7 @@ static void keep_whole_head(struct exchange *x, const struct http1_head *head)
     struct buf headers;
     buf_init(&headers, 32 * 1024);
     passthrough_headers(head, true, &headers);
+    span_cut(&x->span, &headers);
     x->all_headers = arena_str(&x->arena, buf_str(&headers));
     buf_release(&headers);
     x->target = arena_str(&x->arena, head->target);
@@ -495,7 +497,8 @@ void exchange_begin(struct worker *w, struct client *c, const struct asked *q)
     struct buf headers;
     buf_init(&headers, 32 * 1024);
     passthrough_headers(q->head, false, &headers);
-    otlp_begin(w, &x->span, q->head, &headers);
+    otlp_begin(w, &x->span, q->head);
+    span_cut(&x->span, &headers);
     x->passed_headers = arena_str(&x->arena, buf_str(&headers));
     buf_release(&headers);
     keep_whole_head(x, q->head);

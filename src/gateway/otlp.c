@@ -380,8 +380,7 @@ static void begin_trace(struct worker *w, struct span_context *s)
     }
 }
 
-void otlp_begin(struct worker *w, struct span_context *s, const struct http1_head *head,
-                struct buf *headers)
+void otlp_begin(struct worker *w, struct span_context *s, const struct http1_head *head)
 {
     const struct traces_config *c = &w->generation->portfolio->serve.traces;
     struct traceparent parent;
@@ -391,7 +390,6 @@ void otlp_begin(struct worker *w, struct span_context *s, const struct http1_hea
     bool follows = said && traceparent_read(&parent, *said);
     if (follows ? !parent.sampled : !(rng_unit(&w->rng) < c->sample))
         return;
-    cut_line(headers, STR("traceparent"));
     s->id = new_id(w);
     if (follows) {
         memcpy(s->trace, parent.trace, sizeof s->trace);
@@ -403,10 +401,18 @@ void otlp_begin(struct worker *w, struct span_context *s, const struct http1_hea
             s->state = (struct str){copy, state->n};
         }
     } else {
-        cut_line(headers, STR("tracestate"));  // of a trace that could not be read
         begin_trace(w, s);
     }
     atomic_store_explicit(&w->otlp->used, true, memory_order_relaxed);
+}
+
+void span_cut(const struct span_context *s, struct buf *headers)
+{
+    if (!s->id)
+        return;
+    cut_line(headers, STR("traceparent"));
+    if (!s->parent)  // of a trace that could not be read
+        cut_line(headers, STR("tracestate"));
 }
 
 void span_release(struct span_context *s)

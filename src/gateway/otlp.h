@@ -1,7 +1,7 @@
 // otlp.h - spans of sampled requests, to an OpenTelemetry receiver: OTLP over HTTP, in JSON.
 //
-//   exchange.c --otlp_begin()--> is it sampled, and under which trace
-//   exchange_trace.c --otlp_add()--> waiting spans --a second later--> one POST --> serve.traces.to
+//   exchange.c, passthrough.c --otlp_begin()--> is it sampled, and under which trace
+//   exchange_trace.c, passthrough_end.c --otlp_add()--> waiting spans --a second later--> one POST --> serve.traces.to
 //
 // One exporter a worker, on its loop. What waits is bounded; what does not fit, or is not taken
 // after a few tries, is dropped and counted. Serving never waits for the receiver, nor does the end
@@ -27,10 +27,10 @@ struct otlp *otlp_new(struct worker *w);
 void otlp_free(struct otlp *o);  // `o` may be NULL; its worker's upstream must still be there
 
 // Decides about a request with this head: the caller's traceparent says it, else
-// serve.traces.sample. `headers` are the lines that go on to the supplier: of a sampled request the
-// traceparent is taken out.
-void otlp_begin(struct worker *w, struct span_context *s, const struct http1_head *head,
-                struct buf *headers);
+// serve.traces.sample.
+void otlp_begin(struct worker *w, struct span_context *s, const struct http1_head *head);
+// Takes out of the lines that go on to the supplier those that are ours to say when it is sampled.
+void span_cut(const struct span_context *s, struct buf *headers);
 void span_release(struct span_context *s);
 
 // The span of the request's n-th send, from 0; and its line in a head to the supplier, if any.

@@ -5,13 +5,14 @@
 #define CAUDAL_PASSTHROUGH_H
 
 #include "gateway/dispatch.h"
+#include "gateway/otlp.h"
 
 void passthrough_begin(struct worker *w, struct client *c, const struct asked *q, int32_t supplier);
 
 // The same for a request whose body has been read already (a model's path without a model);
-// `headers` is what passthrough_headers() kept of it.
+// `headers` is what passthrough_headers() kept of it; `span` is moved.
 void passthrough_whole(struct worker *w, struct client *c, const struct asked *q, int32_t supplier,
-                       struct str headers, struct str body);
+                       struct str headers, struct span_context *span, struct str body);
 
 // Appends the headers of a client that a supplier may see, as lines: an allow-list, so that
 // credentials, cookies and encodings never go through. Without `as_it_is` those are left out that a

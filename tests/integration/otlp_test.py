@@ -140,6 +140,64 @@ class Spans(unittest.TestCase):
             self.assertGreaterEqual(a["gen_ai.response.time_to_first_chunk"], 0)
 
 
+class PassedThrough(unittest.TestCase):
+    def served(self, receiver, there, sample="100 %"):
+        return Gateway(f"""
+caudal: 1
+serve: {{traces: {{to: '{receiver.url}', sample: {sample}}}}}
+suppliers: {{files: {{url: "{there.url}", key: secret-of-files}}}}
+pools: {{a: {{api: openai, url: "{there.url}", key: k, serves: [m]}}}}
+tenants: {{t: {{passthrough: files}}}}
+""")
+
+    def spans(self, receiver, n):
+        until(lambda: len(receiver.spans()) == n)
+        return sorted(receiver.spans()[-2:], key=lambda s: s["kind"])
+
+    def test_the_request_and_its_send(self):
+        with Receiver() as there, Recorder(lambda _: json_answer({"id": "f"})) as files, self.served(there, files) as gw:
+            # Whole, as no model says where it goes; and as it comes.
+            for n, (method, path, body) in enumerate((("POST", "/v1/responses", {"input": "secret text"}),
+                                                      ("POST", "/v1/files?purpose=secret", {"a": 1})), 1):
+                answer = gw.request(method, path, json.dumps(body))
+                self.assertEqual(answer.status, 200)
+                request, send = self.spans(there, 2 * n)
+                a, b = attributes(request), attributes(send)
+                self.assertEqual((request["name"], send["name"]), ("POST /v1/*", "POST"))
+                self.assertEqual((a["url.path"], a["http.response.status_code"]), (path.split("?")[0], 200))
+                self.assertEqual((a["http.request.body.size"], a["http.response.body.size"]),
+                                 (len(json.dumps(body)), len(answer.body)))
+                self.assertEqual((a["caudal.tenant"], a["caudal.request.id"]), ("t", answer.headers["x-request-id"]))
+                self.assertEqual((b["caudal.supplier"], b["server.port"]), ("files", files.port))
+                self.assertEqual((send["traceId"], send["parentSpanId"]), (request["traceId"], request["spanId"]))
+                self.assertLessEqual(int(request["startTimeUnixNano"]), int(send["startTimeUnixNano"]))
+                self.assertEqual(files.requests[-1]["headers"]["traceparent"],
+                                 f"00-{send['traceId']}-{send['spanId']}-01")
+            self.assertNotIn("secret", json.dumps(there.posts))
+
+    def test_the_callers_trace_goes_on_and_one_that_does_not_sample_is_believed(self):
+        with Receiver() as there, Recorder() as files, self.served(there, files, sample="0 %") as gw:
+            quiet = PARENT[:-1] + "0"
+            for n, path in enumerate(("/v1/files", "/v1/responses"), 1):
+                gw.post(path, {"input": "x"}, {"traceparent": quiet, "tracestate": "vendor=1"})
+                self.assertEqual(files.requests[-1]["headers"]["traceparent"], quiet)
+                gw.post(path, {"input": "x"}, {"traceparent": PARENT, "tracestate": "vendor=1"})
+                request, send = self.spans(there, 2 * n)
+                self.assertEqual((request["traceId"], request["parentSpanId"]), (TRACE, SPAN))
+                got = files.requests[-1]["headers"]
+                self.assertEqual(got["traceparent"], f"00-{TRACE}-{send['spanId']}-01")
+                self.assertEqual(got["tracestate"], "vendor=1")
+
+    def test_one_that_fails_says_why(self):
+        with Receiver() as there, Recorder() as files, self.served(there, files) as gw:
+            files.close()
+            self.assertEqual(gw.get("/v1/files").status, 502)
+            request, send = self.spans(there, 2)
+            self.assertEqual((request["status"], send["status"]), ({"code": 2}, {"code": 2}))
+            self.assertEqual(attributes(send)["error.type"], attributes(request)["error.type"])
+            self.assertNotIn("http.response.status_code", attributes(send))
+
+
 class Context(unittest.TestCase):
     def supplier_headers(self, gw, recorder, headers):
         self.assertEqual(gw.post(CHAT, chat("x"), headers).status, 200)
