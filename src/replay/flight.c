@@ -24,11 +24,7 @@ static void grow(struct replay *rp)
         rp->retry.nodes[i] = &more[x - old].retry;
     }
     free(old);
-    struct brief *briefs = take_n(sizeof *briefs, (size_t)size);
-    if (rp->n_flights)
-        memcpy(briefs, rp->briefs, (size_t)rp->n_flights * sizeof *briefs);
-    free(rp->briefs);
-    rp->briefs = briefs;
+    watch_room(&rp->watch, rp->n_rows, WATCHES * rp->flights_size, WATCHES * size);
     rp->flights = more;
     rp->flights_size = size;
     // An answer that goes as most do needs nothing behind the list of what was tried.
@@ -48,58 +44,37 @@ static struct flight *flight_new(struct replay *rp)
     rp->open++;
     if (rp->open > rp->t->in_flight_most)
         rp->t->in_flight_most = rp->open;
-    rp->briefs[id].turn++;
     return &rp->flights[id];
-}
-
-static int32_t id_of(const struct replay *rp, const struct flight *x)
-{
-    return (int32_t)(x - rp->flights);
 }
 
 // --- watches ----------------------------------------------------------------------------------
 
-static bool deadline_counts(void *ctx, const struct watch_entry *e)
+static void watch(struct replay *rp, int32_t row, int64_t from_us, int32_t entry)
 {
-    const struct brief *b = &((struct replay *)ctx)->briefs[e->id];
-    return b->turn == e->turn && b->unheard;
-}
-
-static bool silence_counts(void *ctx, const struct watch_entry *e)
-{
-    const struct brief *b = &((struct replay *)ctx)->briefs[e->id];
-    return b->attempt == e->turn && b->trying;
-}
-
-static void watch(struct replay *rp, struct watch *w, watch_live live, int64_t from_us, int32_t id,
-                  uint32_t turn)
-{
-    if (w->length_us >= NEVER - from_us)
+    if (rp->row_us[row] >= NEVER - from_us)
         return;
-    const struct watch_entry e = {from_us + w->length_us, id, turn};
-    watch_add(w, &e, live, rp);
-    rp->watch_due_us = min_i64(rp->watch_due_us, e.due_us);
+    int64_t due_us = from_us + rp->row_us[row];
+    watch_add(&rp->watch, row, entry, due_us);
+    rp->watch_due_us = min_i64(rp->watch_due_us, due_us);
 }
 
 void flights_watch(struct replay *rp)
 {
-    int64_t due_us = NEVER;
-    for (int32_t i = 0; i < rp->n_deadlines + rp->n_silences; i++) {
-        bool deadline = i < rp->n_deadlines;
-        struct watch *w = deadline ? &rp->deadlines[i] : &rp->silences[i - rp->n_deadlines];
-        watch_live live = deadline ? deadline_counts : silence_counts;
-        const struct watch_entry *e;
-        while ((e = watch_first(w, live, rp)) && e->due_us <= rp->now_us) {
-            struct flight *x = &rp->flights[e->id];
-            if (deadline)
+    int64_t least_us = NEVER;
+    for (int32_t row = 0; row < rp->n_rows; row++) {
+        int64_t due_us;
+        int32_t entry;
+        while ((entry = watch_first(&rp->watch, row, &due_us)) >= 0 && due_us <= rp->now_us) {
+            watch_drop(&rp->watch, entry);
+            struct flight *x = &rp->flights[entry / WATCHES];
+            if (row < rp->n_deadlines)
                 flight_deadline(rp, x);
             else
                 flight_silence(rp, x);
         }
-        if (e)
-            due_us = min_i64(due_us, e->due_us);
+        least_us = min_i64(least_us, due_us);
     }
-    rp->watch_due_us = min_i64(due_us, rp->watch_due_us > rp->now_us ? rp->watch_due_us : NEVER);
+    rp->watch_due_us = min_i64(least_us, rp->watch_due_us > rp->now_us ? rp->watch_due_us : NEVER);
 }
 
 // --- trying -----------------------------------------------------------------------------------
@@ -183,13 +158,11 @@ static bool send_to(struct replay *rp, struct flight *x)
     tally_cell(rp->t, x->d.pool, x->ask.class)->attempts++;
     x->sent_us = rp->now_us;
     flight_state(rp, x, FLIGHT_TRYING);
-    uint32_t attempt = ++rp->briefs[id_of(rp, x)].attempt;
     if (rp->state[x->d.pool] == POOL_DEAD) {
         tell_fault(rp, x, FAULT_CONNECT);
         return fail_over(rp, x, FAULT_CONNECT);
     }
-    watch(rp, &rp->silences[rp->silence_of[x->d.pool]], silence_counts, rp->now_us, id_of(rp, x),
-          attempt);
+    watch(rp, rp->silence_of[x->d.pool], rp->now_us, WATCHES * flight_id(rp, x) + WATCH_SILENCE);
     x->unit = -1;
     if (rp->state[x->d.pool] == POOL_STALLS)
         return false;
@@ -197,7 +170,7 @@ static bool send_to(struct replay *rp, struct flight *x)
     const struct berth *berth = berth_of(rp, x->d.pool, x->d.model);
     x->unit = berth->unit;
     rp->t->pool[x->d.pool].long_prompts += x->prompt_tok > berth->seen_prompt_tok;
-    fleet_add(rp->fleet, x->unit, id_of(rp, x), x->prompt_tok, x->cached_tok, x->output_tok,
+    fleet_add(rp->fleet, x->unit, flight_id(rp, x), x->prompt_tok, x->cached_tok, x->output_tok,
               rp->now_us);
     int32_t waiting = fleet_waiting(rp->fleet, x->unit);
     if (waiting > rp->t->pool[x->d.pool].waiting_most)
@@ -218,7 +191,7 @@ static bool follow(struct replay *rp, struct flight *x)
         return false;
     }
     if (f.leave_us > 0) {
-        x->ticket = route_wait(rp->route, &x->ask, (uint64_t)id_of(rp, x), rp->now_us);
+        x->ticket = route_wait(rp->route, &x->ask, (uint64_t)flight_id(rp, x), rp->now_us);
         if (x->ticket < 0) {
             rp->t->line_full++;
             settle(rp, x, END_REFUSED);
@@ -300,8 +273,7 @@ void flight_begin(struct replay *rp, const struct arrival *a)
     failover_init(&x->f, s, rp->now_us, x->ask.deadline_us);
     retry_budget_request(&rp->retries);
     int32_t row = a->class >= 0 ? a->class : rp->p->n_classes;
-    watch(rp, &rp->deadlines[rp->deadline_of[row]], deadline_counts, rp->now_us, id_of(rp, x),
-          rp->briefs[id_of(rp, x)].turn);
+    watch(rp, rp->deadline_of[row], rp->now_us, WATCHES * flight_id(rp, x) + WATCH_DEADLINE);
     try_it(rp, x);
 }
 
@@ -349,7 +321,7 @@ static void stop(struct replay *rp, struct flight *x, enum fault fault)
     if (x->state != FLIGHT_TRYING && x->state != FLIGHT_RELAYING)
         return;
     if (x->unit >= 0)
-        fleet_cancel(rp->fleet, id_of(rp, x), rp->now_us);
+        fleet_cancel(rp->fleet, flight_id(rp, x), rp->now_us);
     tell_fault(rp, x, fault);
 }
 
@@ -380,7 +352,6 @@ void flight_silence(struct replay *rp, struct flight *x)
         failed(rp, x, FAULT_TIMEOUT);
         return;
     }
-    rp->briefs[id_of(rp, x)].attempt++;  // from here on it is watched alone
     if (rp->now_us >= due_us)
         due_us = rp->now_us + LEAVE_AGAIN_US;
     x->retry.due_us = min_i64(due_us, last_us);

@@ -34,6 +34,8 @@ struct flight {
     int32_t next_free;
 };
 
+enum { WATCH_DEADLINE, WATCH_SILENCE, WATCHES };  // of a flight
+
 enum pool_state { POOL_WELL, POOL_DEAD, POOL_STALLS };
 
 // Of one (pool, model), in the order of the pool's `serves`.
@@ -43,14 +45,6 @@ struct berth {
     const struct token_price *price;
     double joules_per_us;     // of one sequence in its slot, at the wall
     int32_t seen_prompt_tok;  // the longest that its speed was measured with; INT32_MAX: not said
-};
-
-// What a watch looks at, apart from the rest, so that looking costs no cache line of a flight.
-struct brief {
-    uint32_t turn;     // how often this place was used: see watch.h
-    uint32_t attempt;  // sends of this place, all of its uses
-    bool unheard;      // it waits or tries: no content yet
-    bool trying;
 };
 
 struct replay {
@@ -73,15 +67,16 @@ struct replay {
     uint64_t n_asked;
 
     struct flight *flights;  // [n_flights]
-    struct brief *briefs;    // [n_flights], kept by flight_state()
     int32_t n_flights, flights_size, free_flight, open;
     struct heap retry;
-    // Deadlines, one watch for each length there is, and silence, likewise.
-    struct watch *deadlines, *silences;
+    // Deadlines, a row for each length there is, then silence, likewise; both of flight i at
+    // WATCHES i and what follows.
+    struct watch watch;
+    int64_t *row_us;       // [n_rows]: the length
     int32_t *deadline_of;  // [n_classes + 1]
     int32_t *silence_of;   // [n_pools]
-    int32_t n_deadlines, n_silences;
-    int64_t watch_due_us;  // no watch is due before
+    int32_t n_deadlines, n_rows;
+    int64_t watch_due_us;  // none is due before
     int32_t next_event;
     int64_t event_due_us;
 };
@@ -99,12 +94,18 @@ void flights_wake(struct replay *rp);                       // those in the line
 void flights_watch(struct replay *rp);                      // deadlines and silences that are due
 bool flight_is_at(const struct replay *rp, const struct flight *x, int32_t pool);
 
+static inline int32_t flight_id(const struct replay *rp, const struct flight *x)
+{
+    return (int32_t)(x - rp->flights);
+}
+
 static inline void flight_state(struct replay *rp, struct flight *x, enum flight_state state)
 {
-    struct brief *b = &rp->briefs[x - rp->flights];
+    int32_t entry = WATCHES * flight_id(rp, x);
+    watch_drop(&rp->watch, entry + WATCH_SILENCE);
+    if (state != FLIGHT_TRYING && state != FLIGHT_WAITING)
+        watch_drop(&rp->watch, entry + WATCH_DEADLINE);
     x->state = state;
-    b->trying = state == FLIGHT_TRYING;
-    b->unheard = state == FLIGHT_TRYING || state == FLIGHT_WAITING;
 }
 
 // From where the flight's user is to its pool and back.

@@ -10,35 +10,34 @@ static const double CACHE_TOK = 64e6;  // of a pool that keeps prompts and does 
 
 // --- what it is made of -----------------------------------------------------------------------
 
-static int32_t watch_of(struct watch *all, int32_t *n, int64_t length_us)
+static int32_t row_of(struct replay *rp, int32_t from, int64_t length_us)
 {
-    for (int32_t i = 0; i < *n; i++)
-        if (all[i].length_us == length_us)
+    for (int32_t i = from; i < rp->n_rows; i++)
+        if (rp->row_us[i] == length_us)
             return i;
-    all[*n].length_us = length_us;
-    return (*n)++;
+    rp->row_us[rp->n_rows] = length_us;
+    return rp->n_rows++;
 }
 
-static bool make_watches(struct replay *rp)
+static bool make_watch(struct replay *rp)
 {
     const struct portfolio *p = rp->p;
-    rp->deadlines = arena_new(rp->arena, struct watch, p->n_classes + 1);
+    rp->row_us = arena_new(rp->arena, int64_t, p->n_classes + 1 + p->n_pools);
     rp->deadline_of = arena_new(rp->arena, int32_t, p->n_classes + 1);
-    rp->silences = arena_new(rp->arena, struct watch, p->n_pools);
     rp->silence_of = arena_new(rp->arena, int32_t, p->n_pools);
-    if (!rp->deadlines || !rp->deadline_of || !rp->silences || !rp->silence_of)
+    if (!rp->row_us || !rp->deadline_of || !rp->silence_of)
         return false;
-    for (int32_t i = 0; i <= p->n_classes; i++) {
-        int64_t us = class_patience_us(p, i < p->n_classes ? i : -1);
-        rp->deadline_of[i] = watch_of(rp->deadlines, &rp->n_deadlines, us);
-    }
+    for (int32_t i = 0; i <= p->n_classes; i++)
+        rp->deadline_of[i] = row_of(rp, 0, class_patience_us(p, i < p->n_classes ? i : -1));
+    rp->n_deadlines = rp->n_rows;
     for (int32_t i = 0; i < p->n_pools; i++) {
         int64_t us = p->suppliers[p->pools[i].supplier].first_byte_us;
         // Nobody's patience is shorter; few attempts come to it, and only those are looked at
         // closer.
         us = min_i64(us > 0 ? us : NEVER, p->serve.patience_us);
-        rp->silence_of[i] = watch_of(rp->silences, &rp->n_silences, us);
+        rp->silence_of[i] = row_of(rp, rp->n_deadlines, us);
     }
+    watch_room(&rp->watch, rp->n_rows, 0, 0);
     rp->watch_due_us = NEVER;
     return true;
 }
@@ -123,7 +122,7 @@ static enum err make(struct replay *rp, struct diag *diag)
     int32_t pairs = 0;
     for (int32_t i = 0; i < p->n_pools; i++)
         pairs += p->pools[i].n_serves;
-    if (!make_watches(rp) || !make_trips(rp) || !make_fleet(rp) || !make_caches(rp))
+    if (!make_watch(rp) || !make_trips(rp) || !make_fleet(rp) || !make_caches(rp))
         return diag_set(diag, ERR_LIMIT, "the replay does not fit its memory");
     enum err e = live_new(&rp->live, rp->arena, p->n_pools, pairs);
     if (!e && rp->cache)
@@ -144,14 +143,10 @@ static void release(struct replay *rp)
         if (rp->flights[i].n_blocks)
             free(rp->flights[i].blocks);
     free(rp->flights);
-    free(rp->briefs);
     heap_release(&rp->retry);
     fleet_free(rp->fleet);
     arrivals_free(rp->arrivals);
-    for (int32_t i = 0; i < rp->n_deadlines; i++)
-        watch_release(&rp->deadlines[i]);
-    for (int32_t i = 0; i < rp->n_silences; i++)
-        watch_release(&rp->silences[i]);
+    watch_release(&rp->watch);
     for (int32_t i = 0; rp->cache && i < rp->first_berth[rp->p->n_pools]; i++)
         prefix_release(&rp->cache[i]);
 }

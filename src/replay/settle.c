@@ -19,7 +19,7 @@ void flight_free(struct replay *rp, struct flight *x)
     }
     flight_state(rp, x, FLIGHT_FREE);
     x->next_free = rp->free_flight;
-    rp->free_flight = (int32_t)(x - rp->flights);
+    rp->free_flight = flight_id(rp, x);
     rp->open--;
 }
 
@@ -38,7 +38,7 @@ static struct seen look(const struct replay *rp, const struct flight *x, const s
                      .list_nusd = price_of(b->price, x->prompt_tok, x->cached_tok, x->output_tok)};
     if (x->output_tok > 1)
         s.per_token_us = (rp->now_us - x->first_us) / (x->output_tok - 1);
-    s.hold_us = rp->now_us - fleet_began_us(rp->fleet, (int32_t)(x - rp->flights));
+    s.hold_us = rp->now_us - fleet_began_us(rp->fleet, flight_id(rp, x));
     s.joules = b->joules_per_us * (double)s.hold_us;
     if (x->ask.class < 0)
         return s;
