@@ -155,6 +155,11 @@ bool attempt_over(const struct attempt *t)
     return t->link == NULL;
 }
 
+bool attempt_started(const struct attempt *t)
+{
+    return t->upstream != NULL;
+}
+
 bool attempt_connected(const struct attempt *t)
 {
     return t->opened;

@@ -40,6 +40,7 @@ void attempt_start(struct attempt *t, struct upstream *u, struct endpoint *ep, b
                    struct str head, struct str body, const struct attempt_calls *calls, void *ctx);
 void attempt_cancel(struct attempt *t);  // closes the connection; no call comes any more
 bool attempt_over(const struct attempt *t);
+bool attempt_started(const struct attempt *t);  // or it was held, and came to nothing
 bool attempt_connected(const struct attempt *t);
 void attempt_pause(struct attempt *t);  // read no more of the answer until attempt_resume()
 void attempt_resume(struct attempt *t);

@@ -140,8 +140,11 @@ static void on_timer(struct timer *t)
         } else if (x->ask.deadline_us <= now) {
             on_deadline(x, now);
         } else if (x->state == EXCHANGE_TRYING && is_to_be_left(x, now)) {
+            bool started = attempt_started(&x->attempt);
             attempt_cancel(&x->attempt);
-            exchange_attempt_failed(x, FAULT_TIMEOUT, "no content in time");
+            exchange_attempt_failed(x, FAULT_TIMEOUT,
+                                    started ? "no content in time"
+                                            : "held: the ledger's row of it is not on the disk");
         } else if (x->state == EXCHANGE_WAITING && x->retry_at_us <= now) {
             // Who waits looks from its place in the line: one that left it to ask again would let
             // others pass, and throw away the turn that it had just been given.

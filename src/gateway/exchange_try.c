@@ -191,6 +191,10 @@ static struct route_seen seen_failing(const struct exchange *x, enum fault fault
                               .cool_us = fault_cool_us(fault, retry_after_us)};
     if (fault != FAULT_TIMEOUT || x->first_us)
         return seen;
+    if (!attempt_started(&x->attempt)) {  // the ledger held it: the pool has seen nothing of it
+        seen.outcome = ROUTE_NO_SAY;
+        return seen;
+    }
     const struct route_terms *t = &x->decision.terms;
     double expected = (double)t->ttft_us;
     seen.silent_us = exchange_now(x) - x->sent_us;

@@ -84,6 +84,8 @@ static struct route_seen seen_of(const struct shadow *s, enum fault fault, const
     struct route_seen seen = {.outcome = fault_outcome(fault),
                               .cool_us = fault_cool_us(fault, s->retry_after_us),
                               .drawn = true};
+    if (fault == FAULT_TIMEOUT && !attempt_started(&s->attempt))
+        seen.outcome = ROUTE_NO_SAY;  // the ledger held it
     if (fault)
         return seen;
     seen.prompt_tok = c->usage.prompt_tok;

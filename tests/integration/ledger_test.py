@@ -482,7 +482,7 @@ class Faults(Case):
 
     def test_what_a_failed_sync_may_have_lost_is_not_sent_when_the_next_one_works(self):
         text = """caudal: 1
-serve: {state: %s, ledger: {durability: disk}}
+serve: {state: %s, ledger: {durability: disk}, breaker: {failures: 1}}
 pools: {a: {api: openai, url: %s, first_byte: 1 s, serves: [m]}}
 """
         with Sim("--instant") as a, Gateway(text % (self.state, a.url), "--threads", "1", env=self.env) as gw:
@@ -497,6 +497,8 @@ pools: {a: {api: openai, url: %s, first_byte: 1 s, serves: [m]}}
             t.join()
             self.assertEqual(held[0].status, 504)
             self.assertEqual(a.calls()["total"], 1)
+            self.assertEqual(gw.metric("caudal_pool_breaker_open", pool="a"), 0)  # it is no fault of the pool's
+            gw.logged("attempt", "the ledger's row")
         self.assertEqual([(r["unsent"], r["fault"]) for r in rows(self.state)], [(1, "timeout"), (0, "")])
 
 
