@@ -149,6 +149,15 @@ enum err file_replace(struct str path, struct str text, bool sync, struct diag *
     return !sync || sync_folder(name) ? ERR_NONE : file_failure(diag, name, errno);
 }
 
+DIR *file_open_folder(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    if (!d && fd >= 0)
+        close(fd);
+    return d;
+}
+
 enum err file_make_dir(struct str path, struct diag *diag)
 {
     char name[PATH_BYTES] = "";

@@ -1,10 +1,12 @@
-// file.h - whole files, for what is read once: portfolios, traces, keys.
+// file.h - whole files, for what is read once: portfolios, traces, keys; and folders.
 
 #ifndef CAUDAL_FILE_H
 #define CAUDAL_FILE_H
 
 #include "base/arena.h"
 #include "base/err.h"
+
+#include <dirent.h>
 
 // Reads a whole file, or what it can give (a pipe, /dev/stdin), into `a`; a 0 follows that is not
 // counted. The text lives as long as `a`.
@@ -26,6 +28,10 @@ enum err file_failure(struct diag *diag, const char *name, int why);
 // or the other, never half. `sync`: it is on the disk, with its name, before this returns.
 //   Errors  those of file_failure()
 MUST_USE enum err file_replace(struct str path, struct str text, bool sync, struct diag *diag);
+
+// As opendir(), in calls that the thread sanitizer sees: it would take the number of a socket that
+// libuv has closed for that socket still. NULL: `errno` says why.
+DIR *file_open_folder(const char *path);
 
 // Makes a folder and those above it, for this user alone (0700), unless it is there.
 MUST_USE enum err file_make_dir(struct str path, struct diag *diag);

@@ -1,7 +1,7 @@
 #include "io/fold.h"
 #include "io/claim.h"
+#include "io/file.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -120,7 +120,7 @@ static enum err list(struct str folder, char (**out)[NAME_BYTES], size_t *n, str
 {
     char path[JOURNAL_PATH_BYTES];
     snprintf(path, sizeof path, STR_FMT, STR_ARG(folder));
-    DIR *d = opendir(path);
+    DIR *d = file_open_folder(path);
     if (!d)
         return diag_set(diag, errno == ENOENT ? ERR_MISSING : ERR_DENIED, "%s: %s", path,
                         strerror(errno));

@@ -2,9 +2,9 @@
 
 #include "base/arena.h"
 #include "base/str.h"
+#include "io/file.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -80,22 +80,11 @@ static bool is_of_group(const char *pid, int32_t group)
     return end && sscanf(end, ") %*c %*d %d", &its) == 1 && its == group;
 }
 
-// As opendir(), in calls that the thread sanitizer sees: it would take the number of a socket that
-// libuv has closed for that socket still.
-static DIR *open_folder(const char *path)
-{
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *d = fd < 0 ? NULL : fdopendir(fd);
-    if (!d && fd >= 0)
-        close(fd);
-    return d;
-}
-
 static void mark_held(struct sockets *s, const char *pid)
 {
     char path[300], link[64];
     snprintf(path, sizeof path, "/proc/%s/fd", pid);
-    DIR *d = open_folder(path);
+    DIR *d = file_open_folder(path);
     const struct dirent *entry;
     while (d && (entry = readdir(d))) {
         uint64_t inode;
@@ -118,7 +107,7 @@ bool group_listens(int32_t group, int32_t port)
     add_listeners(&s, "/proc/net/tcp6", port);
     if (s.n == 0 || s.n > SOCKETS_MAX)
         return false;
-    DIR *d = open_folder("/proc");
+    DIR *d = file_open_folder("/proc");
     const struct dirent *entry;
     while (d && (entry = readdir(d)))
         if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' && is_of_group(entry->d_name, group))
