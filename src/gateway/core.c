@@ -73,10 +73,10 @@ void core_free(struct core *c)
     free(c);
 }
 
-enum err core_keep_log(struct core *c, struct str path, int64_t bytes, struct log *log,
-                       struct diag *diag)
+enum err core_keep_log(struct core *c, struct str path, int64_t bytes, bool followed,
+                       struct log *log, struct diag *diag)
 {
-    return core_log_new(&c->log, path, bytes, SPOOL_RING_BYTES, log, diag);
+    return core_log_new(&c->log, path, bytes, SPOOL_RING_BYTES, followed, log, diag);
 }
 
 // Room for tenants and models that were not known before; `*grown` is NULL when there is enough.

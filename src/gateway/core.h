@@ -18,10 +18,11 @@ enum { CORE_GENERATIONS_MAX = 64 };
 MUST_USE enum err core_new(struct core **out, struct diag *diag);
 void core_free(struct core *c);
 // Keeps an event log (core_log.h) from here on; before the first generation. `log` gets its last
-// words when the core is freed.
+// words when the core is freed. `followed`: the process that this one takes over from may write one
+// at that path still.
 //   Errors  those of core_log_new()
-MUST_USE enum err core_keep_log(struct core *c, struct str path, int64_t bytes, struct log *log,
-                                struct diag *diag);
+MUST_USE enum err core_keep_log(struct core *c, struct str path, int64_t bytes, bool followed,
+                                struct log *log, struct diag *diag);
 // Gives a generation its names and its router, which the lock guards from then on, and makes room
 // for what is new in it. The retry budget is this portfolio's now. One thread at a time, and none
 // that calls core_forget() meanwhile: the event log tells of one after the other.

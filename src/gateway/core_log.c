@@ -19,13 +19,13 @@ struct core_log {
 enum { END_BYTES = 128 };  // room for what must stand at the end: a gap, and why it ends
 
 enum err core_log_new(struct core_log **out, struct str path, int64_t bytes, size_t ring_bytes,
-                      struct log *log, struct diag *diag)
+                      bool followed, struct log *log, struct diag *diag)
 {
     struct core_log *l = take(sizeof *l);
     struct str head = {decisions_head, DECISIONS_HEAD_BYTES};
     l->log = log;
     l->left = bytes - DECISIONS_HEAD_BYTES;
-    enum err e = spool_new(&l->spool, path, head, ring_bytes, diag);
+    enum err e = spool_new(&l->spool, path, head, ring_bytes, followed, diag);
     if (e) {
         free(l);
         return e;

@@ -16,10 +16,11 @@
 
 struct core_log;
 
-// Appends to a new file at `path` until it holds `bytes`; `ring_bytes` as spool_new().
+// Appends to a new file at `path` until it holds `bytes`; `ring_bytes`, `followed` as spool_new().
 //   Errors  those of spool_new()
 MUST_USE enum err core_log_new(struct core_log **out, struct str path, int64_t bytes,
-                               size_t ring_bytes, struct log *log, struct diag *diag);
+                               size_t ring_bytes, bool followed, struct log *log,
+                               struct diag *diag);
 // Ends the file, and says in `log` how many records it has. NULL: nothing happens.
 void core_log_free(struct core_log *l);
 

@@ -314,7 +314,7 @@ static enum err start(struct gateway *g, struct diag *diag)
         return e;
     const struct serve_config *s = &g->portfolio->serve;
     if (s->events.n)
-        e = core_keep_log(g->core, s->events, s->events_bytes, c->log, diag);
+        e = core_keep_log(g->core, s->events, s->events_bytes, c->take_over, c->log, diag);
     if (!e)
         e = first_generation(g, diag);
     if (e)

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -105,6 +106,18 @@ static void *run(void *arg)
     return NULL;
 }
 
+// A writer holds a lock on its file, whatever that is called by then.
+static bool is_written(const char *name)
+{
+    struct stat st;
+    int fd = open(name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    bool held = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+                flock(fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK;
+    if (fd >= 0)
+        close(fd);
+    return held;
+}
+
 // PATH becomes PATH.1, that one PATH.2. One that is not there is no fault; one that is no file,
 // such as /dev/null, stays what it is, and cannot be made.
 static void keep_old(struct str path, const char *name)
@@ -123,27 +136,31 @@ static void keep_old(struct str path, const char *name)
     }
 }
 
-static enum err open_file(struct spool *s, struct str path, struct str head, struct diag *diag)
+static enum err open_file(struct spool *s, struct str path, struct str head, bool followed,
+                          struct diag *diag)
 {
     char name[PATH_BYTES];
     if (path.n + 4 > sizeof name)
         return diag_set(diag, ERR_INVALID, "the path of the event log is too long");
     snprintf(name, sizeof name, STR_FMT, STR_ARG(path));
+    if (!followed && is_written(name))
+        return diag_set(diag, ERR_EXISTS, "%s: another process writes its event log there", name);
     keep_old(path, name);
     s->fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600);
-    if (s->fd < 0 || !write_all(s->fd, (const unsigned char *)head.p, head.n))
+    if (s->fd < 0 || flock(s->fd, LOCK_EX | LOCK_NB) ||
+        !write_all(s->fd, (const unsigned char *)head.p, head.n))
         return file_failure(diag, name, errno);
     return ERR_NONE;
 }
 
 enum err spool_new(struct spool **out, struct str path, struct str head, size_t ring_bytes,
-                   struct diag *diag)
+                   bool followed, struct diag *diag)
 {
     CHECK(ring_bytes > 0 && ring_bytes <= SPOOL_RING_BYTES);
     struct spool *s = take(sizeof *s);
     pthread_condattr_t clock;
     s->fd = -1;
-    enum err e = open_file(s, path, head, diag);
+    enum err e = open_file(s, path, head, followed, diag);
     if (e) {
         if (s->fd >= 0)
             close(s->fd);

@@ -19,11 +19,13 @@ struct spool;
 
 // Makes `path`, readable by this user alone, writes `head` and starts the thread. What was there
 // becomes PATH.1, that one PATH.2, and so on; SPOOL_KEPT of them are kept. `ring_bytes` is at
-// most SPOOL_RING_BYTES.
-//   Errors  ERR_MISSING, ERR_DENIED, ERR_SYSTEM  it cannot be made, or is there and no file; `diag`
+// most SPOOL_RING_BYTES. With `followed` the writer of what was there may go on with it, under its
+// new name; without, one that still writes keeps its file.
+//   Errors  ERR_EXISTS                           another process writes to it
+//           ERR_MISSING, ERR_DENIED, ERR_SYSTEM  it cannot be made, or is there and no file; `diag`
 //                                                says why
 MUST_USE enum err spool_new(struct spool **out, struct str path, struct str head, size_t ring_bytes,
-                            struct diag *diag);
+                            bool followed, struct diag *diag);
 // A record, copied. False: the ring has no room for it now. Who calls holds a lock.
 bool spool_put(struct spool *s, const void *record, size_t n);
 void spool_wait(struct spool *s);  // until the ring is empty

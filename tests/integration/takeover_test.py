@@ -144,7 +144,8 @@ class TakeOver(unittest.TestCase):
 
     def test_a_long_stream_ends_where_it_began_and_a_signal_starts_the_next(self):
         with Sim("--ttft", "1ms", "--per-token", "20ms", "--output", "=100") as sim:
-            gw = self.serve(self.text(sim))
+            log = os.path.join(self.folder, "events")
+            gw = self.serve(self.text(sim, more=f", events: {log}"))
             with Stream(gw, chat("x", stream=True)) as s, Wire(gw) as idle:
                 idle.send(raw_request("GET", "/healthz"))
                 self.assertEqual(idle.answer().status, 200)
@@ -161,6 +162,7 @@ class TakeOver(unittest.TestCase):
                 self.assertEqual(s.events()[-1], "data: [DONE]")
             self.assertEqual(gw.process.wait(PATIENCE_S), 0, gw.stderr())
             self.assertEqual(gw.post(CHAT, chat("x", max_tokens=2)).status, 200)
+            self.assertTrue(os.path.exists(log + ".1"))  # the old one's, which it wrote to its end
             self.assertEqual(self.running(), [self.pids[-1]])
             os.kill(self.pids[-1], signal.SIGTERM)
             until(lambda: not alive(self.pids[-1]), "its end")

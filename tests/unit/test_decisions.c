@@ -133,7 +133,7 @@ static void a_log_without_room_says_how_much_it_lacks(void)
     struct generation g = {.portfolio = &p, .adopted = 1};
     struct route_ask ask = {.draw = 7};
     struct route_decision d = {.pool = 3};
-    NEED(!core_log_new(&l, str_of(path), 1 << 30, 4096, NULL, &diag));
+    NEED(!core_log_new(&l, str_of(path), 1 << 30, 4096, false, NULL, &diag));
     for (int i = 0; i < PICKS; i++)
         EXPECT(core_log_pick(l, &g, &ask, &d, i) == (uint64_t)i + 1, "number of pick %d", i);
     core_log_free(l);
