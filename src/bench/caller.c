@@ -34,6 +34,8 @@ struct caller {
     int32_t pieces;  // of content
     bool busy, sent, open;
     bool leaving;  // the connection is going: the next must wait until it is gone
+    bool kept;     // the connection has carried an answer before
+    bool heard;    // a byte of the answer came
     int32_t status;
     bool streams, interim, keep, ended;
 };
@@ -156,6 +158,7 @@ static void on_end(struct caller *c)
 {
     if (c->interim)
         return;
+    c->kept = true;
     if (!c->keep)
         drop(c);
     if (!c->streams) {
@@ -171,6 +174,7 @@ static void on_end(struct caller *c)
 static void on_data(void *ctx, struct str bytes)
 {
     struct caller *c = ctx;
+    c->heard = true;
     while (c->busy && c->sent) {
         struct http1_event ev;
         struct diag why = {0};
@@ -218,6 +222,7 @@ static void send_question(struct caller *c)
     buf_printf(&head, "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n",
                buf_len(&c->body));
     c->sent = true;
+    c->heard = false;
     conn_send2(c->conn, buf_str(&head), buf_str(&c->body));
     buf_release(&head);
 }
@@ -235,9 +240,19 @@ static void on_opened(void *ctx, enum err e, const struct diag *diag)
         send_question(c);
 }
 
+// Some suppliers close a connection behind an answer without saying so (llama.cpp does, behind each
+// stream), when the next question is on its way already. It was not read: it is asked again, once,
+// since the new connection has carried nothing yet.
+static void ask_again_if_unread(struct caller *c)
+{
+    if (c->busy && c->sent && c->kept && !c->heard)
+        c->sent = false;
+}
+
 static void on_eof(void *ctx)
 {
     struct caller *c = ctx;
+    ask_again_if_unread(c);
     if (c->busy && c->sent) {
         if (http1_eof(c->http))
             on_end(c);
@@ -252,6 +267,7 @@ static void connect_now(struct caller *c);
 static void on_closed(void *ctx, enum err why)
 {
     struct caller *c = ctx;
+    ask_again_if_unread(c);
     bool asked_since = c->busy && !c->sent;
     c->conn = NULL;
     c->leaving = c->open = false;
@@ -269,6 +285,7 @@ static const struct conn_calls calls = {
 static void connect_now(struct caller *c)
 {
     const struct bench_target *t = c->target;
+    c->kept = false;
     c->http = http1_new(HTTP1_ANSWERS, (struct http1_limits){.head_bytes = HEAD_BYTES_MAX,
                                                              .body_bytes = BODY_BYTES_MAX,
                                                              .headers = HEADERS_MAX});

@@ -153,6 +153,32 @@ class Bench(unittest.TestCase):
         self.assertEqual(first, second)
         self.assertEqual(len(first), len({str(m) for m in first}), "and each is another")
 
+    def test_a_supplier_may_close_behind_an_answer_without_a_word(self):
+        # As llama.cpp does: the next question of a kept connection is never read, and is asked on another.
+        chunk = {"choices": [{"index": 0, "delta": {"content": "a"}}]}
+        usage = {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 2}}
+
+        def once(request):
+            yield stream_answer(chunk, chunk, usage, b"[DONE]")
+            raise EOFError
+
+        with Recorder(once) as there:
+            row, = measured(there.url, "--model", "m", "--users", "2", "--prompt", "40", "--output", "2", "--requests",
+                            "20")["rows"]
+            asked = [json.loads(r["body"])["messages"][0]["content"] for r in there.requests]
+        self.assertEqual((row["requests"], row["errors"], row["saturated"]), (20, 0, False), row)
+        self.assertEqual(len(asked), len(set(asked)), "and none was answered twice")
+
+    def test_a_new_connection_that_ends_without_a_byte_is_an_error(self):
+        def never(request):
+            raise EOFError
+
+        with Recorder(never) as there:
+            status, _, err = bench(there.url, "--model", "m")
+        self.assertEqual(status, 1)
+        self.assertIn("the supplier does not answer", err)
+        self.assertEqual(len(there.requests), 20, "and each question is asked once")
+
     def test_every_dialect_that_serve_speaks_is_measured(self):
         with Sim("--instant") as sim:
             for surface in ("chat", "completions", "responses", "messages"):
