@@ -1,5 +1,6 @@
 #include "bench/measured.h"
 
+#include "bench/measured_json.h"
 #include "wire/unpack.h"
 
 #include <stdlib.h>
@@ -26,6 +27,7 @@ enum column {
     DECODE_DP,
     BACKEND,
     PRECISION,
+    LEFT_OUT,
     KNOWN,
     SETUP,
     NOTHING
@@ -48,6 +50,7 @@ static const char *const names[KNOWN] = {
     "decode_attention_dp_size",
     "backend",
     "precision",
+    "left_out",
 };
 static const char *const no_setup[] = {"id", "silicon_data_source", "prefill_batch_size"};
 
@@ -99,6 +102,10 @@ static enum err read_titles(struct sheet *s, struct str line, struct diag *diag)
         if (s->kind[s->n] < KNOWN)
             seen[s->kind[s->n]] = true;
     }
+    if (!seen[MODEL] && !seen[TTFT])
+        return diag_set(diag, ERR_INVALID,
+                        "%s: is neither CSV with the columns %s, %s ... nor JSON of caudal bench",
+                        s->name, names[MODEL], names[SYSTEM]);
     for (int i = 0; i < KNOWN; i++)
         if (!seen[i] && i != DECODE_BATCH && i < TP)
             return diag_set(diag, ERR_INVALID, "%s:1: there is no column %s", s->name, names[i]);
@@ -155,8 +162,22 @@ static enum roofline_engine engine_of(struct str backend)
     return str_eq(backend, STR("trtllm")) ? ENGINE_TENSORRT_LLM : ENGINE_VLLM;
 }
 
-static enum err read_row(struct measured *m, const struct sheet *s, struct str line,
-                         struct buf *setup, struct diag *diag)
+static enum err read_left_out(enum measured_out *out, const struct sheet *s, struct str cell,
+                              struct diag *diag)
+{
+    for (int i = 0; i < MEASURED_OUTS; i++)
+        if (str_eq(cell, str_of(measured_out_name((enum measured_out)i)))) {
+            *out = (enum measured_out)i;
+            return ERR_NONE;
+        }
+    return diag_set(diag, ERR_INVALID,
+                    "%s:%d: left_out is \"" STR_FMT "\", expected nothing, saturated, cut off or "
+                    "warm prefix",
+                    s->name, s->line, STR_ARG(cell));
+}
+
+static enum err read_row(struct measured *m, enum measured_out *said, const struct sheet *s,
+                         struct str line, struct buf *setup, struct diag *diag)
 {
     double v[KNOWN] = {0};
     struct str text[KNOWN] = {{0}};
@@ -165,10 +186,12 @@ static enum err read_row(struct measured *m, const struct sheet *s, struct str l
         struct str cell = cut_cell(&line);
         int kind = s->kind[i];
         enum err e = ERR_NONE;
-        if (kind == SETUP || (kind >= TP && kind < KNOWN))
+        if (kind == SETUP || (kind >= TP && kind < LEFT_OUT))
             add_setup(setup, s->title[i], cell);
         if (kind == MODEL || kind == SYSTEM || kind == BACKEND || kind == PRECISION)
             text[kind] = cell;
+        else if (kind == LEFT_OUT)
+            e = read_left_out(said, s, cell, diag);
         else if (kind < KNOWN)
             e = read_number(&v[kind], s, i, cell, diag);
         if (e)
@@ -177,7 +200,7 @@ static enum err read_row(struct measured *m, const struct sheet *s, struct str l
     double chips = chips_of(v);
     *m = (struct measured){.model = text[MODEL],
                            .system = text[SYSTEM],
-                           .config = -1,
+                           .setup = buf_str(setup),
                            .prompt = v[PROMPT],
                            .output = v[OUTPUT],
                            .batch = v[BATCH] > 0 ? v[BATCH] : v[DECODE_BATCH],
@@ -189,54 +212,36 @@ static enum err read_row(struct measured *m, const struct sheet *s, struct str l
     return ERR_NONE;
 }
 
-// Counts it among those left out. The order of the rules is that of the report.
-static bool is_left_out(struct measured_table *t, const struct measured *m)
-{
-    int32_t *why = !(m->ttft_us > 0) || !(m->per_token_us > 0) ? &t->no_time
-                   : m->ttft_us > MEASURED_TTFT_MAX_US         ? &t->saturated
-                   : !(m->batch > 0)                           ? &t->no_batch
-                                                               : NULL;
-    if (why)
-        ++*why;
-    return why != NULL;
-}
-
-static enum err keep_row(struct measured_table *t, struct arena *a, size_t *room, struct measured m,
-                         struct str setup)
-{
-    m.model = arena_str(a, m.model);
-    m.system = arena_str(a, m.system);
-    m.setup = arena_str(a, setup);
-    if (!m.model.p || !m.system.p || !m.setup.p)
-        return ERR_LIMIT;
-    t->rows = take_more(t->rows, room, (size_t)t->n + 1, sizeof *t->rows);
-    t->rows[t->n++] = m;
-    return ERR_NONE;
-}
-
 static enum err read_lines(struct measured_table *t, struct arena *a, const char *name,
                            struct str text, struct diag *diag)
 {
     struct sheet s = {.name = name};
     struct str line;
     struct buf setup;
-    size_t room = (size_t)t->n;
     enum err e = ERR_NONE;
     buf_init(&setup, SETUP_BYTES);
     while (!e && str_cut(&text, '\n', &line)) {
         struct measured m;
+        enum measured_out said = MEASURED_UNSAID;
         s.line++;
         if (line.n && line.p[line.n - 1] == '\r')
             line.n--;
         if (s.line == 1)
             e = read_titles(&s, line, diag);
-        else if (line.n && !(e = read_row(&m, &s, line, &setup, diag)) && !is_left_out(t, &m))
-            e = keep_row(t, a, &room, m, buf_str(&setup));
+        else if (line.n && !(e = read_row(&m, &said, &s, line, &setup, diag)))
+            e = measured_add(t, a, m, said);
     }
     buf_release(&setup);
     if (!e && s.line == 0)
         e = diag_set(diag, ERR_INVALID, "%s: is empty", name);
     return e;
+}
+
+static enum err read_plain(struct measured_table *t, struct arena *a, const char *name,
+                           struct str text, struct diag *diag)
+{
+    bool json = text.n && text.p[0] == '{';
+    return json ? measured_read_json(t, a, name, text, diag) : read_lines(t, a, name, text, diag);
 }
 
 static enum err take_packed(struct buf *out, struct unpack *u, struct str text, const char *name,
@@ -261,15 +266,71 @@ enum err measured_read(struct measured_table *t, struct arena *a, const char *na
 {
     struct unpack *u = unpack_new(text);
     if (!u)
-        return read_lines(t, a, name, text, diag);
+        return read_plain(t, a, name, text, diag);
     struct buf plain;
     buf_init(&plain, TEXT_BYTES_MAX);
     enum err e = take_packed(&plain, u, text, name, diag);
     if (!e)
-        e = read_lines(t, a, name, buf_str(&plain), diag);
+        e = read_plain(t, a, name, buf_str(&plain), diag);
     buf_release(&plain);
     unpack_free(u);
     return e;
+}
+
+// --- those that are left out --------------------------------------------------------------------
+
+const char *measured_out_name(enum measured_out why)
+{
+    static const char *const name[MEASURED_OUTS] = {[MEASURED_KEPT] = "",
+                                                    [MEASURED_NO_TIME] = "without a time",
+                                                    [MEASURED_SATURATED] = "saturated",
+                                                    [MEASURED_CUT_OFF] = "cut off",
+                                                    [MEASURED_WARM] = "warm prefix",
+                                                    [MEASURED_NO_BATCH] = "without a batch"};
+    return name[why];
+}
+
+void measured_outs_text(struct buf *out, const struct measured_table *t)
+{
+    bool any = false;
+    for (int i = MEASURED_KEPT + 1; i < MEASURED_OUTS; i++) {
+        if (t->left_out[i] == 0)
+            continue;
+        buf_printf(out, "%s%d %s", any ? ", " : "", t->left_out[i],
+                   measured_out_name((enum measured_out)i));
+        any = true;
+    }
+    if (!any)
+        buf_lit(out, "none");
+}
+
+static enum measured_out out_of(const struct measured *m, enum measured_out said)
+{
+    if (said > MEASURED_KEPT)
+        return said;
+    if (!(m->ttft_us > 0) || !(m->per_token_us > 0))
+        return MEASURED_NO_TIME;
+    if (said == MEASURED_UNSAID && m->ttft_us > MEASURED_TTFT_MAX_US)
+        return MEASURED_SATURATED;
+    return m->batch > 0 ? MEASURED_KEPT : MEASURED_NO_BATCH;
+}
+
+enum err measured_add(struct measured_table *t, struct arena *a, struct measured m,
+                      enum measured_out said)
+{
+    enum measured_out why = out_of(&m, said);
+    t->left_out[why]++;
+    if (why)
+        return ERR_NONE;
+    m.config = -1;
+    m.model = arena_str(a, m.model);
+    m.system = arena_str(a, m.system);
+    m.setup = arena_str(a, m.setup);
+    if (!m.model.p || !m.system.p || !m.setup.p)
+        return ERR_LIMIT;
+    t->rows = take_more(t->rows, &t->room, (size_t)t->n + 1, sizeof *t->rows);
+    t->rows[t->n++] = m;
+    return ERR_NONE;
 }
 
 static int same_config(const struct measured *x, const struct measured *y)

@@ -1,10 +1,5 @@
 #include "bench/points.h"
 
-static bool is_point(const struct row *r)
-{
-    return !r->saturated && !r->partial && !r->warm && r->n > 0 && r->per_token_us.value > 0;
-}
-
 enum err points_of_rows(struct point **out, int32_t *n_out, struct arena *a, const struct row *rows,
                         int32_t n_rows)
 {
@@ -14,7 +9,7 @@ enum err points_of_rows(struct point **out, int32_t *n_out, struct arena *a, con
         return ERR_LIMIT;
     for (int32_t i = 0; i < n_rows; i++) {
         const struct row *r = &rows[i];
-        if (!is_point(r))
+        if (row_out(r))
             continue;
         struct point *pt = &(*out)[(*n_out)++];
         *pt = (struct point){.model = -1,

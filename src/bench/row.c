@@ -140,6 +140,17 @@ void row_release(struct row *r)
     r->ttft = r->per_token = NULL;
 }
 
+enum measured_out row_out(const struct row *r)
+{
+    if (r->partial)
+        return MEASURED_CUT_OFF;
+    if (r->saturated)
+        return MEASURED_SATURATED;
+    if (r->warm)
+        return MEASURED_WARM;
+    return r->n > 0 && r->per_token_us.value > 0 ? MEASURED_KEPT : MEASURED_NO_TIME;
+}
+
 bool row_is_saturated(const struct row *r, const struct row *below, double asked_s, double ended_s)
 {
     if (r->errors > ERRORS_MOST * (r->n + r->errors))

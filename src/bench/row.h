@@ -6,6 +6,7 @@
 #include "bench/energy.h"
 #include "bench/figures.h"
 #include "bench/load.h"
+#include "bench/measured.h"
 
 struct row {
     int32_t users;      // closed loop; 0: open
@@ -31,6 +32,9 @@ struct row {
 void row_fill(struct row *out, const struct load_plan *plan, const struct load_result *runs,
               int32_t n_runs, struct rng *rng);
 void row_release(struct row *r);
+
+// Why no speed of the supplier's is to be learnt from it; MEASURED_KEPT: it is.
+enum measured_out row_out(const struct row *r);
 
 // Is `r` at its limit? Against the level below (NULL: there is none).
 //   Closed  the tokens/s gained less than a twentieth of what the added users would have given at

@@ -135,11 +135,9 @@ static void report_text(struct buf *out, struct arena *a, const struct measured_
                         const struct outcomes *o)
 {
     struct columns c;
-    buf_printf(
-        out,
-        "%d rows of %d configurations; left out: %d saturated (ttft above 5 s), %d without a "
-        "batch, %d without a time\n\noff on rows not seen\n",
-        t->n, t->n_configs, t->saturated, t->no_batch, t->no_time);
+    buf_printf(out, "%d rows of %d configurations; left out: ", t->n, t->n_configs);
+    measured_outs_text(out, t);
+    buf_lit(out, "\n\noff on rows not seen\n");
     columns_init(&c, a);
     columns_row(&c, "fit", "of", "row's", "median", "p90", "rows", NULL);
     for (int32_t i = 0; i < o->n; i++) {
@@ -169,8 +167,10 @@ static void report_json(struct buf *out, const struct measured_table *t, const s
 {
     buf_printf(out,
                "{\"rows\":%d,\"configurations\":%d,\"saturated\":%d,\"without_batch\":%d,"
-               "\"without_time\":%d,\"errors\":[",
-               t->n, t->n_configs, t->saturated, t->no_batch, t->no_time);
+               "\"without_time\":%d,\"cut_off\":%d,\"warm_prefix\":%d,\"errors\":[",
+               t->n, t->n_configs, t->left_out[MEASURED_SATURATED], t->left_out[MEASURED_NO_BATCH],
+               t->left_out[MEASURED_NO_TIME], t->left_out[MEASURED_CUT_OFF],
+               t->left_out[MEASURED_WARM]);
     for (int32_t i = 0; i < o->n; i++) {
         const struct outcome *x = &o->all[i];
         buf_printf(out,
@@ -237,20 +237,28 @@ static void point(struct buf *out, const struct measured_table *t, int32_t from,
                prompt, batch);
 }
 
+// How far off it is, where there were rows enough to tell.
+static struct str off_rows(struct arena *a, const double *step_off, const double *ttft_off,
+                           int32_t n)
+{
+    struct error_summary step = error_summary_of(step_off, n);
+    struct error_summary ttft = error_summary_of(ttft_off, n);
+    if (!step.n)
+        return STR("too few to say how far off");
+    return arena_printf(a, "median error on rows not seen: per token %.1f %%, ttft %.1f %%",
+                        100 * step.median, 100 * ttft.median);
+}
+
 static void chip(struct buf *out, struct arena *a, const struct measured_table *t, int32_t from,
                  int32_t to, const double *step_off, const double *ttft_off)
 {
     const struct measured *row = &t->rows[from];
-    struct error_summary step = error_summary_of(step_off + from, to - from);
-    struct error_summary ttft = error_summary_of(ttft_off + from, to - from);
+    struct str off = off_rows(a, step_off + from, ttft_off + from, to - from);
     buf_lit(out, "  ");
     buf_add_json(out, arena_printf(a, STR_FMT "-%d", STR_ARG(row->system), row->config + 1));
     buf_lit(out, ":\n    source: ");
-    buf_add_json(out, arena_printf(a,
-                                   "caudal bench fit, %d rows; median error on rows not seen: per "
-                                   "token %.1f %%, ttft %.1f %%; " STR_FMT,
-                                   to - from, 100 * step.median, 100 * ttft.median,
-                                   STR_ARG(row->setup)));
+    buf_add_json(out, arena_printf(a, "caudal bench fit, %d rows; " STR_FMT "%s" STR_FMT, to - from,
+                                   STR_ARG(off), row->setup.n ? "; " : "", STR_ARG(row->setup)));
     buf_lit(out, "\n    points:\n");
     point(out, t, from, to);
 }
@@ -270,8 +278,7 @@ static void chips(struct buf *out, struct arena *a, const struct measured_table 
     for (int32_t from = 0, to; from < t->n; from = to) {
         for (to = from; to < t->n && t->rows[to].config == t->rows[from].config;)
             to++;
-        if (to - from > TRAIN_LEAST)
-            chip(out, a, t, from, to, step_off, ttft_off);
+        chip(out, a, t, from, to, step_off, ttft_off);
     }
     free(step_off);
     free(ttft_off);
@@ -299,11 +306,14 @@ static enum err read_tables(struct measured_table *t, struct arena *a, char **pa
         if (!e)
             e = measured_read(t, a, paths[i], text, diag);
     }
-    if (!e && t->n == 0)
-        e = diag_set(diag, ERR_INVALID,
-                     "no row is left to fit: %d saturated, %d without a batch, %d "
-                     "without a time",
-                     t->saturated, t->no_batch, t->no_time);
+    if (!e && t->n == 0) {
+        struct buf why;
+        buf_init(&why, DIAG_BYTES);
+        measured_outs_text(&why, t);
+        e = diag_set(diag, ERR_INVALID, "no row is left to fit; left out: " STR_FMT,
+                     STR_ARG(buf_str(&why)));
+        buf_release(&why);
+    }
     measured_sort(t);
     return e;
 }
@@ -363,11 +373,15 @@ int bench_fit(int argc, char **argv)
             "Fits the model of service time to tables of measurements, and says how far off it is\n"
             "on rows that it has not seen.",
         .more =
-            "\nA table is CSV, also gzip or zstd, with the columns model_path, system, isl, osl, "
-            "batch_size,\n"
-            "silicon_ttft_ms and silicon_tpot_ms; all others say the configuration. Rows whose "
-            "time\n"
-            "to the first token is above 5 s are saturated and left out.\n",
+            "\nA table is what caudal bench --table or --json writes, or CSV, also gzip or zstd, "
+            "with "
+            "the columns\n"
+            "model_path, system, isl, osl, batch_size, silicon_ttft_ms and silicon_tpot_ms; all "
+            "others say\n"
+            "the configuration. A row that does not say itself why it is left out is, as "
+            "saturated, "
+            "where its\n"
+            "time to the first token is above 5 s.\n",
         .options = rows,
         .n_options = COUNTOF(rows),
         .operands_min = 1,

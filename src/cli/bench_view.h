@@ -67,8 +67,8 @@ void bench_json(struct buf *out, const struct bench_view *v);
 void bench_html(struct buf *out, const struct bench_view *v);
 // A portfolio with a chip and a pool for each supplier.
 void bench_yaml(struct buf *out, const struct bench_view *v);
-// A table that `caudal bench fit` reads: a row for each level that is not saturated, without a warm
-// prefix. The supplier's URL stands for the system.
+// A table that `caudal bench fit` reads: a row for each level, which says why it is left out if it
+// is. The supplier's URL stands for the system.
 void bench_csv(struct buf *out, const struct bench_view *v);
 
 #endif

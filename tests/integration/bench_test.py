@@ -369,17 +369,43 @@ class Fit(unittest.TestCase):
             self.assertIn("median error on rows not seen: per token 0.0 %", text)
             self.assertEqual(subprocess.run([CAUDAL, "check", chips], capture_output=True).returncode, 0)
 
-    def test_it_reads_what_bench_wrote(self):
-        with Sim("--ttft", "5ms", "--per-token", "4ms") as sim, tempfile.TemporaryDirectory() as folder:
-            table = os.path.join(folder, "t.csv")
-            status, _, err = bench(sim.url, "--model", "m", "--users", "1,2", "--prompt", "40,400", "--output", "8", "--whole",
-                                   "--table", table)
+    def test_it_reads_what_bench_wrote_in_either_form_and_counts_every_level(self):
+        with Sim("--ttft", "5ms", "--per-token", "4ms", "--slots", "2") as sim, tempfile.TemporaryDirectory() as folder:
+            table, said, page, chips = (os.path.join(folder, x) for x in ("t.csv", "t.json", "t.html", "chips.yaml"))
+            status, out, err = bench(sim.url, "--model", "m", "--users", "1,2,8", "--prompt", "40,400", "--output", "8",
+                                     "--requests", "4", "--prefix", "both", "--whole", "--table", table, "--json", "--html",
+                                     page)
             self.assertEqual(status, 0, err)
-            status, out, err = bench("fit", "--json", table)
-        self.assertEqual(status, 0, err)
-        said = json.loads(out)
-        self.assertEqual(said["configurations"], 1)
-        self.assertGreaterEqual(said["rows"], 2)
+            with open(said, "w") as f:
+                f.write(out)
+            levels = json.loads(out)["suppliers"][0]["rows"]
+            packed = table + ".gz"
+            with open(table, "rb") as f, gzip.open(packed, "wb") as g:
+                g.write(f.read())
+            fitted = []
+            for file in (table, packed, said):
+                status, out, err = bench("fit", "--json", "--out", chips, file)
+                self.assertEqual(status, 0, err)
+                fitted.append(json.loads(out))
+                self.assertEqual(subprocess.run([CAUDAL, "check", chips], capture_output=True).returncode, 0)
+            counts = {k: v for k, v in fitted[0].items() if k != "errors"}
+            for f in fitted[1:]:
+                self.assertEqual({k: v for k, v in f.items() if k != "errors"}, counts, "one and the same")
+            self.assertEqual(sum(counts.values()) - counts["configurations"], len(levels), "each level has its place")
+            self.assertEqual(counts["warm_prefix"] + counts["saturated"] + counts["rows"], len(levels))
+            self.assertTrue(counts["saturated"] and counts["warm_prefix"] and counts["rows"] >= 2, counts)
+            status, _, err = bench("fit", page)
+            self.assertEqual(status, 1)
+            self.assertIn("neither CSV", err)
+
+    def test_levels_that_were_all_left_out_are_told_apart(self):
+        with Sim("--ttft", "5ms", "--per-token", "1ms") as sim, tempfile.TemporaryDirectory() as folder:
+            table = os.path.join(folder, "t.csv")
+            args = ("--model", "m", "--users", "1", "--prompt", "400", "--output", "4", "--requests", "2", "--prefix", "warm")
+            self.assertEqual(bench(sim.url, *args, "--table", table)[0], 0)
+            status, _, err = bench("fit", table)
+            self.assertEqual(status, 1)
+            self.assertIn("no row is left to fit; left out: 1 warm prefix", err)
 
     def test_a_wrong_table_is_named_with_its_line(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -160,7 +160,9 @@ static void tables_are_read_and_rows_left_out_by_rule(void)
                            &d);
     EXPECT(!e, "%s", d.text);
     EXPECT(t.n == 3 && t.n_configs == 2, "%d rows, %d configurations", t.n, t.n_configs);
-    EXPECT(t.saturated == 1 && t.no_batch == 1 && t.no_time == 1, "left out");
+    EXPECT(t.left_out[MEASURED_SATURATED] == 1 && t.left_out[MEASURED_NO_BATCH] == 1 &&
+               t.left_out[MEASURED_NO_TIME] == 1,
+           "left out");
     EXPECT(t.rows[0].chips == 4 && t.rows[1].chips == 8, "chips");
     EXPECT(t.rows[1].per_token_us == 11000 && t.rows[1].prompt == 512, "in order");
     free(t.rows);
@@ -174,6 +176,55 @@ static void tables_are_read_and_rows_left_out_by_rule(void)
     d = (struct diag){0};
     EXPECT(read_text(&t, &a, "", &d) == ERR_INVALID, "%s", d.text);
     free(t.rows);
+    arena_release(&a);
+}
+
+// What a row says of itself counts, and a slow machine that says it was not saturated is none.
+static void rows_say_why_they_are_left_out(void)
+{
+    struct arena a;
+    struct diag d = {0};
+    struct measured_table t;
+    struct buf said;
+    arena_init(&a, 1 << 20);
+    buf_init(&said, 256);
+    enum err e = read_text(&t, &a,
+                           "left_out," HEAD ",1,m,cpu,1,1024,128,1,9000,10\n"
+                           "saturated,1,m,cpu,1,1024,128,4,100,10\n"
+                           "warm prefix,1,m,cpu,1,1024,128,4,100,10\n"
+                           "cut off,1,m,cpu,1,1024,128,4,0,0\ncut off,1,m,cpu,1,9,9,4,9,9\n",
+                           &d);
+    measured_outs_text(&said, &t);
+    EXPECT(!e && t.n == 1 && t.rows[0].ttft_us == 9e6, "%s: %d rows", d.text, t.n);
+    EXPECT(str_eq(buf_str(&said), STR("1 saturated, 2 cut off, 1 warm prefix")), STR_FMT,
+           STR_ARG(buf_str(&said)));
+    free(t.rows);
+    EXPECT(read_text(&t, &a, "left_out," HEAD "cold,1,m,cpu,1,1024,128,1,9,10\n", &d) ==
+               ERR_INVALID,
+           "an unknown reason");
+    EXPECT(strstr(d.text, "t.csv:2: left_out is \"cold\", expected") != NULL, "%s", d.text);
+    free(t.rows);
+    buf_release(&said);
+    arena_release(&a);
+}
+
+static void json_that_is_not_of_bench_is_an_error(void)
+{
+    static const char *const texts[] = {
+        "{",
+        "{\"suppliers\":3}",
+        "{\"suppliers\":[3]}",
+        "{\"suppliers\":[{\"url\":\"u\"}]}",
+        "{\"suppliers\":[{\"url\":\"u\",\"model\":\"m\",\"rows\":[4]}]}",
+        "{\"suppliers\":[{\"url\":\"u\",\"model\":\"m\",\"rows\":[{\"prompt_tok\":-1}]}]}"};
+    struct arena a;
+    struct measured_table t;
+    arena_init(&a, 1 << 20);
+    for (size_t i = 0; i < COUNTOF(texts); i++) {
+        struct diag d = {0};
+        EXPECT(read_text(&t, &a, texts[i], &d) == ERR_INVALID && d.text[0], "%s", texts[i]);
+        free(t.rows);
+    }
     arena_release(&a);
 }
 
@@ -213,6 +264,8 @@ int main(void)
     TEST(no_weight_is_negative);
     TEST(the_correction_follows_its_neighbours_and_fades);
     TEST(tables_are_read_and_rows_left_out_by_rule);
+    TEST(rows_say_why_they_are_left_out);
+    TEST(json_that_is_not_of_bench_is_an_error);
     TEST(what_is_judged_was_not_learnt);
     return test_end();
 }
