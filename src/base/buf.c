@@ -10,14 +10,29 @@ void buf_init(struct buf *b, size_t limit)
     *b = (struct buf){.limit = limit};
 }
 
+void buf_init_secret(struct buf *b, size_t limit)
+{
+    *b = (struct buf){.limit = limit, .secret = true};
+}
+
+// What lies behind `to` has been wiped before.
+static void wipe_from(struct buf *b, size_t at)
+{
+    size_t end = b->to < BUF_SECRET_BYTES ? b->to : BUF_SECRET_BYTES;
+    if (b->secret && at < end)
+        explicit_bzero(b->p + at, end - at);
+}
+
 void buf_release(struct buf *b)
 {
+    wipe_from(b, 0);
     free(b->p);
-    buf_init(b, b->limit);
+    *b = (struct buf){.limit = b->limit, .secret = b->secret};
 }
 
 void buf_clear(struct buf *b)
 {
+    wipe_from(b, 0);
     b->from = b->to = 0;
     b->overflow = false;
 }
@@ -30,6 +45,7 @@ static void make_room(struct buf *b, size_t n)
     size_t len = buf_len(b);
     if (b->from && b->size - len >= n && b->from >= b->size / 2) {
         memmove(b->p, b->p + b->from, len);
+        wipe_from(b, len);
     } else {
         size_t size = b->size ? b->size : 256;
         // Never more than half full after a copy, or a buffer eaten and filled by small pieces
@@ -40,6 +56,7 @@ static void make_room(struct buf *b, size_t n)
         CHECK(p);
         if (len)
             memcpy(p, b->p + b->from, len);
+        wipe_from(b, 0);
         free(b->p);
         b->p = p;
         b->size = size;
@@ -132,8 +149,10 @@ void buf_eat(struct buf *b, size_t n)
 {
     CHECK(n <= buf_len(b));
     b->from += n;
-    if (b->from == b->to)
+    if (b->from == b->to) {
+        wipe_from(b, 0);
         b->from = b->to = 0;
+    }
 }
 
 bool buf_splice(struct buf *b, size_t at, size_t drop, struct str with)

@@ -15,9 +15,16 @@ struct buf {
     size_t limit;     // to - from never exceeds it
     bool overflow;  // something did not fit since the last clear; sticky, so that a writer of many
                     // pieces may look once at the end
+    bool secret;    // see buf_init_secret()
 };
 
+enum { BUF_SECRET_BYTES = 64 * 1024 };
+
 void buf_init(struct buf *b, size_t limit);
+// For what has a secret within its first BUF_SECRET_BYTES, such as a head with a key: they are
+// overwritten whenever the buffer is emptied or its memory goes. It may be moved by assignment; not
+// for buf_splice().
+void buf_init_secret(struct buf *b, size_t limit);
 void buf_release(struct buf *b);  // gives the memory back; the limit stays, the buffer is empty
 void buf_clear(struct buf *b);    // empties it, keeps the memory, forgets an overflow
 

@@ -21,6 +21,7 @@ void spare_lend(struct spares *s, struct buf *b)
 void spare_take(struct spares *s, struct buf *b)
 {
     if (b->size == SPARE_BYTES && s->n < SPARES_MAX) {
+        buf_clear(b);  // wiped, if it is secret
         s->block[s->n++] = b->p;
         b->p = NULL;
     }

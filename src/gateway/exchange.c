@@ -475,7 +475,7 @@ void exchange_begin(struct worker *w, struct client *c, const struct asked *q)
     exchange_list_add(x);
     arena_init(&x->arena, ARENA_SLACK);
     buf_init(&x->body, (size_t)s->body_bytes);
-    buf_init(&x->wire_head, 64 * 1024);
+    buf_init_secret(&x->wire_head, 64 * 1024);
     buf_init(&x->wire_body, (size_t)s->body_bytes + 64 * 1024);
     buf_init(&x->out, (size_t)s->answer_bytes);
     buf_init(&x->answer, (size_t)s->answer_bytes);

@@ -276,7 +276,7 @@ struct otlp *otlp_new(struct worker *w)
     arena_init(&o->arena, 64 << 10);
     buf_init(&o->waiting.spans, WAITING_BYTES_MAX);
     buf_init(&o->going.spans, WAITING_BYTES_MAX);
-    buf_init(&o->head, HEAD_BYTES_MAX);
+    buf_init_secret(&o->head, HEAD_BYTES_MAX);
     buf_init(&o->body, WAITING_BYTES_MAX + 4096);
     return o;
 }

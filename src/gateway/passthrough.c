@@ -198,7 +198,7 @@ static struct pass *begin(struct worker *w, struct client *c, const struct asked
     p->timer.fire = pass_on_timer;
     p->chunked_up = q->head->chunked;
     answer_new_id(w, p->id);
-    buf_init(&p->head, HEAD_BYTES_MAX * 2);
+    buf_init_secret(&p->head, HEAD_BYTES_MAX * 2);
     buf_init(&p->early, (size_t)w->generation->portfolio->serve.body_bytes + HEAD_BYTES_MAX);
     buf_init(&p->origin, 1024);
     buf_add_str(&p->origin, q->origin);

@@ -212,7 +212,7 @@ static void see(struct worker *w, const struct shadow_seen *seen, int32_t pool,
     take_body(&s->body, seen->body, last);
     buf_init(&s->headers, HEAD_BYTES_MAX);
     buf_add_str(&s->headers, seen->headers);
-    buf_init(&s->head, HEAD_BYTES_MAX);
+    buf_init_secret(&s->head, HEAD_BYTES_MAX);
     buf_init(&s->wire, (size_t)c->body_bytes + 64 * 1024);
     buf_init(&s->answer, (size_t)c->answer_bytes);
     buf_init(&s->out, (size_t)c->answer_bytes + EVENT_BYTES_MAX);

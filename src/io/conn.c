@@ -291,14 +291,22 @@ static void on_written(uv_write_t *request, int status)
     look_at_pending(c);
 }
 
+// What waits; the connection goes on with an empty buffer of its kind: what goes to a supplier has
+// its key in it.
+static struct buf take_out(struct conn *c)
+{
+    struct buf out = c->out;
+    c->out = (struct buf){.limit = PENDING_MAX, .secret = out.secret};
+    return out;
+}
+
 // Hands all that waits to libuv, which writes it when the socket has room.
 static void take_off(struct conn *c)
 {
     if (c->flight || buf_len(&c->out) == 0)
         return;
     struct flight *f = take(sizeof *f);
-    f->bytes = c->out;
-    buf_init(&c->out, PENDING_MAX);
+    f->bytes = take_out(c);
     f->request.data = f;
     uv_buf_t b = uv_buf_init(f->bytes.p + f->bytes.from, (unsigned)buf_len(&f->bytes));
     int status = uv_write(&f->request, (uv_stream_t *)&c->tcp, &b, 1, on_written);
@@ -360,6 +368,8 @@ static ssize_t send_some(struct conn *c, struct str a, struct str b)
     do
         n = b.n ? sendmsg(fd, &message, MSG_NOSIGNAL) : send(fd, a.p, a.n, MSG_NOSIGNAL);
     while (n < 0 && errno == EINTR);
+    if (a.p == joined && c->out.secret)
+        wipe(joined, a.n);
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS))
         return 0;
     return n < 0 ? uv_translate_sys_error(errno) : n;
@@ -406,6 +416,8 @@ void conn_secure(struct conn *c, struct str a, struct str b)
     enum err e = a.n ? tls_send(c->tls, a, wire, NULL) : ERR_NONE;
     if (!e && b.n)
         e = tls_send(c->tls, b, wire, NULL);
+    if (a.p == joined && c->out.secret)
+        wipe(joined, a.n);
     conn_put(c, buf_str(wire), STR(""));
     scratch_clear(wire);
     if (e)
@@ -449,8 +461,7 @@ void conn_flush(struct conn *c)
     uncork(c);
     if (c->flight)
         return;
-    struct buf out = c->out;
-    buf_init(&c->out, PENDING_MAX);
+    struct buf out = take_out(c);
     conn_put(c, buf_str(&out), STR(""));
     spare_take(&c->loop->spares, &out);
     look_at_pending(c);

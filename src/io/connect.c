@@ -255,7 +255,7 @@ static void on_connected(struct dial *d, int fd, const struct address *a)
         c->phase = CONN_PROXY;
         conn_read_on(c);
         struct buf ask;
-        buf_init(&ask, PROXY_HEAD_MAX);
+        buf_init_secret(&ask, PROXY_HEAD_MAX);
         bool v6 = strchr(d->host, ':') != NULL;
         const char *open = v6 ? "[" : "", *shut = v6 ? "]" : "";
         buf_printf(&ask, "CONNECT %s%s%s:%d HTTP/1.1\r\nHost: %s%s%s:%d\r\n", open, d->host, shut,
@@ -531,7 +531,8 @@ struct conn *conn_connect(struct loop *l, const struct conn_target *t,
     }
     d->deadline.fire = on_deadline;
     d->next.fire = on_next;
-    buf_init(&d->early, PENDING_MAX);
+    buf_init_secret(&d->early, PENDING_MAX);
+    buf_init_secret(&c->out, PENDING_MAX);
     buf_init(&d->head, PROXY_HEAD_MAX);
     if (t->timeout_us > 0 && t->timeout_us < NEVER - l->now_us)
         timer_set(l, &d->deadline, l->now_us + t->timeout_us);

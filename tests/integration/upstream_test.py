@@ -9,7 +9,7 @@ import tempfile
 import threading
 import unittest
 
-from harness import Gateway, Recorder, Wire, chat, json_answer, main, raw_request, stream_answer, until
+from harness import CAUDAL, Gateway, Recorder, Wire, chat, json_answer, main, raw_request, stream_answer, until
 
 CHAT = "/v1/chat/completions"
 
@@ -356,6 +356,38 @@ class Kept(unittest.TestCase):
                 self.assertIn(a.status, (502, 504), a)
             for s in filled:
                 s.close()
+
+
+def copies(process, what):
+    """How often these bytes stand in the memory that a process can write to."""
+    n = 0
+    with open(f"/proc/{process.pid}/maps") as maps, open(f"/proc/{process.pid}/mem", "rb", 0) as mem:
+        for line in maps:
+            where, may, *_ = line.split()
+            if may.startswith("rw"):
+                begin, end = (int(x, 16) for x in where.split("-"))
+                mem.seek(begin)
+                n += mem.read(end - begin).count(what)
+    return n
+
+
+@unittest.skipIf("asan" in CAUDAL or "tsan" in CAUDAL, "terabytes of shadow memory")
+class Secrets(unittest.TestCase):
+    def test_requests_leave_no_copies_of_a_suppliers_key(self):
+        with Recorder() as a, Gateway(f"""
+caudal: 1
+suppliers: {{there: {{url: "{a.url}", key: key-of-the-supplier}}}}
+pools: {{a: {{supplier: there, serves: [m]}}}}
+tenants: {{t: {{passthrough: there}}}}
+""") as gw:
+            before = copies(gw.process, b"key-of-the-supplier")
+            self.assertGreater(before, 0)  # the portfolio's
+            for n in (1, 3000, 50000):
+                for stream in (False, True):
+                    gw.post("/v1/chat/completions", chat("x" * n, stream=stream))
+                gw.post("/v1/files", {"a": "x" * n})
+            self.assertEqual({r["headers"]["authorization"] for r in a.requests}, {"Bearer key-of-the-supplier"})
+            self.assertLessEqual(copies(gw.process, b"key-of-the-supplier"), before)
 
 
 if __name__ == "__main__":

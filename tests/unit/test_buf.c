@@ -1,5 +1,6 @@
 #include "base/buf.h"
 #include "base/rng.h"
+#include "base/spare.h"
 #include "lib/test.h"
 
 #include <inttypes.h>
@@ -158,6 +159,44 @@ static void json_text_that_does_not_fit_leaves_nothing(void)
     }
 }
 
+static bool is_clean(const char *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (p[i] == 's')
+            return false;
+    return true;
+}
+
+// Where its memory can still be seen: in what it keeps, and in a block that others get next.
+static void a_secret_is_gone_when_its_buffer_is_empty(void)
+{
+    struct spares spares = {0};
+    struct buf b;
+    buf_init_secret(&b, 1 << 20);
+    spare_lend(&spares, &b);
+    buf_lit(&b, "a key: ssssssssssss");
+    buf_clear(&b);
+    EXPECT(is_clean(b.p, 19), "cleared");
+    buf_lit(&b, "a key: ssssssssssss");
+    buf_eat(&b, 8);
+    buf_eat(&b, 11);
+    EXPECT(is_clean(b.p, 19), "eaten");
+    buf_lit(&b, "a key: ssssssssssss");
+    spare_take(&spares, &b);
+    EXPECT(spares.n == 1 && is_clean(spares.block[0], 19), "given back");
+    EXPECT(b.secret && b.limit == 1 << 20, "it is one still");
+    spare_lend(&spares, &b);
+    buf_lit(&b, "sss");
+    buf_eat(&b, 2);
+    char filler[SPARE_BYTES] = {0};
+    buf_add(&b, filler, SPARE_BYTES - 3);
+    buf_eat(&b, SPARE_BYTES - 3);
+    buf_add(&b, filler, 8);  // the rest goes to the front
+    EXPECT(b.size == SPARE_BYTES && b.from == 0 && is_clean(b.p, SPARE_BYTES), "moved");
+    buf_release(&b);
+    spares_release(&spares);
+}
+
 int main(void)
 {
     TEST(a_buffer_is_its_model);
@@ -165,5 +204,6 @@ int main(void)
     TEST(a_long_stream_is_not_copied_again_and_again);
     TEST(json_text_is_valid_whatever_goes_in);
     TEST(json_text_that_does_not_fit_leaves_nothing);
+    TEST(a_secret_is_gone_when_its_buffer_is_empty);
     return test_end();
 }
