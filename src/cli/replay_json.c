@@ -81,10 +81,7 @@ static void pool(struct json *j, const struct tally *t, int32_t i)
     if (tp->has_power)
         json_out_number(&j->to, "idle_joules", tp->idle_joules, DIGITS);
     if (p->pools[i].site >= 0)
-        json_out_number(&j->to, "carbon_g",
-                        (t->pools[i].joules + tp->idle_joules) *
-                            p->sites[p->pools[i].site].carbon_g_per_joule,
-                        DIGITS);
+        json_out_number(&j->to, "carbon_g", tp->carbon_g, DIGITS);
     json_out_text(&j->to, "basis", tp->guessed ? STR("guess") : str_of(basis_name(tp->basis)));
     if (tp->long_prompts) {
         json_out_count(&j->to, "prompts_beyond_measured", tp->long_prompts);

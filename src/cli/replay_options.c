@@ -155,7 +155,8 @@ int replay_options_read(struct replay_options *o, int argc, char **argv)
         option_custom("--prefix-cache", "TOKENS", &o->cache_tok, read_tokens,
                       "each pool keeps so much of prompts with each\nmodel; as the portfolio says"),
         option_text("--events", "FILE", &o->events,
-                    "what befalls the pools: AT POOL dies|heals|\nslow X|derate X%|stalls"),
+                    "what befalls the pools, and what changes: AT POOL\ndies|heals|slow "
+                    "X|derate X%|stalls, AT WHO\nmaintenance|phase|price|beyond|energy|carbon ..."),
         option_flag(
             "--bound", &o->bound,
             "beside the least that any routing could have\ncost, with hindsight: twice the time"),

@@ -148,12 +148,6 @@ static void cells(struct buf *out, const struct replay_view *v, const char *what
         table_print(out, &times, 3);
 }
 
-static double carbon_g(const struct portfolio *p, int32_t pool, double joules)
-{
-    int32_t site = p->pools[pool].site;
-    return site >= 0 ? joules * p->sites[site].carbon_g_per_joule : 0;
-}
-
 static void pools(struct buf *out, const struct replay_view *v, const struct tally *t)
 {
     struct columns c;
@@ -176,7 +170,7 @@ static void pools(struct buf *out, const struct replay_view *v, const struct tal
         snprintf(cells_next(&r), CELL_BYTES, "%d/%d", (int)tp->most, (int)tp->slots);
         cells_add_count(&r, tp->waiting_most);
         cells_add_si(&r, (x->joules + tp->idle_joules) / 3600, "Wh");
-        cells_add_si(&r, carbon_g(v->p, i, x->joules + tp->idle_joules), "g");
+        cells_add_si(&r, tp->carbon_g, "g");
         cells_add_text(&r, str_of(tp->guessed ? "a guess" : basis_name(tp->basis)));
         cells_row(&c, &r);
     }
@@ -294,7 +288,7 @@ static void remarks(struct buf *out, const struct replay_view *v)
         buf_printf(out, "%lld requests before --from left out\n", (long long)t->outside);
     int32_t guessed = 0, absent = 0;
     for (int32_t i = 0; i < v->p->n_pools; i++)
-        absent += !pool_active(v->p, &v->p->pools[i], t->wall_us);
+        absent += !editions_active(&t->editions, i, 0);
     if (absent)
         buf_printf(out, "%d of %d pools are not there at its beginning: --at says another date\n",
                    (int)absent, (int)v->p->n_pools);

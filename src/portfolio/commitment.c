@@ -1,5 +1,7 @@
 #include "portfolio/commitment.h"
 
+#include "base/units.h"
+
 static const double HOUR_US = 3.6e9, MONTH_HOURS = 730.5;
 
 bool contract_commits(const struct contract *c)
@@ -48,4 +50,40 @@ double commitment_units_per_us(const struct contract *c, const struct pool *pool
     if (c->commitment.unit == COMMIT_ACCELERATOR_HOURS)
         return chips / slots / HOUR_US;
     return s->busy_w * s->pue / 1e6 / slots / (MONTH_HOURS * HOUR_US);
+}
+
+bool commitment_price_read(const struct commitment *m, struct str text, double *nusd_per_unit)
+{
+    struct diag diag = {0};
+    struct str money, per = text;
+    double v;
+    switch (m->unit) {
+    case COMMIT_TOKENS:
+        if (unit_parse(&v, UNIT_TOKEN_PRICE, text, &diag))
+            return false;
+        *nusd_per_unit = v / 1e6;
+        return true;
+    case COMMIT_ACCELERATOR_HOURS:
+        return !unit_parse(nusd_per_unit, UNIT_ACCELERATOR_PRICE, text, &diag);
+    case COMMIT_MW_MONTHS:
+    case COMMIT_PTU:
+        if (!str_cut(&per, '/', &money) || unit_parse(&v, UNIT_MONEY, str_trim(money), &diag))
+            return false;
+        *nusd_per_unit = v * 1e3;
+        return str_eq(str_trim(per), m->unit == COMMIT_PTU ? STR("PTU") : STR("MW-month"));
+    case COMMIT_USD: return false;
+    }
+    return false;
+}
+
+const char *commitment_price_example(enum commitment_unit unit)
+{
+    switch (unit) {
+    case COMMIT_TOKENS: return "a price such as 0.5 USD/Mtok";
+    case COMMIT_ACCELERATOR_HOURS: return "a price such as 2 USD/h";
+    case COMMIT_MW_MONTHS: return "a price such as 9 kUSD/MW-month";
+    case COMMIT_PTU: return "a price such as 300 USD/PTU";
+    case COMMIT_USD: break;
+    }
+    return "nothing";
 }

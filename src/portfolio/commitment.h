@@ -22,4 +22,9 @@ bool commitment_is_spread(const struct contract *c, const struct service *s);
 double commitment_units_per_us(const struct contract *c, const struct pool *pool,
                                const struct service *s, double all_slots);
 
+// A price for one more of the commitment's own unit, "0.5 USD/Mtok" or "9 kUSD/MW-month". False:
+// it is none. Money has no such price.
+bool commitment_price_read(const struct commitment *m, struct str text, double *nusd_per_unit);
+const char *commitment_price_example(enum commitment_unit unit);
+
 #endif

@@ -2,9 +2,10 @@
 
 #include "route/pace.h"
 
-enum err account_init(struct account *acc, struct arena *a, const struct least *least, bool whole)
+enum err account_init(struct account *acc, struct arena *a, const struct editions *editions,
+                      const struct least *least, bool whole)
 {
-    *acc = (struct account){.least = least, .arena = a, .whole = whole};
+    *acc = (struct account){.editions = editions, .least = least, .arena = a, .whole = whole};
     acc->latest = arena_new(a, struct account_period *, least->p->n_contracts + 1);
     return acc->latest ? ERR_NONE : ERR_LIMIT;
 }
@@ -17,7 +18,8 @@ struct account_period account_period_of(const struct portfolio *p, int32_t contr
     pace_see(&pace, &terms, wall_us);
     // A term that does not say when it begins has no pace.
     int64_t from_us = pace.from_us ? pace.from_us : INT64_MIN;
-    return (struct account_period){from_us, pace.until_us, pace.amount, 0, 0, NULL};
+    return (struct account_period){
+        .from_us = from_us, .until_us = pace.until_us, .amount = pace.amount};
 }
 
 static struct account_period *period_at(struct account *acc, int32_t contract, int64_t wall_us)
@@ -34,29 +36,44 @@ static struct account_period *period_at(struct account *acc, int32_t contract, i
     return c;
 }
 
-void account_answered(struct account *acc, const struct least_unit *u, const struct arrival *r,
-                      int64_t wall_us, const struct account_answer *seen)
+static const struct least *least_at(const struct account *acc, int64_t at_us)
 {
+    return &acc->least[edition_at(acc->editions, at_us)];
+}
+
+static void draw(struct account *acc, const struct least_unit *u, const struct arrival *r,
+                 const struct account_answer *seen)
+{
+    struct account_period *c = period_at(acc, u->contract, acc->editions->wall_us + r->at_us);
+    double list_nusd = (double)seen->list_nusd, units;
+    if (u->unit == COMMIT_USD)
+        units = list_nusd / 1e9;
+    else if (u->unit == COMMIT_TOKENS)
+        units = (double)r->prompt_tok + r->output_tok;
+    else
+        units = u->units_per_us * (double)seen->hold_us;
+    c->units += units;
+    c->list_nusd += list_nusd;
+    c->beyond_nusd += u->beyond_nusd > 0 ? units * u->beyond_nusd : list_nusd;
+}
+
+void account_answered(struct account *acc, int32_t unit, const struct arrival *r,
+                      const struct account_answer *seen)
+{
+    const struct least *l = least_at(acc, r->at_us);
+    const struct least_unit *u = &l->units[unit];
     acc->cost.power += u->power_nusd_per_us * (double)seen->hold_us;
     acc->cost.carbon += u->carbon_nusd_per_us * (double)seen->hold_us;
     acc->cost.waiting += seen->waiting_nusd;
-    if (u->contract < 0) {
+    if (u->contract < 0)
         acc->cost.list += (double)seen->list_nusd;
-    } else {
-        struct account_period *c = period_at(acc, u->contract, wall_us);
-        c->list_nusd += (double)seen->list_nusd;
-        if (u->unit == COMMIT_USD)
-            c->units += (double)seen->list_nusd / 1e9;
-        else if (u->unit == COMMIT_TOKENS)
-            c->units += (double)r->prompt_tok + r->output_tok;
-        else
-            c->units += u->units_per_us * (double)seen->hold_us;
-    }
+    else
+        draw(acc, u, r, seen);
     if (acc->whole) {
         struct least_cost least;
-        least_of(acc->least, u, r, &least);
+        least_of(l, u, r, &least);
         acc->cost.least += least.power_nusd + least.waiting_nusd;
-        acc->cost.stand_in += least_stand_in(acc->least, u, r);
+        acc->cost.stand_in += least_stand_in(l, u, r);
     }
 }
 
@@ -66,7 +83,7 @@ void account_lost(struct account *acc, const struct arrival *r)
     bool stated = r->class >= 0 && acc->least->p->classes[r->class].unserved_nusd >= 0;
     if (!stated && !acc->whole)
         return;
-    double nusd = least_unserved(acc->least, r, &imputed);
+    double nusd = least_unserved(least_at(acc, r->at_us), r, &imputed);
     acc->cost.unserved += nusd;
     acc->cost.imputed += imputed ? nusd : 0;
 }
@@ -83,8 +100,7 @@ double account_amount(const struct account_period *c, int64_t from_us, int64_t u
     return c->amount * ((double)(until - from) / (double)(c->until_us - c->from_us));
 }
 
-static void add_period(struct account_drawn *out, const struct account_period *c, double amount,
-                       double beyond_nusd)
+static void add_period(struct account_drawn *out, const struct account_period *c, double amount)
 {
     double over = c->units > amount ? c->units - amount : 0;
     out->amount += amount;
@@ -93,12 +109,7 @@ static void add_period(struct account_drawn *out, const struct account_period *c
     out->beyond += over;
     out->list_nusd += c->list_nusd;
     if (over > 0)
-        out->beyond_nusd += beyond_nusd > 0 ? over * beyond_nusd : c->list_nusd * (over / c->units);
-}
-
-static double price_beyond(const struct contract *c)
-{
-    return c->commitment.unit == COMMIT_USD ? 1e9 : c->commitment.beyond_nusd_per_unit;
+        out->beyond_nusd += c->beyond_nusd * (over / c->units);
 }
 
 struct account_drawn account_drawn(const struct account *acc, int32_t contract, int64_t from_us,
@@ -108,13 +119,12 @@ struct account_drawn account_drawn(const struct account *acc, int32_t contract, 
     const struct portfolio *p = acc->least->p;
     if (!(p->contracts[contract].commitment.amount > 0))
         return out;
-    double beyond_nusd = price_beyond(&p->contracts[contract]);
     for (int64_t at_us = from_us;;) {
         struct account_period now = account_period_of(p, contract, at_us);
         for (const struct account_period *c = acc->latest[contract]; c; c = c->before)
             if (c->from_us == now.from_us)
                 now = *c;
-        add_period(&out, &now, account_amount(&now, from_us, until_us), beyond_nusd);
+        add_period(&out, &now, account_amount(&now, from_us, until_us));
         if (now.until_us >= until_us || now.until_us <= at_us)
             return out;
         at_us = now.until_us;

@@ -7,6 +7,8 @@
 // left at the end were worth the price beyond for as much as an even pace would leave then, and
 // nothing for more. That is the terminal value of a commitment longer than the trace.
 //
+// Where what is beyond changes its price within a period, each request is beyond in proportion.
+//
 //   cost = list price of what drew no commitment + payments beyond commitments
 //        + power of the work (not of what stands idle, which no routing changes), and its carbon
 //        + waiting + unserved + stand-ins
@@ -21,6 +23,7 @@ struct account_period {
     double amount;              // in the commitment's unit
     double units;               // drawn
     double list_nusd;           // list price of what drew it
+    double beyond_nusd;         // what all of it would cost beyond the commitment
     struct account_period *before;
 };
 
@@ -32,7 +35,8 @@ struct account_cost {  // nano-dollars
 };
 
 struct account {
-    const struct least *least;
+    const struct editions *editions;
+    const struct least *least;  // [editions->n]
     struct arena *arena;
     bool whole;                      // `least`, stand-ins and imputed prices are reckoned too
     struct account_period **latest;  // [n_contracts]; NULL: nothing drawn
@@ -48,16 +52,17 @@ struct account_drawn {  // of one contract, over all periods; in its unit
 };
 
 // All from `a`, which it also takes a few bytes from for each period. ERR_LIMIT: it is full.
-MUST_USE enum err account_init(struct account *acc, struct arena *a, const struct least *least,
+MUST_USE enum err account_init(struct account *acc, struct arena *a,
+                               const struct editions *editions, const struct least *least,
                                bool whole);
 
 struct account_answer {
     int64_t list_nusd, hold_us;
     double waiting_nusd;
 };
-// `r` came at `wall_us` and was answered by `u`.
-void account_answered(struct account *acc, const struct least_unit *u, const struct arrival *r,
-                      int64_t wall_us, const struct account_answer *seen);
+// `r` was answered by the `unit`-th of least.h's. It costs what it did when it came.
+void account_answered(struct account *acc, int32_t unit, const struct arrival *r,
+                      const struct account_answer *seen);
 void account_lost(struct account *acc, const struct arrival *r);
 
 // The period of `contract` at `wall_us`.

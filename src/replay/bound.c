@@ -81,16 +81,29 @@ static int32_t last_bucket(const struct bounding *b, const struct unit_series *u
     return bucket < b->n_buckets ? (int32_t)bucket : b->n_buckets;
 }
 
-static void choice_of(const struct bounding *b, int32_t unit, const struct arrival *r,
-                      struct choice *x)
+// Where power costs less than nothing, holding a slot longer is cheaper: then for as long as can
+// be, with the slowest prefill and one step more than there are tokens, for the one it waits for.
+static double power_nusd(const struct least_unit *u, const struct unit_series *us,
+                         const struct arrival *r, const struct least_cost *c)
 {
-    const struct least_unit *u = &b->least.units[unit];
+    double nusd_per_us = u->power_nusd_per_us + u->carbon_nusd_per_us;
+    if (nusd_per_us >= 0)
+        return c->power_nusd;
+    double prefill_us = service_prefill_us(&u->service, r->prompt_tok, u->service.slots);
+    return nusd_per_us *
+           ((prefill_us + 1) * us->slow_most + (r->output_tok + 1) * us->step_us_most);
+}
+
+static void choice_of(const struct bounding *b, const struct least *l, int32_t unit,
+                      const struct arrival *r, struct choice *x)
+{
+    const struct least_unit *u = &l->units[unit];
     const struct unit_series *us = &b->units[unit];
     const struct least_cost *c = &x->cost;
     *x = (struct choice){0};
-    least_of(&b->least, u, r, &x->cost);
-    x->nusd = c->power_nusd + c->waiting_nusd + drawing_nusd(b, u, r, x) +
-              least_stand_in(&b->least, u, r);
+    least_of(l, u, r, &x->cost);
+    x->nusd = power_nusd(u, us, r, c) + c->waiting_nusd + drawing_nusd(b, u, r, x) +
+              least_stand_in(l, u, r);
     int32_t from = (int32_t)(r->at_us / b->bucket_us);
     int32_t last = last_bucket(b, us, r, class_patience_us(b->c->p, r->class));
     for (int k = 0; k < SERIES_KINDS; k++) {
@@ -108,14 +121,15 @@ const struct least_unit *bound_choose(const struct bounding *b, const struct arr
 {
     bool imputed;
     int64_t patience_us = class_patience_us(b->c->p, r->class);
+    const struct least *l = least_at(b, r->at_us);
     const struct least_unit *best = NULL;
-    *out = (struct choice){.nusd = least_unserved(&b->least, r, &imputed)};
-    for (int32_t i = 0; i < b->least.n_units; i++) {
-        const struct least_unit *u = &b->least.units[i];
-        if (!least_may(&b->least, u, r) || !series_is_there(b, u, r->at_us, patience_us))
+    *out = (struct choice){.nusd = least_unserved(l, r, &imputed)};
+    for (int32_t i = 0; i < l->n_units; i++) {
+        const struct least_unit *u = &l->units[i];
+        if (!least_may(l, u, r) || !series_is_there(b, u, r->at_us, patience_us))
             continue;
         struct choice x;
-        choice_of(b, i, r, &x);
+        choice_of(b, l, i, r, &x);
         if (x.nusd >= out->nusd)
             continue;
         best = u;
@@ -150,7 +164,9 @@ enum err bound_run(struct bound *out, struct arena *a, const struct bound_config
     int32_t buckets = c->buckets_max > 0 ? c->buckets_max : BOUND_BUCKETS;
     *out = (struct bound){.status = ""};
     groups_init(&b.groups, max_i64(c->span_us / buckets + 1, BUCKET_US_MIN));
-    enum err e = least_new(&b.least, a, c->p, &c->events);
+    enum err e = editions_new(&b.editions, a, c->p, &c->events, c->wall_us);
+    if (!e)
+        e = least_new(&b.least, a, &b.editions, &c->events);
     if (!e)
         e = tune_begin(&b);
     if (!e)

@@ -42,6 +42,7 @@ struct prepaid {  // a commitment in one period
 struct unit_series {
     int32_t of[SERIES_KINDS];  // index of each; -1: none
     double step_us_most;       // no step takes longer; INFINITY: not known
+    double slow_most;          // nothing takes more times as long
 };
 
 enum { TUNE_MOST = 1 << 15 };
@@ -58,7 +59,8 @@ struct bounding {
     const struct bound_config *c;
     struct bound *out;
     struct arena *arena;
-    struct least least;
+    struct editions editions;
+    const struct least *least;  // [editions.n]: the same units, at their prices then
     struct groups groups;
     int32_t n_buckets;
     int64_t bucket_us;
@@ -74,6 +76,11 @@ struct bounding {
     struct tuning tuning;
     struct used *used;  // NULL: bound.prices is not wanted
 };
+
+static inline const struct least *least_at(const struct bounding *b, int64_t at_us)
+{
+    return &b->least[edition_at(&b->editions, at_us)];
+}
 
 struct choice {  // of one request at one unit
     struct least_cost cost;

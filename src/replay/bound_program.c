@@ -35,22 +35,23 @@ static void find_options(struct program *g, const struct arrival *r)
 {
     const struct bounding *b = g->b;
     int64_t patience_us = class_patience_us(b->c->p, r->class) + b->bucket_us;
+    const struct least *l = least_at(b, r->at_us);
     g->n_options = 0;
-    for (int32_t i = 0; i < b->least.n_units; i++) {
-        const struct least_unit *u = &b->least.units[i];
-        if (!least_may(&b->least, u, r) || !series_is_there(b, u, r->at_us, patience_us))
+    for (int32_t i = 0; i < l->n_units; i++) {
+        const struct least_unit *u = &l->units[i];
+        if (!least_may(l, u, r) || !series_is_there(b, u, r->at_us, patience_us))
             continue;
         struct option *o = &g->options[g->n_options++];
         o->unit = i;
-        least_of(&b->least, u, r, &o->cost);
-        o->stand_in_nusd = least_stand_in(&b->least, u, r);
+        least_of(l, u, r, &o->cost);
+        o->stand_in_nusd = least_stand_in(l, u, r);
     }
 }
 
 static double priced(const struct bounding *b, const struct option *o)
 {
     return o->cost.power_nusd + o->cost.waiting_nusd + o->stand_in_nusd +
-           (b->least.units[o->unit].contract < 0 ? (double)o->cost.list_nusd : 0);
+           (b->least->units[o->unit].contract < 0 ? (double)o->cost.list_nusd : 0);
 }
 
 // --- what could be scarce ---------------------------------------------------------------------
@@ -66,7 +67,7 @@ static void want(struct program *g)
         find_options(g, &r);
         for (int32_t k = 0; k < g->n_options; k++) {
             const struct option *o = &g->options[k];
-            const struct least_unit *u = &b->least.units[o->unit];
+            const struct least_unit *u = &b->least->units[o->unit];
             double nusd = priced(b, o) + (u->contract >= 0 ? (double)o->cost.list_nusd : 0);
             most = nusd > most ? nusd : most;
             for (int s = 0; s < SERIES_KINDS; s++) {
@@ -127,7 +128,7 @@ static void put_use(struct program *g, int32_t group, const struct arrival *r,
             continue;
         const struct series *s = &b->series[at];
         double use = n *
-                     series_use(b, (enum series_kind)kind, &b->least.units[o->unit], r, &o->cost) /
+                     series_use(b, (enum series_kind)kind, &b->least->units[o->unit], r, &o->cost) /
                      unit_of(b, s);
         if (s->row[bucket] >= 0)
             lp_put(g->lp, s->row[bucket], use);
@@ -141,7 +142,7 @@ static void add_option(struct program *g, int32_t group, const struct arrival *r
                        const struct option *o)
 {
     const struct bounding *b = g->b;
-    const struct least_unit *u = &b->least.units[o->unit];
+    const struct least_unit *u = &least_at(b, r->at_us)->units[o->unit];
     double n = b->groups.all[group].n, nusd = n * priced(b, o) * g->scale;
     const struct prepaid *c = u->contract >= 0 ? prepaid_at(b, u->contract, r->at_us) : NULL;
     bool scarce = c && c->row >= 0;
@@ -166,7 +167,7 @@ static void add_columns(struct program *g)
         find_options(g, &r);
         for (int32_t k = 0; k < g->n_options; k++)
             add_option(g, i, &r, &g->options[k]);
-        double unserved = least_unserved(&b->least, &r, &imputed);
+        double unserved = least_unserved(least_at(b, r.at_us), &r, &imputed);
         lp_column(g->lp, b->groups.all[i].n * unserved * g->scale, 0, LP_FREE);
         lp_put(g->lp, i, 1);
     }
@@ -208,7 +209,7 @@ static void take_prices(struct program *g)
 static bool make_room(struct program *g)
 {
     struct bounding *b = g->b;
-    g->options = arena_new(b->arena, struct option, b->least.n_units + 1);
+    g->options = arena_new(b->arena, struct option, b->least->n_units + 1);
     g->over = arena_new(b->arena, int32_t *, b->n_series + 1);
     for (int32_t i = 0; g->over && i < b->n_series; i++) {
         g->over[i] = arena_new(b->arena, int32_t, b->n_buckets);

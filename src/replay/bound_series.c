@@ -7,43 +7,41 @@ static const double BURST_US = 60e6;  // a bucket of limits holds a minute of it
 
 // --- when a pool is there ---------------------------------------------------------------------
 
-static bool may_begin(const struct portfolio *p, const struct pool *pool, int64_t wall_us)
+// When `pool` answers next, at `at_us` or when it heals; NEVER: not again. Those who come to a dead
+// one are refused, and one that stalls never answers what it took then. What is due together with
+// an arrival comes before it; one that `waits` may go before it.
+static int64_t next_well(const struct events *e, int32_t pool, int64_t at_us, bool waits)
 {
-    for (int32_t i = 0; i < pool->n_maintenance; i++)
-        if (wall_us >= pool->maintenance[i].from_us && wall_us < pool->maintenance[i].until_us)
-            return false;
-    return pool_active(p, pool, wall_us);
-}
-
-// The first time in [from, last] at which `pool` takes requests; NEVER: none. It begins to where a
-// phase begins or ends, or maintenance ends.
-static int64_t first_there(const struct portfolio *p, const struct pool *pool, int64_t from_us,
-                           int64_t last_us)
-{
-    if (may_begin(p, pool, from_us))
-        return from_us;
-    int64_t first = NEVER;
-    const struct contract *c = pool->contract >= 0 ? &p->contracts[pool->contract] : NULL;
-    int32_t n_phases = c ? c->n_phases : 0;
-    for (int32_t i = 0; i < 2 * n_phases + pool->n_maintenance; i++) {
-        int64_t at = i < n_phases       ? c->phases[i].from_us
-                     : i < 2 * n_phases ? c->phases[i - n_phases].until_us
-                                        : pool->maintenance[i - 2 * n_phases].until_us;
-        if (at > from_us && at <= last_us && at < first && may_begin(p, pool, at))
-            first = at;
+    int64_t well_us = at_us;
+    for (int32_t i = 0; i < e->n; i++) {
+        const struct event *ev = &e->all[i];
+        if (ev->at_us > at_us - waits && well_us < NEVER)
+            break;
+        if (ev->pool != pool)
+            continue;
+        if (ev->kind == EVENT_DIES || ev->kind == EVENT_STALLS)
+            well_us = NEVER;
+        else if (ev->kind == EVENT_HEALS)
+            well_us = max_i64(ev->at_us, at_us);
     }
-    return first;
+    return well_us;
 }
 
 bool series_is_there(const struct bounding *b, const struct least_unit *u, int64_t at_us,
                      int64_t patience_us)
 {
-    const struct pool *pool = &b->c->p->pools[u->pool];
-    if (pool->n_maintenance == 0 && pool->contract < 0)
+    const struct pool *pool = &b->editions.all[0].p->pools[u->pool];
+    if (b->c->events.n == 0 && pool->n_maintenance == 0 && pool->contract < 0)
         return true;
-    int64_t from_us = b->c->wall_us + at_us;
-    int64_t last_us = patience_us < NEVER - from_us ? from_us + patience_us : NEVER - 1;
-    return first_there(b->c->p, pool, from_us, last_us) < NEVER;
+    int64_t last_us = patience_us < NEVER - at_us ? at_us + patience_us : NEVER - 1;
+    for (int64_t from_us = at_us;;) {
+        int64_t there_us = editions_first_there(&b->editions, u->pool, from_us, last_us);
+        if (there_us == NEVER)
+            return false;
+        from_us = next_well(&b->c->events, u->pool, there_us, there_us > at_us);
+        if (from_us == there_us || from_us > last_us)
+            return from_us <= last_us;
+    }
 }
 
 // Microseconds of [from, until) in which `pool` is dead: what it holds then is lost, so nothing
@@ -81,10 +79,8 @@ static enum err add(struct bounding *b, enum series_kind kind, int32_t unit, int
     s->price = arena_new(b->arena, double, n);
     if (!s->there || !s->wanted || !s->row || !s->price)
         return ERR_LIMIT;
-    const struct portfolio *p = b->c->p;
     bool rate = kind == SERIES_REQUESTS || kind == SERIES_TOKENS;
-    int64_t first_us = first_there(p, &p->pools[pool], b->c->wall_us, NEVER - 1);
-    first_us = first_us < NEVER ? first_us - b->c->wall_us : NEVER;
+    int64_t first_us = editions_first_there(&b->editions, pool, 0, NEVER - 1);
     for (int32_t i = 0; i < b->n_buckets; i++) {
         int64_t from_us = i * b->bucket_us, until_us = from_us + b->bucket_us;
         double us = (double)max_i64(0, until_us - max_i64(from_us, first_us));
@@ -97,7 +93,7 @@ static enum err add(struct bounding *b, enum series_kind kind, int32_t unit, int
     if (unit >= 0)
         b->units[unit].of[kind] = b->n_series;
     else
-        for (int32_t k = b->least.first[pool]; k < b->least.first[pool + 1]; k++)
+        for (int32_t k = b->least->first[pool]; k < b->least->first[pool + 1]; k++)
             b->units[k].of[kind] = b->n_series;
     b->n_series++;
     return ERR_NONE;
@@ -114,20 +110,21 @@ static double slowest(const struct bounding *b, int32_t pool)
     return most;
 }
 
-static double step_us_most(const struct bounding *b, const struct least_unit *u)
+static double step_us_most(const struct bounding *b, const struct least_unit *u, double slow_most)
 {
     const struct service *s = &u->service;
     double n = (double)((s->slots + s->replicas - 1) / s->replicas * s->replicas);
     double context = (double)s->slots * b->context_most;
     double us = service_step_us(s, n, context) + service_join_us(s, context);
-    return (us + 1) * slowest(b, u->pool) + 1;
+    return (us + 1) * slow_most + 1;
 }
 
 static enum err add_unit(struct bounding *b, int32_t i)
 {
-    const struct least_unit *u = &b->least.units[i];
+    const struct least_unit *u = &b->least->units[i];
     const struct service *s = &u->service;
-    b->units[i].step_us_most = step_us_most(b, u);
+    b->units[i].slow_most = slowest(b, u->pool);
+    b->units[i].step_us_most = step_us_most(b, u, b->units[i].slow_most);
     enum err e = add(b, SERIES_PREFILL, i, u->pool, s->replicas);
     if (!e)
         e = add(b, SERIES_DECODE, i, u->pool, 1);
@@ -195,17 +192,17 @@ enum err series_build(struct bounding *b)
 {
     const struct portfolio *p = b->c->p;
     count_buckets(b);
-    size_t most = (size_t)b->least.n_units * 4 + (size_t)p->n_pools * 3 + 1;
+    size_t most = (size_t)b->least->n_units * 4 + (size_t)p->n_pools * 3 + 1;
     b->series = arena_new(b->arena, struct series, most);
-    b->units = arena_new(b->arena, struct unit_series, b->least.n_units + 1);
+    b->units = arena_new(b->arena, struct unit_series, b->least->n_units + 1);
     b->first_prepaid = arena_new(b->arena, int32_t, p->n_contracts + 1);
     if (!b->series || !b->units || !b->first_prepaid)
         return ERR_LIMIT;
-    for (int32_t i = 0; i < b->least.n_units; i++)
+    for (int32_t i = 0; i < b->least->n_units; i++)
         for (int k = 0; k < SERIES_KINDS; k++)
             b->units[i].of[k] = -1;
     enum err e = ERR_NONE;
-    for (int32_t i = 0; i < b->least.n_units && !e; i++)
+    for (int32_t i = 0; i < b->least->n_units && !e; i++)
         e = add_unit(b, i);
     for (int32_t i = 0; i < p->n_pools && !e; i++)
         e = add_pool(b, i);

@@ -52,7 +52,7 @@ static double drawn(const struct bounding *b, const struct prepaid *c)
         // Where the answer was only expected to be so long, it draws what it came to.
         if (r.output_tok != t->kept[i].output_tok) {
             r.output_tok = t->kept[i].output_tok;
-            least_of(&b->least, u, &r, &x.cost);
+            least_of(least_at(b, r.at_us), u, &r, &x.cost);
         }
         units += x.cost.units;
     }
@@ -79,10 +79,12 @@ static double promised(const struct bounding *b)
 static double most_of(const struct bounding *b, int32_t contract)
 {
     double most = 0;
-    for (int32_t i = 0; i < b->least.n_units; i++) {
-        const struct least_unit *u = &b->least.units[i];
-        if (u->contract == contract && u->beyond_nusd > most)
-            most = u->beyond_nusd;
+    for (int32_t k = 0; k < b->editions.n; k++) {
+        for (int32_t i = 0; i < b->least[k].n_units; i++) {
+            const struct least_unit *u = &b->least[k].units[i];
+            if (u->contract == contract && u->beyond_nusd > most)
+                most = u->beyond_nusd;
+        }
     }
     return most;
 }

@@ -2,6 +2,7 @@
 
 #include "base/arena.h"
 #include "base/rng.h"
+#include "replay/routers.h"
 
 #include <stdlib.h>
 
@@ -89,7 +90,7 @@ static void leave_line(struct replay *rp, struct flight *x)
 {
     forget_retry(rp, x);
     if (x->ticket >= 0)
-        route_cancel(rp->route, x->ticket);
+        route_cancel(flight_route(rp, x), x->ticket);
     x->ticket = -1;
 }
 
@@ -123,7 +124,7 @@ static void tell_fault(struct replay *rp, struct flight *x, enum fault fault)
     if (fault == FAULT_TIMEOUT && !x->first_us && rp->now_us < x->ask.deadline_us)
         seen.silent_us = seen.ttft_us = rp->now_us - x->sent_us;
     tally_cell(rp->t, x->d.pool, x->ask.class)->faults++;
-    route_done(rp->route, &x->ask, &x->d, &seen, rp->now_us);
+    route_done(flight_route(rp, x), &x->ask, &x->d, &seen, rp->now_us);
 }
 
 // After a fault: true, pick again now.
@@ -150,6 +151,12 @@ static int32_t warm_tok(struct replay *rp, const struct flight *x)
     return (int32_t)max_i64(tok, 0);
 }
 
+// Its router believes in a phase that has slipped since.
+static bool has_gone(const struct replay *rp, const struct flight *x)
+{
+    return x->edition < rp->edition && !editions_active(&rp->t->editions, x->d.pool, rp->now_us);
+}
+
 // It has been taken. True: the pool is dead, and another is to be picked.
 static bool send_to(struct replay *rp, struct flight *x)
 {
@@ -158,7 +165,7 @@ static bool send_to(struct replay *rp, struct flight *x)
     tally_cell(rp->t, x->d.pool, x->ask.class)->attempts++;
     x->sent_us = rp->now_us;
     flight_state(rp, x, FLIGHT_TRYING);
-    if (rp->state[x->d.pool] == POOL_DEAD) {
+    if (rp->state[x->d.pool] == POOL_DEAD || has_gone(rp, x)) {
         tell_fault(rp, x, FAULT_CONNECT);
         return fail_over(rp, x, FAULT_CONNECT);
     }
@@ -191,7 +198,8 @@ static bool follow(struct replay *rp, struct flight *x)
         return false;
     }
     if (f.leave_us > 0) {
-        x->ticket = route_wait(rp->route, &x->ask, (uint64_t)flight_id(rp, x), rp->now_us);
+        x->ticket =
+            route_wait(flight_route(rp, x), &x->ask, (uint64_t)flight_id(rp, x), rp->now_us);
         if (x->ticket < 0) {
             rp->t->line_full++;
             settle(rp, x, END_REFUSED);
@@ -199,7 +207,7 @@ static bool follow(struct replay *rp, struct flight *x)
         }
         rp->t->waited += !x->has_waited;
         x->has_waited = true;
-        rp->t->waiting_most = max_i64(rp->t->waiting_most, route_waiting(rp->route));
+        rp->t->waiting_most = max_i64(rp->t->waiting_most, routers_waiting(rp));
     }
     // In the line it is found when anybody may have it; its deadline is watched anyhow.
     int64_t at_us = f.leave_us > 0 ? f.leave_us : f.at_us;
@@ -212,17 +220,18 @@ static bool follow(struct replay *rp, struct flight *x)
 
 static void try_it(struct replay *rp, struct flight *x)
 {
+    struct route *route = flight_route(rp, x);
     do {
-        x->d = route_pick(rp->route, &x->ask, rp->now_us);
+        x->d = route_pick(route, &x->ask, rp->now_us);
         if (x->d.verdict == ROUTE_SEND)
-            route_took(rp->route, &x->ask, &x->d, rp->now_us);
+            route_took(route, &x->ask, &x->d, rp->now_us);
     } while (follow(rp, x));
 }
 
-void flights_wake(struct replay *rp)
+static void wake_of(struct replay *rp, struct route *route)
 {
     struct route_woken woken;
-    while (route_waiting(rp->route) && route_next(rp->route, &woken, rp->now_us)) {
+    while (route_waiting(route) && route_next(route, &woken, rp->now_us)) {
         struct flight *x = &rp->flights[woken.user];
         CHECK(x->state == FLIGHT_WAITING);
         x->ticket = -1;
@@ -231,6 +240,13 @@ void flights_wake(struct replay *rp)
         if (follow(rp, x))
             try_it(rp, x);
     }
+}
+
+void flights_wake(struct replay *rp)
+{
+    for (int32_t i = rp->oldest; i <= rp->edition; i++)
+        if (rp->routers[i].route)
+            wake_of(rp, rp->routers[i].route);
 }
 
 // --- what happens to it -----------------------------------------------------------------------
@@ -258,6 +274,7 @@ void flight_begin(struct replay *rp, const struct arrival *a)
     x->prompt_tok = a->prompt_tok;
     x->output_tok = a->output_tok;
     x->cached_tok = 0;
+    x->edition = rp->edition;
     x->ticket = -1;
     x->n_blocks = 0;
     x->has_waited = false;
@@ -282,7 +299,8 @@ void flight_first(struct replay *rp, struct flight *x)
     forget_retry(rp, x);
     x->first_us = rp->now_us;
     flight_state(rp, x, FLIGHT_RELAYING);
-    route_first(rp->route, &x->d, rp->now_us - x->sent_us + flight_trip_us(rp, x), rp->now_us);
+    route_first(flight_route(rp, x), &x->d, rp->now_us - x->sent_us + flight_trip_us(rp, x),
+                rp->now_us);
 }
 
 void flight_last(struct replay *rp, struct flight *x)
@@ -298,7 +316,7 @@ void flight_last(struct replay *rp, struct flight *x)
                               .output_tok = x->output_tok};
     if (x->output_tok > 1)
         seen.per_token_us = (rp->now_us - x->first_us) / (x->output_tok - 1);
-    route_done(rp->route, &x->ask, &x->d, &seen, rp->now_us);
+    route_done(flight_route(rp, x), &x->ask, &x->d, &seen, rp->now_us);
     const struct forecast_who who = {x->ask.tenant, x->ask.model, x->ask.user};
     forecast_learn(rp->forecast, &who, 0, x->prompt_tok, x->output_tok);
     settle(rp, x, END_ANSWERED);
@@ -348,7 +366,7 @@ void flight_silence(struct replay *rp, struct flight *x)
     int64_t last_us = longest_us > 0 ? x->sent_us + longest_us : NEVER;
     if (rp->now_us >= last_us ||
         (rp->now_us >= due_us &&
-         failover_may_leave(&x->f, &rp->retries, rp->route, &x->ask, rp->now_us))) {
+         failover_may_leave(&x->f, &rp->retries, flight_route(rp, x), &x->ask, rp->now_us))) {
         failed(rp, x, FAULT_TIMEOUT);
         return;
     }

@@ -2,6 +2,7 @@
 //
 //   replay.c    the loop: whatever is due first: arrivals, fleet, watches, retries, events
 //   flight.c    one request: try, wait, send, fail over, as gateway/exchange_try.c with sockets
+//   routers.c   the router of each edition of the portfolio
 //   settle.c    what it came to, into the tally
 
 #ifndef CAUDAL_REPLAY_INSIDE_H
@@ -21,8 +22,9 @@ enum flight_state { FLIGHT_FREE, FLIGHT_WAITING, FLIGHT_TRYING, FLIGHT_RELAYING 
 struct flight {
     int64_t sent_us, first_us;
     int32_t prompt_tok, cached_tok, output_tok;  // true
-    int32_t unit;    // where it is served; -1: a pool that stalls has it
-    int32_t ticket;  // in the router's line; -1: not there
+    int32_t unit;     // where it is served; -1: a pool that stalls has it
+    int32_t ticket;   // in the router's line; -1: not there
+    int32_t edition;  // that it came in, and so its router
     enum flight_state state;
     bool has_waited;
     int32_t n_blocks;
@@ -42,17 +44,23 @@ enum pool_state { POOL_WELL, POOL_DEAD, POOL_STALLS };
 struct berth {
     int32_t unit;
     int32_t pool, model;
-    const struct token_price *price;
     double joules_per_us;     // of one sequence in its slot, at the wall
     int32_t seen_prompt_tok;  // the longest that its speed was measured with; INT32_MAX: not said
 };
 
+struct router {
+    struct route *route;  // NULL: not yet, or no request is of it any more
+    struct arena arena;   // its memory; the first one's is the run's
+};
+
 struct replay {
     const struct replay_config *c;
-    const struct portfolio *p;
+    const struct portfolio *p;  // as the files say it
     struct arena *arena;
     struct tally *t;
-    struct route *route;
+    struct router *routers;   // [editions]
+    int32_t edition, oldest;  // the newest, and the oldest that may be in use
+    double *joules;           // [editions][n_pools], at the wall; NULL: there is one edition
     struct live *live;
     struct forecast *forecast;
     struct retry_budget retries;
@@ -78,7 +86,9 @@ struct replay {
     int32_t n_deadlines, n_rows;
     int64_t watch_due_us;  // none is due before
     int32_t next_event;
-    int64_t event_due_us;
+    int64_t event_due_us;  // or the next edition
+    struct arrival first;  // the first to come, where there is one
+    bool any;
 };
 
 // flight.c
@@ -106,6 +116,11 @@ static inline void flight_state(struct replay *rp, struct flight *x, enum flight
     if (state != FLIGHT_TRYING && state != FLIGHT_WAITING)
         watch_drop(&rp->watch, entry + WATCH_DEADLINE);
     x->state = state;
+}
+
+static inline struct route *flight_route(const struct replay *rp, const struct flight *x)
+{
+    return rp->routers[x->edition].route;
 }
 
 // From where the flight's user is to its pool and back.

@@ -34,11 +34,29 @@ static bool is_bought_for(uint32_t purpose)
     return purpose == 0 || (purpose & PURPOSE_INFERENCE);
 }
 
+// What an edition may have changed.
+static void price(struct least_unit *u, const struct portfolio *p, const struct serving *s)
+{
+    const struct pool *pl = &p->pools[u->pool];
+    double slot_w = (u->service.busy_w - u->service.idle_w) * u->service.pue / u->service.slots;
+    u->serving = s;
+    if (pl->site >= 0) {
+        const struct site *site = &p->sites[pl->site];
+        u->power_nusd_per_us = slot_w / 1e6 * site->energy_nusd_per_joule;
+        u->carbon_nusd_per_us =
+            slot_w / 1e6 * site->carbon_g_per_joule * p->serve.carbon_nusd_per_g;
+    }
+    if (u->contract < 0)
+        return;
+    const struct commitment *m = &p->contracts[u->contract].commitment;
+    u->beyond_nusd = m->unit == COMMIT_USD ? 1e9 : m->beyond_nusd_per_unit;
+}
+
 static void fill(struct least_unit *u, const struct portfolio *p, int32_t pool,
                  const struct serving *s)
 {
     const struct pool *pl = &p->pools[pool];
-    *u = (struct least_unit){.pool = pool, .model = s->model, .serving = s, .speed = 1};
+    *u = (struct least_unit){.pool = pool, .model = s->model, .speed = 1};
     u->may = pl->enabled && !pl->shadow.on && is_bought_for(pl->purpose) &&
              (pl->contract < 0 || is_bought_for(p->contracts[pl->contract].purpose)) &&
              (serving_surfaces(p, pl, s) & SURFACE_CHAT);
@@ -46,47 +64,29 @@ static void fill(struct least_unit *u, const struct portfolio *p, int32_t pool,
     service_of(&u->service, p, pl, s->model);
     struct prefix_cache cache = prefix_cache_of(pl, s, &u->service);
     u->keeps = cache.said && cache.tok != 0;
-    double slot_w = (u->service.busy_w - u->service.idle_w) * u->service.pue / u->service.slots;
-    if (pl->site >= 0) {
-        const struct site *site = &p->sites[pl->site];
-        u->power_nusd_per_us = slot_w / 1e6 * site->energy_nusd_per_joule;
-        u->carbon_nusd_per_us =
-            slot_w / 1e6 * site->carbon_g_per_joule * p->serve.carbon_nusd_per_g;
-    }
     u->contract = commitment_of(p, pl);
-    if (u->contract < 0)
-        return;
-    const struct commitment *m = &p->contracts[u->contract].commitment;
-    u->unit = m->unit;
-    u->units_per_us = least_units_per_us(p, pl, u->contract, &u->service);
-    u->beyond_nusd = m->unit == COMMIT_USD ? 1e9 : m->beyond_nusd_per_unit;
+    if (u->contract >= 0) {
+        u->unit = p->contracts[u->contract].commitment.unit;
+        u->units_per_us = least_units_per_us(p, pl, u->contract, &u->service);
+    }
+    price(u, p, s);
 }
 
-enum err least_new(struct least *out, struct arena *a, const struct portfolio *p,
-                   const struct events *events)
+static bool make_units(struct least *out, struct arena *a)
 {
-    int32_t n = 0;
-    for (int32_t i = 0; i < p->n_pools; i++)
-        n += p->pools[i].n_serves;
-    *out = (struct least){.p = p, .n_units = n};
-    out->units = arena_new(a, struct least_unit, n + 1);
+    const struct portfolio *p = out->p;
+    out->units = arena_new(a, struct least_unit, out->n_units + 1);
     out->first = arena_new(a, int32_t, p->n_pools + 1);
     out->trip_us = arena_new(a, int64_t, (size_t)(p->n_tenants + 1) * (size_t)p->n_pools + 1);
     if (!out->units || !out->first || !out->trip_us)
-        return ERR_LIMIT;
-    n = 0;
+        return false;
+    int32_t n = 0;
     for (int32_t i = 0; i < p->n_pools; i++) {
         out->first[i] = n;
         for (int32_t k = 0; k < p->pools[i].n_serves; k++)
             fill(&out->units[n++], p, i, &p->pools[i].serves[k]);
     }
     out->first[p->n_pools] = n;
-    for (int32_t i = 0; i < events->n; i++) {
-        const struct event *ev = &events->all[i];
-        for (int32_t k = out->first[ev->pool]; k < out->first[ev->pool + 1]; k++)
-            if (ev->kind == EVENT_SLOW && ev->value < out->units[k].speed)
-                out->units[k].speed = ev->value;
-    }
     for (int32_t t = 0; t <= p->n_tenants; t++) {
         bool own = t < p->n_tenants && p->tenants[t].region.n;
         struct str region = own ? p->tenants[t].region : p->serve.region;
@@ -94,7 +94,53 @@ enum err least_new(struct least *out, struct arena *a, const struct portfolio *p
             out->trip_us[(size_t)t * (size_t)p->n_pools + (size_t)i] =
                 pool_round_trip_us(p, &p->pools[i], region);
     }
-    return ERR_NONE;
+    return true;
+}
+
+static void speed_up(struct least *l, const struct events *events)
+{
+    for (int32_t i = 0; i < events->n; i++) {
+        const struct event *ev = &events->all[i];
+        for (int32_t k = l->first[ev->pool]; k < l->first[ev->pool + 1]; k++)
+            if (ev->kind == EVENT_SLOW && ev->value < l->units[k].speed)
+                l->units[k].speed = ev->value;
+    }
+}
+
+// As in the first edition, but for what things cost.
+static bool make_again(struct least *out, struct arena *a, const struct least *first)
+{
+    const struct portfolio *p = out->p;
+    out->first = first->first;
+    out->trip_us = first->trip_us;
+    out->units = arena_new(a, struct least_unit, out->n_units + 1);
+    if (!out->units)
+        return false;
+    memcpy(out->units, first->units, (size_t)out->n_units * sizeof *out->units);
+    for (int32_t i = 0; i < out->n_units; i++) {
+        int32_t pool = out->units[i].pool;
+        price(&out->units[i], p, &p->pools[pool].serves[i - out->first[pool]]);
+    }
+    return true;
+}
+
+enum err least_new(const struct least **out, struct arena *a, const struct editions *editions,
+                   const struct events *events)
+{
+    struct least *all = arena_new(a, struct least, editions->n);
+    const struct portfolio *p = editions->all[0].p;
+    int32_t n = 0;
+    for (int32_t i = 0; i < p->n_pools; i++)
+        n += p->pools[i].n_serves;
+    for (int32_t i = 0; all && i < editions->n; i++) {
+        all[i] = (struct least){.p = editions->all[i].p, .n_units = n};
+        if (i == 0 ? !make_units(&all[0], a) : !make_again(&all[i], a, &all[0]))
+            return ERR_LIMIT;
+        if (i == 0)
+            speed_up(&all[0], events);
+    }
+    *out = all;
+    return all ? ERR_NONE : ERR_LIMIT;
 }
 
 // --- a request --------------------------------------------------------------------------------

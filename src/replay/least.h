@@ -9,7 +9,7 @@
 
 #include "portfolio/service.h"
 #include "replay/arrivals.h"
-#include "replay/events.h"
+#include "replay/editions.h"
 
 struct least_unit {  // one (pool, model), in the order of the pools and of what they serve
     int32_t pool, model;
@@ -41,9 +41,10 @@ struct least {
 double least_units_per_us(const struct portfolio *p, const struct pool *pool, int32_t contract,
                           const struct service *s);
 
-// All from `a`. ERR_LIMIT: it is full.
-MUST_USE enum err least_new(struct least *out, struct arena *a, const struct portfolio *p,
-                            const struct events *events);
+// One for each edition, [editions->n], with the same units at the same places. All from `a`, which
+// borrows the editions. ERR_LIMIT: it is full.
+MUST_USE enum err least_new(const struct least **out, struct arena *a,
+                            const struct editions *editions, const struct events *events);
 
 struct least_cost {
     int64_t ttft_us;  // round trip included

@@ -1,7 +1,7 @@
 #include "replay/replay.h"
 
 #include "base/arena.h"
-#include "replay/inside.h"
+#include "replay/routers.h"
 
 #include <stdlib.h>
 
@@ -80,11 +80,7 @@ static bool make_fleet(struct replay *rp)
             int32_t unit = fleet_unit(rp->fleet, &s);
             int32_t site = p->pools[i].site >= 0 ? p->pools[i].site : p->n_sites;
             fleet_weigh(rp->fleet, unit, (int64_t)(each_w * 1e3 + 0.5), site);
-            rp->berths[at++] = (struct berth){unit,
-                                              i,
-                                              serving->model,
-                                              &serving->price,
-                                              each_w / 1e6,
+            rp->berths[at++] = (struct berth){unit, i, serving->model, each_w / 1e6,
                                               s.seen_prompt_tok > 0 && s.seen_prompt_tok < INT32_MAX
                                                   ? (int32_t)s.seen_prompt_tok
                                                   : INT32_MAX};
@@ -116,13 +112,41 @@ static bool make_caches(struct replay *rp)
     return caches != NULL;
 }
 
+// Opens the trace up to its first request, since with that it is known when time 0 was.
+static enum err open_trace(struct replay *rp, struct diag *diag)
+{
+    enum err e = arrivals_new(&rp->arrivals, &rp->c->arrivals, diag);
+    if (!e)
+        e = arrivals_next(rp->arrivals, &rp->first, &rp->any, diag);
+    if (!e)
+        rp->wall_us = arrivals_wall_us(rp->arrivals);
+    return e;
+}
+
+static enum err make_books(struct replay *rp)
+{
+    struct tally *t = rp->t;
+    const struct events *events = &rp->c->events;
+    enum err e = tally_init(t, rp->arena, rp->p, rp->c->policy);
+    if (!e)
+        e = editions_new(&t->editions, rp->arena, rp->p, events, rp->wall_us);
+    if (!e)
+        e = least_new(&t->least, rp->arena, &t->editions, events);
+    if (!e)
+        e = account_init(&t->account, rp->arena, &t->editions, t->least, rp->c->whole);
+    if (e || t->editions.n == 1)
+        return e;
+    rp->joules = arena_new(rp->arena, double, (size_t)t->editions.n *(size_t)rp->p->n_pools);
+    return rp->joules ? ERR_NONE : ERR_LIMIT;
+}
+
 static enum err make(struct replay *rp, struct diag *diag)
 {
     const struct portfolio *p = rp->p;
     int32_t pairs = 0;
     for (int32_t i = 0; i < p->n_pools; i++)
         pairs += p->pools[i].n_serves;
-    if (!make_watch(rp) || !make_trips(rp) || !make_fleet(rp) || !make_caches(rp))
+    if (make_books(rp) || !make_watch(rp) || !make_trips(rp) || !make_fleet(rp) || !make_caches(rp))
         return diag_set(diag, ERR_LIMIT, "the replay does not fit its memory");
     enum err e = live_new(&rp->live, rp->arena, p->n_pools, pairs);
     if (!e && rp->cache)
@@ -130,9 +154,7 @@ static enum err make(struct replay *rp, struct diag *diag)
     if (!e)
         e = forecast_new(&rp->forecast, rp->arena, p->n_tenants, p->n_models);
     if (!e)
-        e = route_new(&rp->route, rp->arena, p, rp->live, rp->c->policy, diag);
-    if (!e)
-        e = arrivals_new(&rp->arrivals, &rp->c->arrivals, diag);
+        e = routers_begin(rp, diag);
     retry_budget_init(&rp->retries, p->serve.retry_budget);
     return e ? diag_set(diag, e, "the replay does not fit its memory") : ERR_NONE;
 }
@@ -142,6 +164,7 @@ static void release(struct replay *rp)
     for (int32_t i = 0; i < rp->n_flights; i++)
         if (rp->flights[i].n_blocks)
             free(rp->flights[i].blocks);
+    routers_release(rp);
     free(rp->flights);
     heap_release(&rp->retry);
     fleet_free(rp->fleet);
@@ -194,14 +217,20 @@ static void on_fleet(struct replay *rp)
         flight_first(rp, x);
     else
         flight_last(rp, x);
-    if (route_waiting(rp->route))
+    if (routers_waiting(rp))
         flights_wake(rp);
+}
+
+static int64_t edition_due_us(const struct replay *rp)
+{
+    return edition_until_us(&rp->t->editions, rp->edition, NEVER);
 }
 
 static int64_t event_due_us(const struct replay *rp)
 {
     const struct events *e = &rp->c->events;
-    return rp->next_event < e->n ? e->all[rp->next_event].at_us : NEVER;
+    return min_i64(rp->next_event < e->n ? e->all[rp->next_event].at_us : NEVER,
+                   edition_due_us(rp));
 }
 
 static int64_t retry_due_us(const struct replay *rp)
@@ -209,24 +238,26 @@ static int64_t retry_due_us(const struct replay *rp)
     return rp->retry.n ? heap_first(&rp->retry)->due_us : NEVER;
 }
 
-static int64_t line_due_us(const struct replay *rp)
-{
-    return route_waiting(rp->route) ? max_i64(route_due(rp->route), rp->now_us) : NEVER;
-}
-
 // When something but the fleet is due.
 static int64_t other_due_us(const struct replay *rp)
 {
     int64_t us = min_i64(rp->watch_due_us, rp->event_due_us);
-    return min_i64(us, min_i64(retry_due_us(rp), line_due_us(rp)));
+    return min_i64(us, min_i64(retry_due_us(rp), routers_due_us(rp)));
+}
+
+static void on_event(struct replay *rp)
+{
+    if (edition_due_us(rp) == rp->now_us)
+        routers_turn(rp);
+    else
+        befall(rp, &rp->c->events.all[rp->next_event++]);
+    rp->event_due_us = event_due_us(rp);
 }
 
 static void on_other(struct replay *rp)
 {
     if (rp->event_due_us == rp->now_us) {
-        const struct event *ev = &rp->c->events.all[rp->next_event++];
-        rp->event_due_us = event_due_us(rp);
-        befall(rp, ev);
+        on_event(rp);
     } else if (rp->watch_due_us == rp->now_us) {
         flights_watch(rp);
     } else if (retry_due_us(rp) == rp->now_us) {
@@ -237,7 +268,7 @@ static void on_other(struct replay *rp)
 }
 
 // Does what is due up to `until_us`, in the order of time; what is due together in the order of
-// fleet, events, watches, retries, line.
+// fleet, editions, events, watches, retries, line.
 static void run_until(struct replay *rp, int64_t until_us)
 {
     for (;;) {
@@ -267,25 +298,18 @@ static void begin_commitments(struct replay *rp)
     for (int32_t i = 0; i < rp->p->n_contracts; i++) {
         struct account_period c = account_period_of(rp->p, i, rp->wall_us);
         if (c.amount > 0 && c.from_us != INT64_MIN && c.until_us < NEVER)
-            route_commitment_used(rp->route, i, account_amount(&c, c.from_us, rp->wall_us),
-                                  rp->now_us, rp->wall_us);
+            route_commitment_used(rp->routers[0].route, i,
+                                  account_amount(&c, c.from_us, rp->wall_us), rp->now_us,
+                                  rp->wall_us);
     }
 }
 
 static enum err play(struct replay *rp, struct diag *diag)
 {
-    for (;;) {
-        struct arrival a;
-        bool more;
-        enum err e = arrivals_next(rp->arrivals, &a, &more, diag);
-        if (e)
-            return e;
-        if (!more)
-            break;
-        if (rp->n_asked == 0) {
-            rp->wall_us = arrivals_wall_us(rp->arrivals);
-            begin_commitments(rp);
-        }
+    struct arrival a = rp->first;
+    if (rp->any)
+        begin_commitments(rp);
+    for (bool more = rp->any; more;) {
         if (rp->n_asked % ASK_EVERY == 0 && !may_go_on(rp)) {
             rp->t->partial = true;
             return ERR_NONE;
@@ -298,6 +322,9 @@ static enum err play(struct replay *rp, struct diag *diag)
             settle_unknown(rp, &a);
         else
             flight_begin(rp, &a);
+        enum err e = arrivals_next(rp->arrivals, &a, &more, diag);
+        if (e)
+            return e;
     }
     // Events and the like of a fleet without work are of no interest.
     for (int64_t step = 0; rp->open > 0; step++) {
@@ -316,18 +343,14 @@ enum err replay_run(struct tally *out, struct arena *a, const struct replay_conf
                     struct diag *diag)
 {
     struct replay rp = {.c = c, .p = c->p, .arena = a, .t = out, .free_flight = -1};
-    enum err e = tally_init(out, a, c->p, c->policy);
-    if (!e)
-        e = least_new(&out->least, a, c->p, &c->events);
-    if (!e)
-        e = account_init(&out->account, a, &out->least, c->whole);
-    if (e)
-        return diag_set(diag, e, "the replay does not fit its memory");
     heap_init(&rp.retry);
-    rp.event_due_us = event_due_us(&rp);
-    e = make(&rp, diag);
+    enum err e = open_trace(&rp, diag);
     if (!e)
+        e = make(&rp, diag);
+    if (!e) {
+        rp.event_due_us = event_due_us(&rp);
         e = play(&rp, diag);
+    }
     if (!e) {
         out->wall_us = rp.wall_us;
         settle_all(&rp);

@@ -33,9 +33,11 @@ struct seen {
 static struct seen look(const struct replay *rp, const struct flight *x, const struct berth *b)
 {
     int64_t trip_us = flight_trip_us(rp, x);
+    const struct token_price *price =
+        &rp->t->least[x->edition].units[b - rp->berths].serving->price;
     struct seen s = {.ttft_us = x->first_us + trip_us - x->ask.arrived_us,
                      .total_us = rp->now_us + trip_us - x->ask.arrived_us,
-                     .list_nusd = price_of(b->price, x->prompt_tok, x->cached_tok, x->output_tok)};
+                     .list_nusd = price_of(price, x->prompt_tok, x->cached_tok, x->output_tok)};
     if (x->output_tok > 1)
         s.per_token_us = (rp->now_us - x->first_us) / (x->output_tok - 1);
     s.hold_us = rp->now_us - fleet_began_us(rp->fleet, flight_id(rp, x));
@@ -110,8 +112,12 @@ static void account(struct replay *rp, const struct flight *x, const struct bert
 {
     const struct account_answer seen = {s->list_nusd, s->hold_us, s->waiting_nusd};
     const struct arrival r = arrival_of(x);
-    account_answered(&rp->t->account, &rp->t->least.units[b - rp->berths], &r, x->ask.wall_us,
-                     &seen);
+    account_answered(&rp->t->account, (int32_t)(b - rp->berths), &r, &seen);
+}
+
+static double *joules_of(const struct replay *rp, int32_t edition, int32_t pool)
+{
+    return &rp->joules[(size_t)edition * (size_t)rp->p->n_pools + (size_t)pool];
 }
 
 void settle(struct replay *rp, struct flight *x, enum flight_end end)
@@ -122,6 +128,8 @@ void settle(struct replay *rp, struct flight *x, enum flight_end end)
         struct seen s = look(rp, x, b);
         count_answer(tally_cell(rp->t, x->d.pool, x->ask.class), x, &s);
         account(rp, x, b, &s);
+        if (rp->joules)
+            *joules_of(rp, x->edition, x->d.pool) += s.joules;
         tally_held(rp->t, x->d.pool, rp->now_us, s.hold_us);
         // Without tenants their only row would say what is said already.
         if (rp->p->n_tenants)
@@ -142,33 +150,26 @@ void settle_unknown(struct replay *rp, const struct arrival *a)
     lost(rp, a->class, a->tenant, END_REFUSED);
 }
 
-// The share of the trace in which a pool stands there: its contract's phases may begin within it.
-static double share_there(const struct replay *rp, const struct pool *pool, double span_us)
+// The share of the trace in which a pool stands there in the i-th edition: its contract's phases
+// may begin within it.
+static double share_there(const struct replay *rp, int32_t pool, int32_t i, double span_us)
 {
-    if (pool->contract < 0 || !(span_us > 0))
-        return pool_active(rp->p, pool, rp->wall_us);
-    const struct contract *c = &rp->p->contracts[pool->contract];
-    int64_t end_us = rp->wall_us + (int64_t)span_us, there_us = 0;
-    for (int64_t at_us = rp->wall_us; at_us < end_us;) {
-        int64_t next_us = end_us;
-        for (int32_t i = 0; i < c->n_phases; i++) {
-            if (c->phases[i].from_us > at_us)
-                next_us = min_i64(next_us, c->phases[i].from_us);
-            if (c->phases[i].until_us > at_us)
-                next_us = min_i64(next_us, c->phases[i].until_us);
-        }
-        if (pool_active(rp->p, pool, at_us))
-            there_us += next_us - at_us;
-        at_us = next_us;
-    }
-    return (double)there_us / span_us;
+    const struct editions *e = &rp->t->editions;
+    if (!(span_us > 0))
+        return i == 0 && editions_active(e, pool, 0);
+    int64_t from_us = max_i64(0, e->all[i].from_us);
+    int64_t until_us = edition_until_us(e, i, (int64_t)span_us);
+    return from_us < until_us ? (double)editions_active_us(e, pool, from_us, until_us) / span_us
+                              : 0;
 }
 
 static double settle_pool(struct replay *rp, int32_t i, double span_us)
 {
     struct tally_pool *tp = &rp->t->pool[i];
     const struct pool *pool = &rp->p->pools[i];
-    double idle_w = 0, share = share_there(rp, pool, span_us);
+    double idle_w = 0, share = 0;
+    for (int32_t k = 0; k < rp->t->editions.n; k++)
+        share += share_there(rp, i, k, span_us);
     tp->span_us = span_us;
     tp->guessed = pool->n_serves > 0;
     for (int32_t k = rp->first_berth[i]; k < rp->first_berth[i + 1]; k++) {
@@ -191,6 +192,26 @@ static double settle_pool(struct replay *rp, int32_t i, double span_us)
     return share > 0 ? idle_w : 0;
 }
 
+// What the i-th pool used costs what its site's energy did when the work came, or stood idle.
+static void settle_bill(struct replay *rp, int32_t i, double idle_w, double joules, double span_us)
+{
+    struct tally *t = rp->t;
+    int32_t at = rp->p->pools[i].site;
+    for (int32_t k = 0; k < t->editions.n && at >= 0; k++) {
+        const struct site *site = &t->editions.all[k].p->sites[at];
+        double all = rp->joules ? *joules_of(rp, k, i) : joules;
+        all += idle_w * span_us / 1e6 * share_there(rp, i, k, span_us);
+        double carbon_g = all * site->carbon_g_per_joule;
+        double nusd = all * site->energy_nusd_per_joule;
+        t->pool[i].carbon_g += carbon_g;
+        t->sites[at].carbon_g += carbon_g;
+        t->sites[at].energy_nusd += nusd;
+        t->carbon_g += carbon_g;
+        t->carbon_nusd += carbon_g * rp->p->serve.carbon_nusd_per_g;
+        t->energy_nusd += nusd;
+    }
+}
+
 // Power and energy of what stands there, whoever uses it.
 static void settle_power(struct replay *rp)
 {
@@ -206,15 +227,7 @@ static void settle_power(struct replay *rp)
             joules += tally_cell(t, i, k < rp->p->n_classes ? k : -1)->joules;
         site->joules += joules;
         site->idle_joules += t->pool[i].idle_joules;
-        if (at < 0)
-            continue;
-        double all = joules + t->pool[i].idle_joules;
-        site->carbon_g += all * rp->p->sites[at].carbon_g_per_joule;
-        site->energy_nusd += all * rp->p->sites[at].energy_nusd_per_joule;
-        t->carbon_g += all * rp->p->sites[at].carbon_g_per_joule;
-        t->carbon_nusd +=
-            all * rp->p->sites[at].carbon_g_per_joule * rp->p->serve.carbon_nusd_per_g;
-        t->energy_nusd += all * rp->p->sites[at].energy_nusd_per_joule;
+        settle_bill(rp, i, pool_idle_w, joules, span_us);
     }
     t->peak_w = idle_w + (double)fleet_peak(rp->fleet) / 1e3;
     for (int32_t i = 0; i <= rp->p->n_sites; i++)

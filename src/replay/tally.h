@@ -35,6 +35,7 @@ struct tally_pool {
     int32_t slots, most;      // that there are; most in use at once
     int32_t waiting_most;     // at the pool itself
     double idle_joules;       // at the wall, of the time in which it is there
+    double carbon_g;          // of that and of what it did
     bool has_power, guessed;  // watts are known; the speed is a plain guess
     enum basis basis;
     // Beyond what its points were measured with: requests with longer prompts, and more at once
@@ -66,7 +67,8 @@ struct tally {
     int64_t load_span_us;  // length of each; doubles as the trace grows
     int64_t load_from_us;  // begin of the span that was added to last
     int32_t load_span;     // its number
-    struct least least;
+    struct editions editions;
+    const struct least *least;  // [editions.n]
     struct account account;
     int64_t bars[ROUTE_BAR_MODEL + 1];  // why requests were refused
     int64_t line_full;                  // refused since the waiting line was full

@@ -1,5 +1,6 @@
 // What was agreed: contracts with their commitments, phases and options.
 
+#include "portfolio/commitment.h"
 #include "wire/config_read.h"
 
 #include <math.h>
@@ -291,31 +292,6 @@ static const struct field commitment_fields[] = {
     {.key = NULL},
 };
 
-// A price for one more of the commitment's own unit.
-static bool beyond_price(const struct commitment *m, struct str text, double *nusd_per_unit)
-{
-    struct diag diag = {0};
-    struct str money, per = text;
-    double v;
-    switch (m->unit) {
-    case COMMIT_TOKENS:
-        if (unit_parse(&v, UNIT_TOKEN_PRICE, text, &diag))
-            return false;
-        *nusd_per_unit = v / 1e6;
-        return true;
-    case COMMIT_ACCELERATOR_HOURS:
-        return !unit_parse(nusd_per_unit, UNIT_ACCELERATOR_PRICE, text, &diag);
-    case COMMIT_MW_MONTHS:
-    case COMMIT_PTU:
-        if (!str_cut(&per, '/', &money) || unit_parse(&v, UNIT_MONEY, str_trim(money), &diag))
-            return false;
-        *nusd_per_unit = v * 1e3;
-        return str_eq(str_trim(per), m->unit == COMMIT_PTU ? STR("PTU") : STR("MW-month"));
-    case COMMIT_USD: return false;
-    }
-    return false;
-}
-
 static void read_beyond(struct reader *r, const struct yaml_node *node, struct commitment *m)
 {
     double price;
@@ -325,7 +301,7 @@ static void read_beyond(struct reader *r, const struct yaml_node *node, struct c
         m->beyond_never = true;
     else if (str_eq(node->text, STR("price")) || str_eq(node->text, STR("list")))
         m->beyond_nusd_per_unit = 0;
-    else if (beyond_price(m, node->text, &price) && price > 0)
+    else if (commitment_price_read(m, node->text, &price) && price > 0)
         m->beyond_nusd_per_unit = price;
     else
         bad_value(r, node, "is not a price for more of the amount",

@@ -3,6 +3,7 @@
 //   BOUND_SEEDS=5000 build/tests/unit/test_bound      more portfolios than the 100 of `make test`
 
 #include "lib/bound_scene.h"
+#include "lib/random_events.h"
 
 static void random_commitments(struct fleet *f, struct rng *r)
 {
@@ -170,10 +171,10 @@ static void random_prices(struct fleet *f, uint64_t seed)
 
 struct seen {
     int portfolios, tight;  // those all policies have played; bounds within a fifth of the best
-    int carbon, warm, deferred, events;
+    int carbon, warm, deferred, events, changes;
 };
 
-static void count_portfolio(struct seen *seen, const struct fleet *f, uint64_t seed)
+static void count_portfolio(struct seen *seen, const struct fleet *f, const struct events *events)
 {
     bool deferred = false;
     for (int32_t i = 0; i < f->p.n_classes; i++)
@@ -182,26 +183,25 @@ static void count_portfolio(struct seen *seen, const struct fleet *f, uint64_t s
     seen->carbon += f->p.serve.carbon_nusd_per_g > 0 && f->p.n_sites > 0;
     seen->warm += f->pools[0].prefix_cache.said;
     seen->deferred += deferred;
-    seen->events += (int)(seed % 2);
+    seen->events += events->n > 0;
+    seen->changes += events->n_changes > 0;
 }
 
 static void try_portfolio(uint64_t seed, struct seen *seen)
 {
     struct fleet f;
     struct buf text;
-    struct diag diag = {0};
     random_fleet(&f, seed);
     buf_init(&text, 1 << 20);
     random_trace(&text, &f, seed, 250);
     write_trace(buf_str(&text));
     struct scene s = {.p = &f.p, .seed = seed, .buckets = 1 + (int32_t)(seed % 40)};
     random_prices(&f, seed);
-    if (seed % 2) {
-        struct str events = arena_printf(
-            &f.arena, "2 s pool0 dies\n6 s pool0 heals\n7 s pool0 slow 3\n9 s pool0 slow 0.5\n"
-                      "11 s pool0 stalls\n15 s pool0 heals\n16 s pool0 derate 10%%\n");
-        NEED(!events_read(&s.events, &f.arena, &f.p, "events", events, &diag));
-    }
+    // Each kind by itself, and all at once.
+    static const int kinds[] = {SOME_PHASES, SOME_PRICES,      SOME_BEYOND, SOME_ENERGY,
+                                SOME_FAULTS, SOME_MAINTENANCE, SOME_OF_ALL};
+    if (seed % 4)
+        random_events(&s.events, &f, seed, 20, kinds[seed % COUNTOF(kinds)]);
     double bound = 0, best = INFINITY;
     for (size_t i = 0; i < COUNTOF(policies); i++) {
         struct outcome o = {.diag = {0}};
@@ -220,7 +220,7 @@ static void try_portfolio(uint64_t seed, struct seen *seen)
         best = o.cost < best ? o.cost : best;
     }
     if (best < INFINITY)
-        count_portfolio(seen, &f, seed);
+        count_portfolio(seen, &f, &s.events);
     seen->tight += best < INFINITY && bound > 0.8 * best;
     buf_release(&text);
     fleet_release(&f);
@@ -238,9 +238,10 @@ static void no_policy_costs_less_than_the_bound(void)
     // A bound of nothing would hold as well.
     EXPECT(seen.tight > wanted / 8, "%d bounds of %d within 20%%", seen.tight, wanted);
     int least = wanted / 10;
-    EXPECT(seen.carbon > least && seen.warm > least && seen.deferred > least && seen.events > least,
-           "of %d: %d price carbon, %d keep prompts, %d defer work, %d have events", wanted,
-           seen.carbon, seen.warm, seen.deferred, seen.events);
+    EXPECT(seen.carbon > least && seen.warm > least && seen.deferred > least &&
+               seen.events > least && seen.changes > 3 * least,
+           "of %d: %d price carbon, %d keep prompts, %d defer work, %d have events, %d change",
+           wanted, seen.carbon, seen.warm, seen.deferred, seen.events, seen.changes);
 }
 
 int main(void)

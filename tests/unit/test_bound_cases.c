@@ -217,11 +217,11 @@ static void what_may_be_in_a_cache_is_reckoned_so(void)
 
 enum { SMALL = 7, SMALL_POOLS = 3 };
 
-static double cost_of_choice(const struct fleet *f, const struct least *l, struct arena *a,
+static double cost_of_choice(const struct editions *e, const struct least *l, struct arena *a,
                              const struct arrival *all, uint32_t choice, int64_t until_us)
 {
     struct account acc;
-    NEED(!account_init(&acc, a, l, true));
+    NEED(!account_init(&acc, a, e, l, true));
     for (int i = 0; i < SMALL; i++, choice /= SMALL_POOLS + 1) {
         int pool = (int)(choice % (SMALL_POOLS + 1));
         if (pool == SMALL_POOLS) {
@@ -231,10 +231,9 @@ static double cost_of_choice(const struct fleet *f, const struct least *l, struc
         struct least_cost c;
         least_of(l, &l->units[pool], &all[i], &c);
         const struct account_answer seen = {c.list_nusd, c.hold_us, c.waiting_nusd};
-        account_answered(&acc, &l->units[pool], &all[i], S(40) + all[i].at_us, &seen);
+        account_answered(&acc, pool, &all[i], &seen);
     }
     account_close(&acc, S(40), S(40) + until_us + 1);
-    (void)f;
     return account_total(&acc.cost);
 }
 
@@ -291,17 +290,19 @@ static void small_cases_are_as_good_as_trying_everything(void)
         const struct scene s = {.p = &f.p, .seed = seed};
         play(&o, &s, "caudal", true);
         EXPECT(!o.e, "seed %" PRIu64 ": %s", seed, o.diag.text);
-        struct least l;
+        const struct least *l;
+        struct editions editions;
         const struct events none = {0};
-        NEED(!least_new(&l, &f.arena, &f.p, &none));
+        NEED(!editions_new(&editions, &f.arena, &f.p, &none, S(40)));
+        NEED(!least_new(&l, &f.arena, &editions, &none));
         double best = INFINITY, edge = 0;
         for (uint32_t choice = 0; choice < 1u << (2 * SMALL); choice++) {
-            double cost = cost_of_choice(&f, &l, &f.arena, all, choice, all[SMALL - 1].at_us);
+            double cost = cost_of_choice(&editions, l, &f.arena, all, choice, all[SMALL - 1].at_us);
             best = cost < best ? cost : best;
         }
         for (int i = 0; i < SMALL; i++) {
             bool imputed;
-            edge = fmax(edge, least_unserved(&l, &all[i], &imputed));
+            edge = fmax(edge, least_unserved(l, &all[i], &imputed));
         }
         EXPECT(o.bound.nusd <= best + 1e-3, "seed %" PRIu64 ": %g, and %g is possible", seed,
                o.bound.nusd, best);

@@ -1,7 +1,7 @@
 // Replays of small traces: nobody is lost, the same is the same, and what happens to pools shows.
 
 #include "base/units.h"
-#include "lib/fleet.h"
+#include "lib/random_events.h"
 #include "replay/prefix.h"
 #include "replay/replay.h"
 
@@ -105,17 +105,13 @@ static void every_request_ends_in_one_way(void)
         struct fleet f;
         struct played r = {0};
         struct buf text;
-        struct str events;
         random_fleet(&f, seed);
         buf_init(&text, 1 << 20);
         random_trace(&text, &f, seed, 400);
         write_trace(&r, buf_str(&text));
         struct replay_config c = config_of(&f.p, &r);
         c.policy = policies[seed % COUNTOF(policies)];
-        events =
-            arena_printf(&f.arena, "3 s pool0 dies\n9 s pool0 heals\n5 s pool0 slow 3\n"
-                                   "12 s pool0 stalls\n20 s pool0 heals\n22 s pool0 derate 10%%\n");
-        events_of(&c, &f.arena, events.p);
+        random_events(&c.events, &f, seed, 30, SOME_OF_ALL);
         play(&r, &c);
         const struct tally_cell *a = &r.t.all;
         if (r.e == ERR_INVALID && strstr(r.diag.text, "nobody serves")) {
@@ -407,7 +403,7 @@ static void events_say_what_is_wrong_with_them(void)
         {"soon a dies\n", "events:1: \"soon\" is no time"},
         {"\n5 s nobody dies\n", "events:2: there is no pool \"nobody\""},
         {"5 s a explodes\n",
-         "events:1: \"explodes\": expected dies, heals, slow, derate or stalls"},
+         "events:1: \"explodes\": expected dies, heals, slow, derate, stalls, maint"},
         {"5 s a slow\n", "behind slow: expected a number"},
         {"5 s a derate 300%\n", "behind derate: expected a share"},
         {"5 s a dies today\n", "behind dies: expected nothing"},
