@@ -3,6 +3,7 @@
 #include "base/arena.h"
 #include "base/cholesky.h"
 #include "base/rng.h"
+#include "portfolio/least.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -11,6 +12,8 @@
 // says is taken for noise: of the values tried on perf/aic_silicon_sample those with the least
 // median error by cross-validation (0.7 to 2; 0.03 to 0.3).
 static const double REACH = 0.7, NOISE = 0.1;
+
+_Static_assert((int)FIT_TERMS == (int)LEAST_TERMS, "the solver's");
 
 struct fit {
     enum fit_kind kind;
@@ -40,69 +43,6 @@ static void terms_at(double out[FIT_TERMS], enum fit_kind kind, double n, double
 
 // --- the sum ----------------------------------------------------------------------------------
 
-struct normal {  // equations of least squares
-    double a[FIT_TERMS][FIT_TERMS], b[FIT_TERMS];
-};
-
-// Solves for the terms in `set`, the others are 0. False: the samples do not determine them.
-static bool solve(double out[FIT_TERMS], const struct normal *q, unsigned set)
-{
-    double m[FIT_TERMS][FIT_TERMS + 1];
-    int32_t which[FIT_TERMS], n = 0;
-    for (int32_t i = 0; i < FIT_TERMS; i++) {
-        out[i] = 0;
-        if (set & (1u << i))
-            which[n++] = i;
-    }
-    for (int32_t i = 0; i < n; i++) {
-        for (int32_t j = 0; j < n; j++)
-            m[i][j] = q->a[which[i]][which[j]];
-        m[i][n] = q->b[which[i]];
-    }
-    for (int32_t i = 0; i < n; i++) {
-        if (m[i][i] <= 1e-10 * q->a[which[i]][which[i]])
-            return false;
-        for (int32_t k = i + 1; k < n; k++) {
-            double f = m[k][i] / m[i][i];
-            for (int32_t j = i; j <= n; j++)
-                m[k][j] -= f * m[i][j];
-        }
-    }
-    for (int32_t i = n - 1; i >= 0; i--) {
-        double v = m[i][n];
-        for (int32_t j = i + 1; j < n; j++)
-            v -= m[i][j] * out[which[j]];
-        out[which[i]] = v / m[i][i];
-    }
-    return true;
-}
-
-static bool none_negative(const double *v)
-{
-    for (int32_t i = 0; i < FIT_TERMS; i++)
-        if (v[i] < 0)
-            return false;
-    return true;
-}
-
-// All sets of terms are tried, as in service.c: there are 31.
-static void solve_best(double out[FIT_TERMS], const struct normal *q)
-{
-    double best = -1, w[FIT_TERMS];
-    for (unsigned set = 1; set < 1u << FIT_TERMS; set++) {
-        if (!solve(w, q, set) || !none_negative(w))
-            continue;
-        double gain = 0;  // the samples less the residual
-        for (int32_t i = 0; i < FIT_TERMS; i++)
-            gain += w[i] * q->b[i];
-        if (gain > best * (1 + 1e-12)) {
-            best = gain;
-            for (int32_t i = 0; i < FIT_TERMS; i++)
-                out[i] = w[i];
-        }
-    }
-}
-
 // The least sum of distances by least squares, each sample weighed by one over how far off it was
 // the last time (Lawson's way; Daubechies et al., 2010), and all within NEAR alike.
 enum { ROUNDS = 8 };
@@ -116,7 +56,7 @@ static void row_of(double out[FIT_TERMS], const struct fit *f, const struct fit_
 static void round_of(double weight[FIT_TERMS], const struct fit *f, const double most[FIT_TERMS],
                      const struct fit_sample *s, int32_t n)
 {
-    struct normal q = {.b = {0}};
+    struct least q = {.b = {0}};
     double row[FIT_TERMS];
     for (int32_t k = 0; k < n; k++) {
         double rest = 1 - s[k].known_us / s[k].us, off = -rest;
@@ -126,15 +66,9 @@ static void round_of(double weight[FIT_TERMS], const struct fit *f, const double
             off += row[i] * weight[i];
         }
         double pull = 1 / (fabs(off) > NEAR ? fabs(off) : NEAR);
-        for (int32_t i = 0; i < FIT_TERMS; i++) {
-            for (int32_t j = 0; j < FIT_TERMS; j++)
-                q.a[i][j] += pull * row[i] * row[j];
-            q.b[i] += pull * row[i] * rest;
-        }
+        least_add(&q, row, rest, pull);
     }
-    for (int32_t i = 0; i < FIT_TERMS; i++)
-        weight[i] = 0;
-    solve_best(weight, &q);
+    least_solve(weight, &q);
 }
 
 static void fit_sum(struct fit *f, const struct fit_sample *s, int32_t n)

@@ -1,6 +1,7 @@
 #include "portfolio/service.h"
 
 #include "base/rng.h"
+#include "portfolio/least.h"
 #include "portfolio/roofline.h"
 
 #include <math.h>
@@ -31,74 +32,26 @@ static void sample_add(struct samples *all, double x, double us)
         all->s[all->n++] = (struct sample){x, us};
 }
 
-// Solves the normal equations of the terms in `set` (a bit each); the others are 0. False when they
-// do not determine the terms.
-static bool solve(double out[TERMS], double a[TERMS][TERMS], const double b[TERMS], unsigned set)
-{
-    double m[TERMS][TERMS + 1];
-    int which[TERMS], n = 0;
-    for (int i = 0; i < TERMS; i++) {
-        out[i] = 0;
-        if (set & (1u << i))
-            which[n++] = i;
-    }
-    for (int i = 0; i < n; i++) {
-        for (int j = 0; j < n; j++)
-            m[i][j] = a[which[i]][which[j]];
-        m[i][n] = b[which[i]];
-    }
-    // Symmetric and positive when determined: elimination needs no pivoting.
-    for (int i = 0; i < n; i++) {
-        if (m[i][i] <= 1e-9 * a[which[i]][which[i]])
-            return false;
-        for (int k = i + 1; k < n; k++) {
-            double f = m[k][i] / m[i][i];
-            for (int j = i; j <= n; j++)
-                m[k][j] -= f * m[i][j];
-        }
-    }
-    for (int i = n - 1; i >= 0; i--) {
-        double v = m[i][n];
-        for (int j = i + 1; j < n; j++)
-            v -= m[i][j] * out[which[j]];
-        out[which[i]] = v / m[i][i];
-    }
-    return true;
-}
-
 // The polynomial of `n_terms` terms without negative coefficients that is nearest to the samples in
-// relative error: with so few terms every set of non-zero ones can be tried (Lawson and Hanson's
-// active sets, all of them). Relative, because the steps of one chip span two orders of magnitude.
+// relative error, because the steps of one chip span two orders of magnitude.
 static void fit(double out[TERMS], const struct samples *all, int n_terms)
 {
-    double x_max = 0, a[TERMS][TERMS] = {{0}}, b[TERMS] = {0};
+    struct least q = {.b = {0}};
+    double x_max = 0, terms[LEAST_TERMS];
     for (int32_t i = 0; i < all->n; i++)
         x_max = all->s[i].x > x_max ? all->s[i].x : x_max;
     if (x_max <= 0)
         x_max = 1;
     for (int32_t i = 0; i < all->n; i++) {
-        double x = all->s[i].x / x_max, row[TERMS] = {1 / all->s[i].us, 0, 0};
-        row[1] = row[0] * x;
-        row[2] = row[1] * x;
-        for (int j = 0; j < TERMS; j++) {
-            for (int k = 0; k < TERMS; k++)
-                a[j][k] += row[j] * row[k];
-            b[j] += row[j];
-        }
+        double x = all->s[i].x / x_max, row[LEAST_TERMS] = {1 / all->s[i].us};
+        for (int j = 1; j < n_terms; j++)
+            row[j] = row[j - 1] * x;
+        least_add(&q, row, 1, 1);
     }
-    double best = -1, terms[TERMS];
-    out[0] = out[1] = out[2] = 0;
-    for (unsigned set = 1; set < 1u << n_terms; set++) {
-        if (!solve(terms, a, b, set) || terms[0] < 0 || terms[1] < 0 || terms[2] < 0)
-            continue;
-        double gain = terms[0] * b[0] + terms[1] * b[1] + terms[2] * b[2];  // n less the residual
-        if (gain > best * (1 + 1e-12)) {
-            best = gain;
-            out[0] = terms[0];
-            out[1] = terms[1] / x_max;
-            out[2] = terms[2] / (x_max * x_max);
-        }
-    }
+    least_solve(terms, &q);
+    out[0] = terms[0];
+    out[1] = terms[1] / x_max;
+    out[2] = terms[2] / (x_max * x_max);
 }
 
 // The points that count: of the model itself, else of any model; and of one size of replica, since
