@@ -214,6 +214,9 @@ static void point(struct buf *out, const struct measured_table *t, int32_t from,
     struct service s;
     double batch = 1, prompt = 0;
     CHECK(validate_service(&s, t, from, to));
+    if (s.prefill_split)
+        buf_lit(out, "      # one length of prompt: half of a prefill is taken to be there however "
+                     "short it is\n");
     for (int32_t i = from; i < to; i++) {
         batch = t->rows[i].batch > batch ? t->rows[i].batch : batch;
         prompt = t->rows[i].prompt > prompt ? t->rows[i].prompt : prompt;

@@ -48,9 +48,10 @@ static void service_json(struct buf *out, const struct service *m)
 {
     buf_printf(out,
                ",\"service\":{\"step_us\":%.10g,\"step_us_per_seq\":%.10g,\"prefill_us\":%.10g,"
-               "\"prefill_us_per_tok\":%.10g,\"prefill_us_per_tok2\":%.10g,\"slots\":%d,\"why\":",
+               "\"prefill_us_per_tok\":%.10g,\"prefill_us_per_tok2\":%.10g,"
+               "\"prefill_split_assumed\":%s,\"slots\":%d,\"why\":",
                m->step_us, m->step_us_per_seq, m->prefill_us, m->prefill_us_per_tok,
-               m->prefill_us_per_tok2, m->slots);
+               m->prefill_us_per_tok2, m->prefill_split ? "true" : "false", m->slots);
     buf_add_json(out, str_of(m->why));
     buf_lit(out, "}");
 }

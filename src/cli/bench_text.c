@@ -96,6 +96,10 @@ static void notes(struct buf *out, struct arena *a, const struct bench_side_view
                    STR_ARG(time_cell(a, m->prefill_us)), STR_ARG(each));
         buf_printf(out, "  that is       %s, from %d point%s\n", m->why, s->n_points,
                    s->n_points == 1 ? "" : "s");
+        if (m->prefill_split)
+            buf_lit(out,
+                    "  note          --prompt of two lengths would tell what a token of prompt "
+                    "costs from what each prompt does\n");
     }
     buf_printf(out, "  spent         %.0f tokens", s->sweep.purse.spent_tok);
     if (s->sweep.purse.spent_nusd > 0) {

@@ -43,7 +43,10 @@ static void chip(struct buf *out, const struct bench_view *v, int32_t i)
     buf_add_json(out, source);
     if (s->sweep.idle_w > 0)
         buf_printf(out, "\n    idle: %.6g W", s->sweep.idle_w / side->accelerators);
-    buf_lit(out, "\n    points:\n");
+    buf_lit(out, "\n    points:");
+    if (s->service.prefill_split)
+        buf_lit(out, "  # one length of prompt: what each token of it costs is an assumption");
+    buf_lit(out, "\n");
     for (int32_t k = 0; k < s->n_points; k++)
         point(out, side, &s->points[k]);
 }

@@ -164,6 +164,27 @@ double fit_us(const struct fit *f, double batch, double prompt, double output)
     return sum_at(f, batch, prompt, output) * det_exp(log_ratio);
 }
 
+// With one length of prompt nothing tells a fixed time from one for each token: half is taken.
+static void split_first(struct service *out, const struct fit_sample *s, int32_t n)
+{
+    double least = INFINITY, most = 0, p = 0;
+    for (int32_t i = 0; i < n; i++) {
+        least = s[i].prompt < least ? s[i].prompt : least;
+        most = s[i].prompt > most ? s[i].prompt : most;
+        p += s[i].prompt / n;
+    }
+    if (!(p > 0) || service_lengths_tell(least, most))
+        return;
+    double alone = out->prefill_us + (out->prefill_us_per_tok + out->prefill_us_per_tok2 * p) * p;
+    double others = out->prefill_us_per_seq + out->prefill_us_per_tok_seq * p;
+    out->prefill_us = alone / 2;
+    out->prefill_us_per_tok = alone / 2 / p;
+    out->prefill_us_per_tok2 = 0;
+    out->prefill_us_per_seq = others / 2;
+    out->prefill_us_per_tok_seq = others / 2 / p;
+    out->prefill_split = true;
+}
+
 static void fit_first(struct service *out, const struct fit_sample *firsts, int32_t n)
 {
     struct fit_sample *s = take_n(sizeof *s, (size_t)n);
@@ -177,6 +198,7 @@ static void fit_first(struct service *out, const struct fit_sample *firsts, int3
     out->prefill_us_per_tok2 = f->weight[2];
     out->prefill_us_per_tok_seq = f->weight[3];
     out->prefill_us_per_seq = f->weight[4];
+    split_first(out, s, n);
     fit_free(f);
     free(s);
 }

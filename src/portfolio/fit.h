@@ -37,7 +37,8 @@ double fit_us(const struct fit *f, double batch, double prompt, double output);
 double fit_weight(const struct fit *f, int32_t term);  // in us, in the order above
 
 // Parameters of service.h from times per token and, where there are any, times to the first token
-// of one replica; fills the times of `out` only. False: no time per token is there.
+// of one replica; fills the times of `out` and `prefill_split` only. False: no time per token is
+// there.
 bool fit_service(struct service *out, const struct fit_sample *steps, int32_t n_steps,
                  const struct fit_sample *firsts, int32_t n_firsts);
 

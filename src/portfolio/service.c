@@ -99,25 +99,36 @@ static struct points points_of(const struct chip *chip, const struct pool *pool,
 }
 
 // How the decode step or the prefill was found. The order is that of preference.
-enum how { HOW_STATED, HOW_FITTED, HOW_ROOFLINE, HOW_GUESS };
+enum how { HOW_STATED, HOW_FITTED, HOW_ROOFLINE, HOW_GUESS, HOW_SPLIT, HOW_HALVED };
 
-static const char *const why_text[4][4] = {
+#define SPLIT "prefill by their TTFT at one length of prompt, "
+#define ROOFLINES "each token's part from the roofline"
+#define HALVED "half of it taken for each token's part"
+
+static const char *const why_text[4][6] = {
     [HOW_STATED] = {"decode and prefill as the operating points state them",
                     "decode as the operating points state it, prefill fitted to their TTFT",
                     "decode as the operating points state it, prefill from the roofline",
-                    "decode as the operating points state it, prefill a plain guess"},
+                    "decode as the operating points state it, prefill a plain guess",
+                    "decode as the operating points state it, " SPLIT ROOFLINES,
+                    "decode as the operating points state it, " SPLIT HALVED},
     [HOW_FITTED] = {"decode fitted to the operating points, prefill as they state it",
                     "decode and prefill fitted to the operating points",
                     "decode fitted to the operating points, prefill from the roofline",
-                    "decode fitted to the operating points, prefill a plain guess"},
+                    "decode fitted to the operating points, prefill a plain guess",
+                    "decode fitted to the operating points, " SPLIT ROOFLINES,
+                    "decode fitted to the operating points, " SPLIT HALVED},
     [HOW_ROOFLINE] = {"decode from the roofline, prefill as the operating points state it",
                       "decode from the roofline, prefill fitted to the operating points' TTFT",
                       "decode and prefill from the roofline of the chip",
-                      "decode from the roofline, prefill a plain guess"},
+                      "decode from the roofline, prefill a plain guess",
+                      "decode from the roofline, " SPLIT ROOFLINES,
+                      "decode from the roofline, " SPLIT HALVED},
     [HOW_GUESS] = {"decode a plain guess, prefill as the operating points state it",
                    "decode a plain guess, prefill fitted to the operating points' TTFT",
                    "decode a plain guess, prefill from the roofline",
-                   "nothing is known: a plain guess of 50 tok/s and 2000 tok/s of prefill"},
+                   "nothing is known: a plain guess of 50 tok/s and 2000 tok/s of prefill",
+                   "decode a plain guess, " SPLIT ROOFLINES, "decode a plain guess, " SPLIT HALVED},
 };
 
 // The weakest basis of what was used; a point that names none is an assumption.
@@ -205,10 +216,34 @@ static void prefill_stated(struct service *out, const struct point *pt)
     out->prefill_us = rest > 0 ? rest : 0;
 }
 
+bool service_lengths_tell(double least, double most)
+{
+    return most > 1.25 * least;
+}
+
+// With one length nothing says how much of the time is there however short a prompt is.
+static enum how prefill_split(struct service *out, const struct samples *all,
+                              const struct roofline_machine *r)
+{
+    struct service roof = *out;
+    double terms[TERMS], x = 0;
+    fit(terms, all, 1);
+    for (int32_t i = 0; i < all->n; i++)
+        x += all->s[i].x / all->n;
+    bool roofed = roofline_prefill(&roof, r);
+    double per_tok = roofed ? roof.prefill_us_per_tok : terms[0] / 2 / x;
+    out->prefill_us_per_tok = per_tok * x < terms[0] ? per_tok : terms[0] / x;
+    out->prefill_us = terms[0] - out->prefill_us_per_tok * x;
+    out->prefill_split = true;
+    return roofed ? HOW_SPLIT : HOW_HALVED;
+}
+
 // Needs the decode step in `out`.
-static enum how prefill_of(struct service *out, const struct points *ps)
+static enum how prefill_of(struct service *out, const struct points *ps,
+                           const struct roofline_machine *r)
 {
     struct samples all = {.n = 0};
+    double least = INFINITY, most = 0;
     for (int32_t i = 0; i < ps->chip->n_points; i++) {
         const struct point *pt = &ps->chip->points[i];
         if (!counts(ps, pt))
@@ -217,17 +252,18 @@ static enum how prefill_of(struct service *out, const struct points *ps)
             prefill_stated(out, pt);
             return HOW_STATED;
         }
-        if (pt->ttft_us > 0 && pt->prompt_tok > 0)
-            sample_add(&all, pt->prompt_tok, prefill_part_us(out, pt));
+        if (!(pt->ttft_us > 0) || !(pt->prompt_tok > 0))
+            continue;
+        sample_add(&all, pt->prompt_tok, prefill_part_us(out, pt));
+        least = pt->prompt_tok < least ? pt->prompt_tok : least;
+        most = pt->prompt_tok > most ? pt->prompt_tok : most;
     }
     if (all.n == 0)
         return HOW_GUESS;
-    // One point is a line through 0; from four on the curve of attention can be told from a line.
+    if (!service_lengths_tell(least, most))
+        return prefill_split(out, &all, r);
+    // From four points on the curve of attention can be told from a line.
     double terms[TERMS];
-    if (all.n == 1) {
-        out->prefill_us_per_tok = all.s[0].us / all.s[0].x;
-        return HOW_FITTED;
-    }
     fit(terms, &all, all.n >= 4 ? 3 : 2);
     out->prefill_us = terms[0];
     out->prefill_us_per_tok = terms[1];
@@ -326,7 +362,7 @@ static void with_chip(struct service *out, const struct portfolio *p, const stru
     }
     if (decode == HOW_GUESS)
         out->step_us = GUESS_STEP_US;
-    enum how prefill = prefill_of(out, &ps);
+    enum how prefill = prefill_of(out, &ps, &r);
     if (prefill == HOW_GUESS && roofline_prefill(out, &r))
         prefill = HOW_ROOFLINE;
     if (prefill == HOW_GUESS)

@@ -35,9 +35,16 @@ struct service {
     double seen_batch, seen_prompt_tok;  // 0: not said
     double idle_w, busy_w;               // IT, over all replicas
     double pue;
+    // Measured at prompts of one length: how much of a prefill is there however short the prompt is
+    // was not, and is taken from the roofline or else for half.
+    bool prefill_split;
     enum basis basis;  // BASIS_NONE: nothing is known, everything above is a plain guess
     const char *why;   // static text: how the parameters were found
 };
+
+// Whether prompts from `least` to `most` tokens tell what each token of one costs. Lengths of which
+// one is not a quarter longer than the other do not.
+bool service_lengths_tell(double least, double most);
 
 // Parameters of `pool` answering `model`. Never fails: with nothing known it gives a stated guess
 // with BASIS_NONE. O(points of the chip).

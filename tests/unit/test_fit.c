@@ -88,6 +88,27 @@ static void parameters_of_service_come_back(void)
     EXPECT(!fit_service(&got, steps, 0, firsts, 0), "nothing to learn from");
 }
 
+// With prompts of one length the times come back, and half of each is said to be the tokens'.
+static void one_length_of_prompt_is_halved(void)
+{
+    struct fit_sample steps[4], firsts[4];
+    struct service s;
+    for (int32_t i = 0; i < 4; i++) {
+        double n = 1 << i;
+        steps[i] =
+            (struct fit_sample){.batch = n, .prompt = 1000, .output = 64, .us = 5000 + 100 * n};
+        firsts[i] = steps[i];
+        firsts[i].us = 5000 + 100 * n + 80000 + 20000 * (n - 1);
+    }
+    EXPECT(fit_service(&s, steps, 4, firsts, 4) && s.prefill_split, "it is said");
+    EXPECT(fabs(s.prefill_us - 40000) < 40 && fabs(s.prefill_us_per_tok - 40) < 0.04, "%g + %g u",
+           s.prefill_us, s.prefill_us_per_tok);
+    EXPECT(fabs(s.prefill_us_per_seq - 10000) < 10 && fabs(s.prefill_us_per_tok_seq - 10) < 0.01,
+           "others %g + %g u", s.prefill_us_per_seq, s.prefill_us_per_tok_seq);
+    firsts[3].prompt = 2000;
+    EXPECT(fit_service(&s, steps, 4, firsts, 4) && !s.prefill_split, "two lengths tell");
+}
+
 static void no_weight_is_negative(void)
 {
     struct rng rng;
@@ -261,6 +282,7 @@ int main(void)
 {
     TEST(weights_come_back);
     TEST(parameters_of_service_come_back);
+    TEST(one_length_of_prompt_is_halved);
     TEST(no_weight_is_negative);
     TEST(the_correction_follows_its_neighbours_and_fades);
     TEST(tables_are_read_and_rows_left_out_by_rule);

@@ -149,12 +149,40 @@ static void one_point_gives_what_it_holds(void)
     service_of(&s, &f.p, &f.pool, 0);
     EXPECT(near(service_prefill_us(&s, 1000, 0), 200000), "TTFT less a step: %g",
            service_prefill_us(&s, 1000, 0));
+    EXPECT(near(s.prefill_us, 100000) && near(s.prefill_us_per_tok, 100) && s.prefill_split,
+           "half of it is said to be each token's: %g + %g u", s.prefill_us, s.prefill_us_per_tok);
     // Those of the model itself come before those of any.
     fixture_init(&f, 2);
     f.points[0] = (struct point){.model = -1, .per_user_tok_s = 1, .batch = 1};
     f.points[1] = (struct point){.model = 0, .per_user_tok_s = 1000, .batch = 1};
     service_of(&s, &f.p, &f.pool, 0);
     EXPECT(near(service_step_us(&s, 1, 0), 1000), "%g", service_step_us(&s, 1, 0));
+}
+
+// Lengths that are nearly one do not tell a token's part; the chip's data sheet does.
+static void prompts_of_one_length_are_split_by_the_roofline(void)
+{
+    struct fixture f;
+    struct service s;
+    fixture_init(&f, 2);
+    f.chip.bandwidth_bytes_s = 3.35e12;
+    f.chip.compute_flop_s = 1000e12;
+    f.chip.efficiency = 0.5;
+    f.model = (struct model){.parameters = 10e9, .bytes_per_parameter = 1};  // 40 us for each token
+    f.points[0] =
+        (struct point){.per_user_tok_s = 100, .batch = 1, .prompt_tok = 900, .ttft_us = 210000};
+    f.points[1] = f.points[0];
+    f.points[1].prompt_tok = 1100;
+    service_of(&s, &f.p, &f.pool, 0);
+    EXPECT(near(s.prefill_us_per_tok, 40) && near(s.prefill_us, 160000) && s.prefill_split,
+           "%g + %g u: %s", s.prefill_us, s.prefill_us_per_tok, s.why);
+    f.points[0].ttft_us = f.points[1].ttft_us = 30000;  // faster than the roofline allows
+    service_of(&s, &f.p, &f.pool, 0);
+    EXPECT(near(s.prefill_us_per_tok, 20) && s.prefill_us == 0, "%g + %g u", s.prefill_us,
+           s.prefill_us_per_tok);
+    f.points[1].prompt_tok = 1126;
+    service_of(&s, &f.p, &f.pool, 0);
+    EXPECT(!s.prefill_split, "a quarter longer tells");
 }
 
 static void the_roofline_reads_weights_once_a_step(void)
@@ -499,6 +527,7 @@ int main(void)
     TEST(points_on_a_line_are_fitted_exactly);
     TEST(a_fit_has_no_negative_terms);
     TEST(one_point_gives_what_it_holds);
+    TEST(prompts_of_one_length_are_split_by_the_roofline);
     TEST(the_roofline_reads_weights_once_a_step);
     TEST(beyond_what_was_measured_is_known);
     TEST(energy_adds_up_to_the_meter);
