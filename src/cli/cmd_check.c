@@ -6,7 +6,6 @@
 #include "cli/check_view.h"
 #include "cli/load.h"
 #include "cli/options.h"
-#include "route/policy.h"
 
 #include <stdio.h>
 #include <time.h>
@@ -116,10 +115,7 @@ static int check(struct arena *a, const struct check_options *o)
     if (!e) {
         check_portfolio(&p, o->now_us, &problems);
         check_certificates(&v, &problems);
-        if (!policy_find(arena_str(a, p.serve.policy).p))
-            problems_add(&problems, SEVERITY_ERROR, p.serve.policy_place, STR("serve.policy"),
-                         "is not known, got \"" STR_FMT "\", expected one of %s",
-                         STR_ARG(p.serve.policy), policy_names());
+        load_check_policy(&p, a, &problems);
         e = committed_of(&committed, a, &p);
         if (e)
             problems_add(&problems, SEVERITY_ERROR, (struct place){0}, STR(""), "%s", err_text(e));

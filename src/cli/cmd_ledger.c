@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { OUTPUT_MAX = 1 << 30, PATH_BYTES = 4096, INVOICE_BYTES_MAX = 256 << 20 };
+enum { OUTPUT_MAX = 1 << 30, PATH_BYTES = 4096, INVOICE_BYTES_MAX = 256 << 20, NAMES_BYTES_MAX = 64 << 10 };
 
 enum verb {
     VERB_SUMS,
@@ -280,13 +280,43 @@ static enum err open_and_fold(struct store **s, struct store_lock **lock, const 
 
 // --- doing ------------------------------------------------------------------------------------
 
+struct suppliers {  // that the ledger knows
+    struct str asked;
+    bool found;
+    struct buf names;
+};
+
+static void on_supplier(void *ctx, struct str name)
+{
+    struct suppliers *s = ctx;
+    s->found = s->found || str_eq(name, s->asked);
+    buf_join(&s->names, buf_len(&s->names) ? STR(", ") : STR(""), name);
+}
+
+// Nobody's rows would look like an invoice for what was never sent.
+static enum err check_supplier(struct store *s, struct str name, struct diag *diag)
+{
+    struct suppliers known = {.asked = name};
+    buf_init(&known.names, NAMES_BYTES_MAX);
+    enum err e = name.n ? store_known(s, RECORD_SUPPLIER, on_supplier, &known, diag) : ERR_NONE;
+    if (!e && name.n && !known.found)
+        e = diag_set(diag, ERR_MISSING,
+                     "--supplier: no supplier is called \"" STR_FMT "\", the ledger knows " STR_FMT,
+                     STR_ARG(name),
+                     STR_ARG(buf_len(&known.names) ? buf_str(&known.names) : STR("none")));
+    buf_release(&known.names);
+    return e;
+}
+
 static enum err reconcile(struct store *s, const struct ledger_options *o, struct buf *out,
                           struct diag *diag)
 {
     struct arena a;
     struct str invoice;
     arena_init(&a, INVOICE_BYTES_MAX * 2u);
-    enum err e = file_read(&invoice, &a, str_of(o->value), INVOICE_BYTES_MAX, diag);
+    enum err e = check_supplier(s, o->view.ask.supplier, diag);
+    if (!e)
+        e = file_read(&invoice, &a, str_of(o->value), INVOICE_BYTES_MAX, diag);
     if (!e)
         e = ledger_reconcile(s, &o->view, invoice, out, diag);
     arena_release(&a);
@@ -319,6 +349,25 @@ static enum err retain(struct store *s, const struct ledger_options *o, bool loc
     return e;
 }
 
+static enum err backup(struct store *s, const char *path, struct buf *out, struct diag *diag)
+{
+    struct stat st;
+    enum err e = store_backup(s, str_of(path), diag);
+    if (!e && stat(path, &st) == 0)
+        buf_printf(out, "%s: a whole copy, %lld bytes\n", path, (long long)st.st_size);
+    return e;
+}
+
+static enum err check(struct store *s, struct buf *out, struct diag *diag)
+{
+    int64_t rows;
+    enum err e = store_check(s, &rows, diag);
+    if (!e)
+        buf_printf(out, "the store is whole: %lld rows of attempts and requests were read\n",
+                   (long long)rows);
+    return e;
+}
+
 static enum err act(struct store *s, const struct ledger_options *o, bool locked, struct buf *out,
                     struct diag *diag)
 {
@@ -328,9 +377,9 @@ static enum err act(struct store *s, const struct ledger_options *o, bool locked
     case VERB_COMMITMENTS: return commitments(s, o, out, diag);
     case VERB_CHANGES: return ledger_changes(s, &o->view, out, diag);
     case VERB_RECONCILE: return reconcile(s, o, out, diag);
-    case VERB_BACKUP: return store_backup(s, str_of(o->value), diag);
+    case VERB_BACKUP: return backup(s, o->value, out, diag);
     case VERB_RETAIN: return retain(s, o, locked, out, diag);
-    case VERB_CHECK: return store_check(s, diag);
+    case VERB_CHECK: return check(s, out, diag);
     }
     return ERR_INVALID;
 }

@@ -212,6 +212,7 @@ static bool load(struct portfolio *p, const struct serve_options *o, struct aren
     if (!e) {
         apply(o, &p->serve);
         check_portfolio(p, wall_us(), problems);
+        load_check_policy(p, a, problems);
     } else if (!problems->errors) {
         problems_add(problems, SEVERITY_ERROR, (struct place){0}, STR(""), "%s", err_text(e));
     }
@@ -336,6 +337,7 @@ static enum err load_again(void *ctx, const struct portfolio **out, struct buf *
     if (!e) {
         apply(o, &p->serve);
         check_portfolio(p, wall_us(), &problems);
+        load_check_policy(p, &again->arena, &problems);
     }
     write_problems(said, p, &problems, problems.errors ? SEVERITY_ERROR : SEVERITY_WARNING);
     if (!e && !problems.errors) {

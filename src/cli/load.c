@@ -1,6 +1,7 @@
 #include "cli/load.h"
 
 #include "io/file.h"
+#include "route/policy.h"
 #include "wire/config.h"
 #include "wire/prices.h"
 #include "wire/yaml.h"
@@ -106,6 +107,14 @@ enum err load_prices(struct portfolio *p, struct arena *a, struct str path,
     }
     p->fingerprint = str_hash(text, p->fingerprint + 1);
     return prices_read(&p->prices, a, p, path, text, problems);
+}
+
+void load_check_policy(const struct portfolio *p, struct arena *a, struct problems *problems)
+{
+    if (!policy_find(arena_str(a, p->serve.policy).p))
+        problems_add(problems, SEVERITY_ERROR, p->serve.policy_place, STR("serve.policy"),
+                     "is not known, got \"" STR_FMT "\", expected one of %s",
+                     STR_ARG(p->serve.policy), policy_names());
 }
 
 void load_print_errors(const struct portfolio *p, const struct problems *problems)

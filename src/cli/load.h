@@ -15,6 +15,9 @@ enum { PORTFOLIO_BYTES_MAX = 256 << 20 };  // of the arena that a command gives 
 MUST_USE enum err load_portfolio(struct portfolio *out, struct arena *a, char *const *paths,
                                  int32_t n_paths, struct problems *problems);
 
+// The portfolio layer knows no policies: an error when there is none of the name that it says.
+void load_check_policy(const struct portfolio *p, struct arena *a, struct problems *problems);
+
 // The errors among `problems` to standard error, a line each, without any secret.
 void load_print_errors(const struct portfolio *p, const struct problems *problems);
 

@@ -313,3 +313,20 @@ enum err store_names(struct store *s, const struct store_name *names, int32_t n,
         sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
     return e;
 }
+
+enum err store_known(struct store *s, enum record_name kind,
+                     void (*call)(void *ctx, struct str name), void *ctx, struct diag *diag)
+{
+    sqlite3_stmt *q;
+    enum err e = store_prepare(s, "SELECT name FROM names WHERE kind=? ORDER BY name", &q, diag);
+    if (e)
+        return e;
+    sqlite3_bind_int(q, 1, (int)kind);
+    int status;
+    while ((status = sqlite3_step(q)) == SQLITE_ROW)
+        call(ctx, store_text(q, 0));
+    if (status != SQLITE_DONE)
+        e = store_failure(s, "cannot be read", status, diag);
+    sqlite3_finalize(q);
+    return e;
+}

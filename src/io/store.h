@@ -50,6 +50,11 @@ struct store_name {
 MUST_USE enum err store_names(struct store *s, const struct store_name *names, int32_t n,
                               struct diag *diag);
 
+// Every name of this kind that it knows, in their order, each borrowed for its call.
+MUST_USE enum err store_known(struct store *s, enum record_name kind,
+                              void (*call)(void *ctx, struct str name), void *ctx,
+                              struct diag *diag);
+
 // How far `segment` was folded; 0: not at all.
 MUST_USE enum err store_offset(struct store *s, const char *segment, int64_t *offset,
                                struct diag *diag);
@@ -68,8 +73,8 @@ MUST_USE enum err store_backup(struct store *s, struct str path, struct diag *di
 // there; open ones stay.
 MUST_USE enum err store_retain(struct store *s, int64_t before_us, int64_t *rows,
                                struct diag *diag);
-// PRAGMA quick_check, and all rows unpacked, for a doubt. ERR_INVALID: damaged.
-MUST_USE enum err store_check(struct store *s, struct diag *diag);
+// PRAGMA quick_check, and all rows unpacked, for a doubt; `*rows` were there. ERR_INVALID: damaged.
+MUST_USE enum err store_check(struct store *s, int64_t *rows, struct diag *diag);
 
 // --- asking -----------------------------------------------------------------------------------
 

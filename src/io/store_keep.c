@@ -71,8 +71,9 @@ static enum err check_rows(struct store *s, struct diag *diag)
     return e;
 }
 
-enum err store_check(struct store *s, struct diag *diag)
+enum err store_check(struct store *s, int64_t *rows, struct diag *diag)
 {
+    *rows = 0;
     sqlite3_stmt *q;
     enum err e = store_prepare(s, "PRAGMA quick_check(1)", &q, diag);
     if (e)
@@ -84,5 +85,7 @@ enum err store_check(struct store *s, struct diag *diag)
     else if (strcmp(said, "ok") != 0)
         e = diag_set(diag, ERR_INVALID, "%s is damaged: %s", s->path, said);
     sqlite3_finalize(q);
-    return e ? e : check_rows(s, diag);
+    if (!e)
+        e = check_rows(s, diag);
+    return e ? e : store_number(s, "SELECT coalesce(sum(n),0) FROM chunks", rows, diag);
 }

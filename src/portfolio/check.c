@@ -248,6 +248,23 @@ static bool has_target(const struct portfolio *p, bool per_token)
     return false;
 }
 
+// One that stands there twice was meant to be another.
+static void check_maintenance(const struct check *c, const struct pool *pool)
+{
+    for (int32_t i = 1; i < pool->n_maintenance; i++) {
+        const struct maintenance *m = &pool->maintenance[i];
+        for (int32_t k = 0; k < i; k++) {
+            const struct maintenance *other = &pool->maintenance[k];
+            if (m->from_us != other->from_us || m->until_us != other->until_us)
+                continue;
+            check_say(c, SEVERITY_WARNING, m->place, "pools", pool->name, "maintenance",
+                      "this window is listed twice, before in line %d",
+                      (int)other->place.line);
+            break;
+        }
+    }
+}
+
 static void check_share(const struct check *c, const struct pool *pool)
 {
     const struct pool_share *s = &pool->share;
@@ -319,6 +336,7 @@ static void check_pool(const struct check *c, const struct pool *pool)
         check_say(c, SEVERITY_WARNING, pool->place, "pools", pool->name, "url",
                   "nothing says where to call it, so it counts in plans only");
     check_call(c, pool, s);
+    check_maintenance(c, pool);
     check_share(c, pool);
     check_shadow(c, pool);
     if (is_own_url(p, pool) && is_http(pool->url) && pool->key.n &&

@@ -273,6 +273,7 @@ struct serving {  // one model that a pool serves
 
 struct maintenance {
     int64_t from_us, until_us;
+    struct place place;
 };
 
 struct pool_limits {

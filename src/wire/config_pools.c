@@ -153,6 +153,7 @@ static void read_maintenance(struct reader *r, const struct yaml_node *node, voi
         struct maintenance *m = &pool->maintenance[pool->n_maintenance];
         FIRST_STEP(r, entry, ((struct str){NULL, 0}), ++i);
         m->until_us = NEVER;
+        m->place = c->place;
         read_fields(r, c, maintenance_fields, m);
         if (m->until_us <= m->from_us)
             bad(r, c->place, "ends before it begins");

@@ -74,7 +74,7 @@ static void read_policy(struct reader *r, const struct yaml_node *node, void *ob
     struct serve_config *c = object;
     if (!is_scalar(r, node, "text"))
         return;
-    c->policy = node->text;  // the names are known to route: cmd_check and cmd_serve look
+    c->policy = node->text;  // the names are known to route: load_check_policy() looks
     c->policy_place = node->place;
 }
 

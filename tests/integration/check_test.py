@@ -66,6 +66,24 @@ class Check(unittest.TestCase):
         self.assertEqual(status, 1)
         self.assertIn("serve.policy", json.dumps(json.loads(out)))
 
+    def test_serve_says_the_same_of_it(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "p.yaml")
+            with open(path, "w") as f:
+                f.write("caudal: 1\n" + POOL + "serve: {policy: leest-cost}\n")
+            done = subprocess.run([CAUDAL, "serve", path, "--listen", "127.0.0.1:0"], capture_output=True, text=True,
+                                  timeout=60)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(f"error: {path}:4:17: serve.policy: is not known, got \"leest-cost\", expected one of caudal, ",
+                      done.stderr)
+
+    def test_a_maintenance_window_that_is_listed_twice_is_told(self):
+        pool = POOL.replace("}\n", ", maintenance: [{from: 2026-12-01, until: 2026-12-02},\n{from: 2026-12-02}")
+        self.assertNotIn("twice", "".join(check(pool + "]}\n")[1:]))
+        status, out, err = check(pool + ",\n{from: 2026-12-01T00:00:00Z, until: 2026-12-02}]}\n")
+        self.assertEqual(status, 0)
+        self.assertRegex(out + err, r"p\.yaml:5:1: pools\.a\.maintenance: this window is listed twice, before in line 3")
+
     def test_a_policy_that_is_there_is_none(self):
         for policy in ("least-cost", "priority-spill", "round-robin"):
             self.assertEqual(check(POOL + f"serve: {{policy: {policy}}}\n")[0], 0, policy)

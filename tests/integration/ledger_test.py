@@ -526,7 +526,13 @@ class Command(Case):
         self.assertIn("only USD", ledger("reconcile", invoice, self.state, ok=False).stderr)
         copy = os.path.join(self.state, "copy")
         os.mkdir(copy)
-        ledger("backup", os.path.join(copy, "ledger.db"), self.state)
+        whole = os.path.join(copy, "ledger.db")
+        self.assertEqual(ledger("backup", whole, self.state).stdout,
+                         f"{whole}: a whole copy, {os.path.getsize(whole)} bytes\n")
+        self.assertEqual(ledger("check", self.state).stdout,
+                         "the store is whole: 8 rows of attempts and requests were read\n")
+        said = ledger("reconcile", "--supplier", "nobody", invoice, self.state, ok=False).stderr
+        self.assertIn('no supplier is called "nobody", the ledger knows a\n', said)
         self.assertEqual(sums(copy), sums(self.state))
         self.assertIn("already", ledger("backup", os.path.join(copy, "ledger.db"), self.state, ok=False).stderr)
         # Old rows become sums, and the sums stay the same.

@@ -66,6 +66,17 @@ def served(receiver, *suppliers, sample="100 %", more="", args=(), **options):
     return Gateway(portfolio(*suppliers, serve=traces, **options), *args)
 
 
+def passing(receiver, there, *args, sample="100 %"):
+    """A gateway whose tenant's calls without a model go there."""
+    return Gateway(f"""
+caudal: 1
+serve: {{traces: {{to: '{receiver.url}', sample: {sample}}}}}
+suppliers: {{files: {{url: "{there.url}", key: secret-of-files}}}}
+pools: {{a: {{api: openai, url: "{there.url}", key: k, serves: [m]}}}}
+tenants: {{t: {{passthrough: files}}}}
+""", *args)
+
+
 class Spans(unittest.TestCase):
     def test_a_request_and_its_send(self):
         with Receiver() as there, Sim("--output", "=5") as sim, served(there, sim) as gw:
@@ -141,21 +152,12 @@ class Spans(unittest.TestCase):
 
 
 class PassedThrough(unittest.TestCase):
-    def served(self, receiver, there, sample="100 %"):
-        return Gateway(f"""
-caudal: 1
-serve: {{traces: {{to: '{receiver.url}', sample: {sample}}}}}
-suppliers: {{files: {{url: "{there.url}", key: secret-of-files}}}}
-pools: {{a: {{api: openai, url: "{there.url}", key: k, serves: [m]}}}}
-tenants: {{t: {{passthrough: files}}}}
-""")
-
     def spans(self, receiver, n):
         until(lambda: len(receiver.spans()) == n)
         return sorted(receiver.spans()[-2:], key=lambda s: s["kind"])
 
     def test_the_request_and_its_send(self):
-        with Receiver() as there, Recorder(lambda _: json_answer({"id": "f"})) as files, self.served(there, files) as gw:
+        with Receiver() as there, Recorder(lambda _: json_answer({"id": "f"})) as files, passing(there, files) as gw:
             # Whole, as no model says where it goes; and as it comes.
             for n, (method, path, body) in enumerate((("POST", "/v1/responses", {"input": "secret text"}),
                                                       ("POST", "/v1/files?purpose=secret", {"a": 1})), 1):
@@ -176,7 +178,7 @@ tenants: {{t: {{passthrough: files}}}}
             self.assertNotIn("secret", json.dumps(there.posts))
 
     def test_the_callers_trace_goes_on_and_one_that_does_not_sample_is_believed(self):
-        with Receiver() as there, Recorder() as files, self.served(there, files, sample="0 %") as gw:
+        with Receiver() as there, Recorder() as files, passing(there, files, sample="0 %") as gw:
             quiet = PARENT[:-1] + "0"
             for n, path in enumerate(("/v1/files", "/v1/responses"), 1):
                 gw.post(path, {"input": "x"}, {"traceparent": quiet, "tracestate": "vendor=1"})
@@ -189,7 +191,7 @@ tenants: {{t: {{passthrough: files}}}}
                 self.assertEqual(got["tracestate"], "vendor=1")
 
     def test_one_that_fails_says_why(self):
-        with Receiver() as there, Recorder() as files, self.served(there, files) as gw:
+        with Receiver() as there, Recorder() as files, passing(there, files) as gw:
             files.close()
             self.assertEqual(gw.get("/v1/files").status, 502)
             request, send = self.spans(there, 2)
@@ -297,13 +299,12 @@ class Receivers(unittest.TestCase):
 
     def test_what_does_not_fit_is_dropped_and_counted(self):
         """A receiver that accepts and says nothing: memory is bounded, and requests go on."""
-        with Recorder(lambda _: None) as silent, Sim("--output", "=1") as sim:
+        with Recorder(lambda _: None) as silent, Recorder() as files:
             silent.url += "/traces"
-            with served(silent, sim, args=["--threads", "1"]) as gw:
-                state = {"traceparent": PARENT, "tracestate": "v=" + "x" * 500}
-                for n in range(6000):
-                    self.assertEqual(gw.post(CHAT, chat("x"), state).status, 200)
-                    if n % 50 == 49 and gw.metric("caudal_spans_total", outcome="dropped"):
+            with passing(silent, files, "--threads", "1") as gw:
+                for n in range(600):  # a span of 16 KB each, and 2 MiB for them
+                    self.assertEqual(gw.get("/v1/" + "x" * 16000).status, 200)
+                    if n % 20 == 19 and gw.metric("caudal_spans_total", outcome="dropped"):
                         break
                 self.assertGreater(gw.metric("caudal_spans_total", outcome="dropped"), 0)
 

@@ -285,7 +285,8 @@ static inline void fleet_random_pool(struct fleet *f)
     }
     if (fleet_chance(r, 0.15)) {
         int64_t from_us = (int64_t)rng_below(r, S(100));
-        f->maintenance[i][0] = (struct maintenance){from_us, from_us + S(30)};
+        f->maintenance[i][0] =
+            (struct maintenance){.from_us = from_us, .until_us = from_us + S(30)};
         pool->maintenance = f->maintenance[i];
         pool->n_maintenance = 1;
     }

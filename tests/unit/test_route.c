@@ -654,7 +654,7 @@ static void refusals_say_why(void)
     f.tenant_regions[0][0] = STR("eu");
     t->regions = f.tenant_regions[0];
     t->n_regions = 1;
-    f.maintenance[0][0] = (struct maintenance){S(100), S(200)};
+    f.maintenance[0][0] = (struct maintenance){.from_us = S(100), .until_us = S(200)};
     p->maintenance = f.maintenance[0];
     p->n_maintenance = 1;
     fleet_start(&f, "least-cost");
