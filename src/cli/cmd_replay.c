@@ -160,6 +160,7 @@ static enum err find_bound(struct bound *out, const struct replay_options *o, st
     const struct bound_config c = {.p = r->p,
                                    .arrivals = r->arrivals,
                                    .events = r->events,
+                                   .used = r->used,
                                    .wall_us = first->tally->wall_us,
                                    .span_us = first->tally->arrivals_us,
                                    .write_path =
@@ -293,7 +294,7 @@ static int replay(struct arena *a, const struct replay_options *o, const struct 
     struct work w = {.runs = runs, .show = isatty(STDERR_FILENO) && !o->json && !o->html};
     if (!runs)
         return fail(err_text(ERR_LIMIT));
-    enum err e = replay_options_apply(o, p, &config, &diag);
+    enum err e = replay_options_apply(o, a, p, &config, &diag);
     struct str text;
     if (!e && o->events.n)
         e = file_read(&text, a, o->events, EVENTS_BYTES, &diag);

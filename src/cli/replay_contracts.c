@@ -81,3 +81,20 @@ void replay_contracts_text(struct buf *out, const struct replay_view *v, const s
     if (c.first != c.last)
         table_print(out, &c, 1 | 1 << 4);
 }
+
+// Where the trace begins within a period: what is taken of the part before.
+void replay_begun_text(struct buf *out, const struct replay_view *v)
+{
+    for (int32_t i = 0; i < v->p->n_contracts; i++) {
+        const struct account_begun *b = &v->runs[0]->begun[i];
+        char from[UNIT_TEXT], until[UNIT_TEXT];
+        if (!b->said && !(b->gone > 0))
+            continue;
+        buf_printf(out, STR_FMT ": %.1f%% of its commitment is used when the trace begins",
+                   STR_ARG(v->p->contracts[i].name), 100 * b->used);
+        if (b->gone > 0)
+            buf_printf(out, ", %.1f%% into its period of %s to %s", 100 * b->gone,
+                       unit_text_date(from, b->from_us), unit_text_date(until, b->until_us));
+        buf_printf(out, "%s\n", b->said ? ", as said" : ": an even pace; --used says otherwise");
+    }
+}

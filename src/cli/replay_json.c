@@ -102,6 +102,9 @@ static void contract(struct json *j, const struct tally *t, int32_t i)
     json_out_open(&j->to, NULL, "{");
     json_out_text(&j->to, "name", c->name);
     json_out_text(&j->to, "unit", str_of(units[c->commitment.unit]));
+    json_out_number(&j->to, "used_before", t->begun[i].used, DIGITS);
+    json_out_text(&j->to, "used_before_is", t->begun[i].said ? STR("said") : STR("even pace"));
+    json_out_number(&j->to, "gone_before", t->begun[i].gone, DIGITS);
     json_out_number(&j->to, "prepaid", d->amount, DIGITS);
     json_out_number(&j->to, "used", d->used, DIGITS);
     json_out_number(&j->to, "stranded", d->stranded, DIGITS);

@@ -69,6 +69,26 @@ static enum err read_map(void *to, struct str value, struct diag *diag)
     return ERR_NONE;
 }
 
+static struct str share_of_used(struct str value)
+{
+    size_t at;
+    return str_find(value, STR("="), &at) ? str_skip(value, at + 1) : value;
+}
+
+static enum err read_used(void *to, struct str value, struct diag *diag)
+{
+    struct replay_options *o = to;
+    double share;
+    if (o->n_used == ARRIVALS_MAPS)
+        return diag_set(diag, ERR_LIMIT, "is given more than %d times", ARRIVALS_MAPS);
+    if (unit_parse(&share, UNIT_SHARE, share_of_used(value), NULL) || !(share >= 0 && share <= 1))
+        return diag_set(diag, ERR_INVALID,
+                        "is \"" STR_FMT "\", expected a share such as 40%%, or CONTRACT=40%%",
+                        STR_ARG(value));
+    o->used[o->n_used++] = value;
+    return ERR_NONE;
+}
+
 static const struct command replay_command = {
     .name = "replay",
     .usage = "PORTFOLIO... --trace FILE [OPTIONS]\n       caudal replay PORTFOLIO... "
@@ -164,6 +184,9 @@ int replay_options_read(struct replay_options *o, int argc, char **argv)
                     "that bound's linear program, as MPS"),
         option_text("--prices", "FILE", &o->prices,
                     "what a plan says things are worth, instead of\nserve.prices"),
+        option_custom("--used", "[NAME=]SHARE", o, read_used,
+                      "of a commitment's amount when the trace begins within\nits period; as an "
+                      "even pace would have used"),
         option_text("--write-prices", "FILE", &o->prices_write,
                     "such a file, as the bound finds it for this\ntrace"),
         option_count("--jobs", "N", &o->jobs, 1, 64, "policies at once; 1"),
@@ -205,8 +228,54 @@ void replay_options_keep(const struct replay_options *o, struct portfolio *p)
     }
 }
 
-enum err replay_options_apply(const struct replay_options *o, const struct portfolio *p,
-                              struct replay_config *out, struct diag *diag)
+// One --used: of all commitments, or of the one it names.
+static enum err apply_used(struct str said, const struct portfolio *p, double *used,
+                           struct diag *diag)
+{
+    size_t at = 0;
+    bool named = str_find(said, STR("="), &at), found = false;
+    struct str name = {said.p, at};
+    double share;
+    enum err e = unit_parse(&share, UNIT_SHARE, share_of_used(said), diag);
+    for (int32_t i = 0; i < p->n_contracts && !e; i++) {
+        const struct contract *c = &p->contracts[i];
+        if (!(c->commitment.amount > 0) || (named && !str_eq(c->name, name)))
+            continue;
+        used[i] = share;
+        found = true;
+    }
+    if (e || found)
+        return e;
+    return diag_set(diag, ERR_INVALID, "--used: the portfolio has no commitment%s" STR_FMT "%s",
+                    named ? " \"" : "", STR_ARG(name), named ? "\"" : "");
+}
+
+// What is said of one contract counts before what is said of all.
+static enum err apply_all_used(const struct replay_options *o, struct arena *a,
+                               const struct portfolio *p, const double **out, struct diag *diag)
+{
+    double *used = arena_new(a, double, p->n_contracts + 1);
+    if (!used)
+        return diag_set(diag, ERR_LIMIT, "the portfolio is too large");
+    for (int32_t i = 0; i < p->n_contracts; i++)
+        used[i] = -1;
+    for (int named = 0; named < 2; named++) {
+        for (int32_t k = 0; k < o->n_used; k++) {
+            size_t at;
+            if (str_find(o->used[k], STR("="), &at) != named)
+                continue;
+            enum err e = apply_used(o->used[k], p, used, diag);
+            if (e)
+                return e;
+        }
+    }
+    *out = used;
+    return ERR_NONE;
+}
+
+enum err replay_options_apply(const struct replay_options *o, struct arena *arena,
+                              const struct portfolio *p, struct replay_config *out,
+                              struct diag *diag)
 {
     *out = (struct replay_config){.p = p, .seed = (uint64_t)o->seed, .whole = o->bound};
     struct arrivals_config *a = &out->arrivals;
@@ -238,5 +307,5 @@ enum err replay_options_apply(const struct replay_options *o, const struct portf
             return unknown(p->model_names, "model", to, diag);
         a->n_maps++;
     }
-    return ERR_NONE;
+    return o->n_used ? apply_all_used(o, arena, p, &out->used, diag) : ERR_NONE;
 }

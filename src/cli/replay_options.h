@@ -14,8 +14,8 @@ struct replay_options {  // texts are those of the command line
     bool demand, sort, json, html, stats, bound;
     struct str decisions;  // an event log of serve, instead of a trace
     struct str policies, model, class, events, bound_write, lengths, prices, prices_write;
-    struct str maps[ARRIVALS_MAPS];
-    int32_t n_maps;
+    struct str maps[ARRIVALS_MAPS], used[ARRIVALS_MAPS];
+    int32_t n_maps, n_used;
     double rate, cv, spread;
     int64_t from_us, until_us, at_us, cache_tok;
     int32_t repeat, skip_bad, jobs;
@@ -26,10 +26,11 @@ struct replay_options {  // texts are those of the command line
 
 // The exit status, or OPTIONS_GO.
 int replay_options_read(struct replay_options *o, int argc, char **argv);
-// Names to numbers. `out->policy`, `events` and `go_on` are left to the caller.
 // What pools keep of prompts, where --prefix-cache says it.
 void replay_options_keep(const struct replay_options *o, struct portfolio *p);
-MUST_USE enum err replay_options_apply(const struct replay_options *o, const struct portfolio *p,
-                                       struct replay_config *out, struct diag *diag);
+// Names to numbers. `out->policy`, `events` and `go_on` are left to the caller. Memory from `a`.
+MUST_USE enum err replay_options_apply(const struct replay_options *o, struct arena *a,
+                                       const struct portfolio *p, struct replay_config *out,
+                                       struct diag *diag);
 
 #endif

@@ -299,6 +299,7 @@ static void remarks(struct buf *out, const struct replay_view *v)
             out,
             "%d of %d pools state no chip, so their speed is a guess: see docs/simulation.md\n",
             (int)guessed, (int)v->p->n_pools);
+    replay_begun_text(out, v);
 }
 
 void replay_text(struct buf *out, const struct replay_view *v)

@@ -41,6 +41,7 @@ struct replay_commitments replay_commitments(const struct replay_view *v, int32_
 
 void replay_text(struct buf *out, const struct replay_view *v);
 void replay_bound_text(struct buf *out, const struct replay_view *v);
+void replay_begun_text(struct buf *out, const struct replay_view *v);
 void replay_contracts_text(struct buf *out, const struct replay_view *v, const struct tally *t);
 // One page that needs no other file.
 void replay_html(struct buf *out, const struct replay_view *v);

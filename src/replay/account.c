@@ -90,14 +90,35 @@ void account_lost(struct account *acc, const struct arrival *r)
 
 // --- commitments ------------------------------------------------------------------------------
 
-double account_amount(const struct account_period *c, int64_t from_us, int64_t until_us)
+static bool is_dated(const struct account_period *c)
 {
-    if (c->from_us == INT64_MIN || c->until_us == NEVER)
-        return c->amount;
+    return c->from_us != INT64_MIN && c->until_us != NEVER;
+}
+
+double account_amount(const struct account_period *c, int64_t from_us, int64_t until_us,
+                      double used)
+{
+    bool within = used >= 0 && c->from_us <= from_us;
+    double left = within ? c->amount * (used < 1 ? 1 - used : 0) : c->amount;
+    if (!is_dated(c))
+        return left;
     int64_t from = max_i64(from_us, c->from_us), until = min_i64(until_us, c->until_us);
     if (until <= from)
         return 0;
-    return c->amount * ((double)(until - from) / (double)(c->until_us - c->from_us));
+    return left * ((double)(until - from) / (double)(c->until_us - (within ? from : c->from_us)));
+}
+
+struct account_begun account_begun(const struct portfolio *p, int32_t contract, int64_t wall_us,
+                                   double used)
+{
+    struct account_period c = account_period_of(p, contract, wall_us);
+    struct account_begun out = {c.from_us, c.until_us, 0, used, used >= 0};
+    if (is_dated(&c) && wall_us > c.from_us)
+        out.gone = (double)(wall_us - c.from_us) / (double)(c.until_us - c.from_us);
+    if (!(c.amount > 0))  // nothing is prepaid then
+        return (struct account_begun){c.from_us, c.until_us, 0, 0, false};
+    out.used = out.said ? used : out.gone;
+    return out;
 }
 
 static void add_period(struct account_drawn *out, const struct account_period *c, double amount)
@@ -124,7 +145,8 @@ struct account_drawn account_drawn(const struct account *acc, int32_t contract, 
         for (const struct account_period *c = acc->latest[contract]; c; c = c->before)
             if (c->from_us == now.from_us)
                 now = *c;
-        add_period(&out, &now, account_amount(&now, from_us, until_us));
+        double used = at_us == from_us ? account_used(acc->used, contract) : -1;
+        add_period(&out, &now, account_amount(&now, from_us, until_us, used));
         if (now.until_us >= until_us || now.until_us <= at_us)
             return out;
         at_us = now.until_us;

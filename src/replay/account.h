@@ -5,7 +5,8 @@
 // draws of the period that it came in. Of a period that the trace covers in part, the part of the
 // amount counts that falls to the time it covers: as if the pace before had been even, and what is
 // left at the end were worth the price beyond for as much as an even pace would leave then, and
-// nothing for more. That is the terminal value of a commitment longer than the trace.
+// nothing for more. That is the terminal value of a commitment longer than the trace. Who says how
+// much of it was used before has that part of the rest instead.
 //
 // Where what is beyond changes its price within a period, each request is beyond in proportion.
 //
@@ -38,6 +39,7 @@ struct account {
     const struct editions *editions;
     const struct least *least;  // [editions->n]
     struct arena *arena;
+    const double *used;              // as account_amount() takes it, [n_contracts]; NULL: not said
     bool whole;                      // `least`, stand-ins and imputed prices are reckoned too
     struct account_period **latest;  // [n_contracts]; NULL: nothing drawn
     struct account_cost cost;        // `beyond` by account_beyond()
@@ -68,8 +70,24 @@ void account_lost(struct account *acc, const struct arrival *r);
 // The period of `contract` at `wall_us`.
 struct account_period account_period_of(const struct portfolio *p, int32_t contract,
                                         int64_t wall_us);
-// The part of its amount that falls to the trace's [from_us, until_us), wall time.
-double account_amount(const struct account_period *c, int64_t from_us, int64_t until_us);
+// The part of its amount that falls to the trace's [from_us, until_us), wall time. `used` is the
+// share of it that was used before, should the trace begin within it; below 0: as an even pace.
+double account_amount(const struct account_period *c, int64_t from_us, int64_t until_us,
+                      double used);
+static inline double account_used(const double *used, int32_t contract)
+{
+    return used ? used[contract] : -1;
+}
+
+// What a trace that begins at `wall_us` finds of the period.
+struct account_begun {
+    int64_t from_us, until_us;  // of the period; INT64_MIN, NEVER: not said
+    double gone;                // share of its time; 0: it begins with the trace
+    double used;                // share of its amount
+    bool said;                  // and not supposed
+};
+struct account_begun account_begun(const struct portfolio *p, int32_t contract, int64_t wall_us,
+                                   double used);
 // What was drawn of `contract` by a trace of that time. A period in which nothing was drawn is
 // stranded as well.
 struct account_drawn account_drawn(const struct account *acc, int32_t contract, int64_t from_us,

@@ -27,6 +27,7 @@ struct bound_config {
     const struct portfolio *p;
     struct arrivals_config arrivals;
     struct events events;
+    const double *used;        // as in replay.h
     int64_t wall_us, span_us;  // of the trace: time 0, and the last arrival (tally.h)
     int32_t buckets_max;       // spans of time; 0: BOUND_BUCKETS
     const char *write_path;    // the program, as MPS; NULL: not written

@@ -164,10 +164,11 @@ static enum err add_prepaid(struct bounding *b, int32_t contract)
             memcpy(more, b->prepaid, (size_t)b->n_prepaid * sizeof *more);
         b->prepaid = more;
         int64_t until_us = min_i64(now.until_us, end_us);
+        double used = at_us == begin_us ? account_used(b->c->used, contract) : -1;
         b->prepaid[b->n_prepaid++] = (struct prepaid){contract,
                                                       at_us - begin_us,
                                                       until_us - begin_us,
-                                                      account_amount(&now, begin_us, end_us),
+                                                      account_amount(&now, begin_us, end_us, used),
                                                       0,
                                                       -1,
                                                       0};

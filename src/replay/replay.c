@@ -134,6 +134,7 @@ static enum err make_books(struct replay *rp)
         e = least_new(&t->least, rp->arena, &t->editions, events);
     if (!e)
         e = account_init(&t->account, rp->arena, &t->editions, t->least, rp->c->whole);
+    t->account.used = rp->c->used;
     if (e || t->editions.n == 1)
         return e;
     rp->joules = arena_new(rp->arena, double, (size_t)t->editions.n *(size_t)rp->p->n_pools);
@@ -291,15 +292,18 @@ static bool may_go_on(const struct replay *rp)
     return !rp->c->go_on || rp->c->go_on(rp->c->ctx, &at);
 }
 
-// A trace that begins within a period finds as much of its commitment used as an even pace would
-// have used: the policy then paces what is left, and not all of it.
+// A trace that begins within a period finds as much of its commitment used as is said, or as an
+// even pace would have used: the policy then paces what is left, and not all of it.
 static void begin_commitments(struct replay *rp)
 {
     for (int32_t i = 0; i < rp->p->n_contracts; i++) {
+        double said = account_used(rp->c->used, i);
         struct account_period c = account_period_of(rp->p, i, rp->wall_us);
-        if (c.amount > 0 && c.from_us != INT64_MIN && c.until_us < NEVER)
-            route_commitment_used(rp->routers[0].route, i,
-                                  account_amount(&c, c.from_us, rp->wall_us), rp->now_us,
+        struct account_begun begun = account_begun(rp->p, i, rp->wall_us, said);
+        rp->t->begun[i] = begun;
+        bool dated = c.from_us != INT64_MIN && c.until_us < NEVER;
+        if (c.amount > 0 && (dated || begun.said))
+            route_commitment_used(rp->routers[0].route, i, c.amount * begun.used, rp->now_us,
                                   rp->wall_us);
     }
 }

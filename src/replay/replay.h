@@ -22,8 +22,10 @@ struct replay_config {
     uint64_t seed;
     struct arrivals_config arrivals;
     struct events events;
-    bool whole;  // the tally's account is whole: for the hindsight bound
-    bool told;   // the router is told how long each answer will be
+    const double *used;  // [n_contracts], of a commitment's amount when the trace begins within its
+                         // period; below 0, or NULL: as an even pace would have
+    bool whole;          // the tally's account is whole: for the hindsight bound
+    bool told;           // the router is told how long each answer will be
     // Asked every few thousand requests; false stops the run, and the tally is partial. May be
     // NULL.
     bool (*go_on)(void *ctx, const struct replay_progress *at);

@@ -11,10 +11,11 @@ enum err tally_init(struct tally *t, struct arena *a, const struct portfolio *p,
     t->pool = arena_new(a, struct tally_pool, pools);
     t->sites = arena_new(a, struct tally_site, (size_t)p->n_sites + 1);
     t->drawn = arena_new(a, struct account_drawn, (size_t)p->n_contracts + 1);
+    t->begun = arena_new(a, struct account_begun, (size_t)p->n_contracts + 1);
     t->load = arena_new(a, double, pools *TALLY_SPANS + 1);
     t->load_span_us = S(1);
     return t->cells && t->pools && t->classes && t->tenants && t->pool && t->sites && t->drawn &&
-                   t->load
+                   t->begun && t->load
                ? ERR_NONE
                : ERR_LIMIT;
 }

@@ -63,6 +63,7 @@ struct tally {
     struct tally_pool *pool;      // [n_pools]
     struct tally_site *sites;     // [n_sites + 1]; the last: pools that name no site
     struct account_drawn *drawn;  // [n_contracts]
+    struct account_begun *begun;  // [n_contracts]
     double *load;          // [n_pools][TALLY_SPANS]: us that slots were held by what ended then
     int64_t load_span_us;  // length of each; doubles as the trace grows
     int64_t load_from_us;  // begin of the span that was added to last

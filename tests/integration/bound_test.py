@@ -65,6 +65,39 @@ class Bound(unittest.TestCase):
         for rate, hours in (("x1", "20 min"), ("x6", "3 min"), ("x20", "1 min")):
             yield (self.prepaid, "--demand", "--to", hours, "--rate", rate)
 
+    def test_what_a_commitment_was_used_for_before_the_trace_is_said(self):
+        args = (self.prepaid, "--demand", "--to", "1 h", "--policy", "list-cheapest")
+        half = args + ("--at", "2026-01-05T12:00:00Z")
+        self.assertIn("one: 50.0% of its commitment is used when the trace begins, 50.0% into its period of 2026-01-05 to "
+                      "2026-01-06: an even pace; --used says otherwise", run(*half).stdout)
+        self.assertNotIn("is used when", run(*args).stdout)
+        text = run(*half, "--used", "10%", "--used", "two=1").stdout
+        self.assertIn("one: 10.0% of its commitment is used when the trace begins, 50.0% into its period of 2026-01-05 to "
+                      "2026-01-06, as said", text)
+        self.assertIn("two: 100.0% of its commitment", text)
+        even, said = (json.loads(run(*half, "--json", *more).stdout)["runs"][0]["contracts"] for more in
+                      ((), ("--used", "10%", "--used", "two=1")))
+        self.assertEqual([(c["used_before"], c["used_before_is"]) for c in even], 2 * [(0.5, "even pace")])
+        self.assertEqual([(c["used_before"], c["used_before_is"]) for c in said], [(0.1, "said"), (1, "said")])
+        # Of 3 USD in a day an hour has a 24th; of the nine tenths left at noon, a twelfth.
+        self.assertAlmostEqual(even[0]["prepaid"], 3 / 24, 3)
+        self.assertAlmostEqual(said[0]["prepaid"], 0.9 * 3 / 12, 3)
+        self.assertEqual(said[1]["prepaid"], 0)
+        for value, words in (("x=40%", 'no commitment "x"'), ("140%", "expected a share such as 40%"), ("", "a share")):
+            done = run(*args, "--used", value)
+            self.assertIn(done.returncode, (1, 2))
+            self.assertIn(words, done.stderr)
+
+    def test_the_bound_knows_what_changes(self):
+        with open(os.path.join(self.folder.name, "events"), "w") as f:
+            f.write("# when  who  what\n10 min d price m x0.1\n20 min two beyond x3\n30 min c maintenance 10 min\n"
+                    "40 min a price * input 2 USD/Mtok output 9 USD/Mtok\n50 min a dies\n")
+        args = (self.prepaid, "--demand", "--to", "1 h", "--policy", POLICIES)
+        plain, changed = bound(*args), bound(*args, "--events", os.path.join(self.folder.name, "events"))
+        self.assertNotAlmostEqual(plain["bound"]["nusd"], changed["bound"]["nusd"], -3)
+        for r in changed["runs"]:
+            self.assertGreaterEqual(r["cost"]["all_nusd"], changed["bound"]["nusd"], r["policy"])
+
     def test_nobody_is_below_and_the_parts_add_up(self):
         for case in self.cases():
             whole = bound(*case, "--policy", POLICIES)

@@ -58,6 +58,7 @@ struct scene {
     const struct portfolio *p;
     uint64_t seed;
     struct events events;
+    const double *used;  // as in replay.h
     int32_t buckets;
     bool told;
 };
@@ -103,6 +104,7 @@ static inline void play(struct outcome *o, const struct scene *s, const char *po
                                     .seed = s->seed,
                                     .arrivals = arrivals_of(s->p),
                                     .events = s->events,
+                                    .used = s->used,
                                     .whole = true,
                                     .told = s->told};
     o->e = replay_run(&t, &a, &c, &o->diag);
@@ -111,6 +113,7 @@ static inline void play(struct outcome *o, const struct scene *s, const char *po
     const struct bound_config b = {.p = s->p,
                                    .arrivals = c.arrivals,
                                    .events = s->events,
+                                   .used = s->used,
                                    .wall_us = t.wall_us,
                                    .span_us = t.arrivals_us,
                                    .buckets_max = s->buckets};

@@ -202,7 +202,10 @@ static void try_portfolio(uint64_t seed, struct seen *seen)
                                 SOME_FAULTS, SOME_MAINTENANCE, SOME_OF_ALL};
     if (seed % 4)
         random_events(&s.events, &f, seed, 20, kinds[seed % COUNTOF(kinds)]);
-    double bound = 0, best = INFINITY;
+    double bound = 0, best = INFINITY, used[FLEET_POOLS];
+    for (int32_t i = 0; i < FLEET_POOLS; i++)
+        used[i] = (double)((seed + (uint64_t)i) % 5) * 0.3 - 0.3;  // -0.3: not said; 0.9
+    s.used = seed % 3 == 1 ? used : NULL;
     for (size_t i = 0; i < COUNTOF(policies); i++) {
         struct outcome o = {.diag = {0}};
         s.told = (seed + i) % 2;

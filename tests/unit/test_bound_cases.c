@@ -114,6 +114,32 @@ static void a_commitment_longer_than_the_trace_counts_in_proportion(void)
     fleet_release(&f);
 }
 
+// The trace has the second fifth of a term, of which an even pace would have used a fifth. Of what
+// is left by then, a quarter falls to it.
+static void what_was_used_before_the_trace_is_as_said(void)
+{
+    static const struct {
+        double used;
+        int inside;  // requests
+    } cases[] = {{-1, 40}, {0.2, 40}, {0, 50}, {0.6, 20}, {1, 0}};
+    for (size_t i = 0; i < COUNTOF(cases); i++) {
+        struct fleet f;
+        struct contract *c = paid_and_spot(&f, COMMIT_USD, 0.6);  // 200 requests at 0.003 USD
+        int64_t trace_us = S(99) + 1;
+        c->from_us = S(40) - trace_us;
+        c->until_us = c->from_us + 5 * trace_us;
+        even_trace(100);
+        struct outcome o = {.diag = {0}};
+        const struct scene s = {.p = &f.p, .seed = 1, .used = &cases[i].used};
+        fleet_start(&f, "least-cost");
+        play(&o, &s, "caudal", true);
+        EXPECT(!o.e && is(o.bound.nusd / 1e6, (100 - cases[i].inside) * 2), "%g: %.9f",
+               cases[i].used, o.bound.nusd / 1e6);
+        EXPECT(o.cost >= o.bound.nusd * (1 - 1e-12), "%g: %g", cases[i].used, o.cost);
+        fleet_release(&f);
+    }
+}
+
 static void a_slot_that_is_taken_is_taken(void)
 {
     struct fleet f;
@@ -368,6 +394,7 @@ int main(void)
     TEST(what_is_prepaid_is_free_and_no_more_of_it_than_there_is);
     TEST(beyond_a_commitment_its_own_price_counts);
     TEST(a_commitment_longer_than_the_trace_counts_in_proportion);
+    TEST(what_was_used_before_the_trace_is_as_said);
     TEST(a_slot_that_is_taken_is_taken);
     TEST(what_nobody_may_answer_costs_what_its_class_says);
     TEST(a_stand_in_never_looks_like_saving);
