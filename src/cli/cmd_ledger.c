@@ -14,7 +14,12 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { OUTPUT_MAX = 1 << 30, PATH_BYTES = 4096, INVOICE_BYTES_MAX = 256 << 20, NAMES_BYTES_MAX = 64 << 10 };
+enum {
+    OUTPUT_MAX = 1 << 30,
+    PATH_BYTES = 4096,
+    INVOICE_BYTES_MAX = 256 << 20,
+    NAMES_BYTES_MAX = 64 << 10
+};
 
 enum verb {
     VERB_SUMS,
