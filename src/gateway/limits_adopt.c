@@ -14,7 +14,8 @@ static enum err find_place(struct limits *l, uint64_t id, int32_t *place, struct
     *place = quota_place(l->quota, id);
     pthread_mutex_unlock(&l->lock);
     if (*place < 0)
-        return diag_set(diag, ERR_LIMIT, "more than %d tenants and keys with limits",
+        return diag_set(diag, ERR_LIMIT,
+                        "more than %d tenants and keys with limits since the process began",
                         QUOTA_PLACES_MAX);
     return ERR_NONE;
 }

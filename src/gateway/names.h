@@ -3,7 +3,9 @@
 //
 // What is counted (metrics) or learnt (forecasts) goes on under its name when a reload changes the
 // order of a portfolio, takes something away and later brings it back. A number is never given
-// twice; a portfolio's indices are translated by its generation's map.
+// twice; a portfolio's indices are translated by its generation's map. So what has gone keeps its
+// memory, some 40 bytes a name and the cells that it was counted in, until there are NAMES_MAX of a
+// kind; those that come then are `other` in metrics and have no forecast of their own.
 
 #ifndef CAUDAL_NAMES_H
 #define CAUDAL_NAMES_H

@@ -326,6 +326,37 @@ static void many_names_split_the_families(void)
     fixture_release(&f);
 }
 
+// Reloads that bring other tenants each time: a name has its number for the life of the process,
+// and there are NAMES_MAX of them.
+static void names_are_bounded_and_what_comes_later_is_other(void)
+{
+    enum { MANY = 8192, RELOADS = NAMES_MAX / MANY + 1 };
+    static struct tenant tenants[MANY];
+    static char names[MANY][16];
+    struct fixture f;
+    fixture_init(&f, 1);
+    metrics_free(f.m);
+    f.p.tenants = tenants;
+    f.p.n_tenants = MANY;
+    for (int32_t n = 0; n < RELOADS; n++) {
+        for (int32_t i = 0; i < MANY; i++)
+            tenants[i].name = (struct str){
+                names[i], (size_t)snprintf(names[i], sizeof names[i], "t%" PRId32, n * MANY + i)};
+        arena_reset(&f.arena);
+        NEED(names_map(f.names, &f.p, &f.arena, &f.map) == ERR_NONE);
+    }
+    EXPECT(names_n(f.names, NAMES_TENANT) == NAMES_MAX, "%d", names_n(f.names, NAMES_TENANT));
+    EXPECT(names_of(&f.map, NAMES_TENANT, MANY - 1) == -1, "one too many has none");
+    f.m = metrics_new(f.names, 1);
+    struct metrics_request r = answered;
+    r.names = &f.map;
+    r.tenant = MANY - 1;
+    metrics_request(f.m, 0, &r);
+    fixture_page(&f);
+    EXPECT(has(&f, "caudal_tenant_requests_total{tenant=\"other\",code=\"200\"} 1\n"), "other");
+    fixture_release(&f);
+}
+
 static void a_page_that_does_not_fit_says_so(void)
 {
     struct fixture f;
@@ -423,6 +454,7 @@ int main(void)
     TEST(the_page_is_well_formed);
     TEST(shards_of_all_threads_add_up);
     TEST(many_names_split_the_families);
+    TEST(names_are_bounded_and_what_comes_later_is_other);
     TEST(a_page_that_does_not_fit_says_so);
     TEST(what_was_counted_goes_on_under_its_name);
     TEST(counting_a_request_is_cheap);
