@@ -41,6 +41,16 @@ class Installed(unittest.TestCase):
             self.assertIn(f"caudal-{command}.1", pages)
             self.assertEqual(self.run_it(command, "--help").returncode, 0, command)
 
+    def test_what_the_documents_link_is_there(self):
+        links = 0
+        for folder, _, files in os.walk(self.there + "/share/doc/caudal"):
+            for name in files:
+                with open(os.path.join(folder, name)) as f:
+                    for link in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", f.read()):
+                        self.assertTrue(os.path.exists(os.path.join(folder, link)), f"{name} links {link}")
+                        links += 1
+        self.assertGreater(links, 20)
+
     def test_the_examples_are_right_from_anywhere(self):
         names = [n for n in os.listdir(self.there + "/share/caudal/examples") if n.endswith(".yaml")]
         self.assertIn("quickstart.yaml", names)
