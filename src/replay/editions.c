@@ -146,7 +146,7 @@ static bool maintain(struct maker *m, const struct change *c, int64_t wall_us)
             memcpy(all, pool->maintenance, (size_t)pool->n_maintenance * sizeof *all);
         int64_t from_us = wall_us + c->at_us;
         int64_t until_us = c->us < NEVER - from_us ? from_us + c->us : NEVER;
-        all[pool->n_maintenance++] = (struct maintenance){from_us, until_us};
+        all[pool->n_maintenance++] = (struct maintenance){.from_us = from_us, .until_us = until_us};
         pool->maintenance = all;
     }
     return true;
