@@ -7,7 +7,7 @@
 #include "cli/options.h"
 #include "cli/replay_decisions.h"
 #include "cli/replay_options.h"
-#include "cli/replay_view.h"
+#include "cli/replay_seeds.h"
 #include "io/file.h"
 #include "io/stream.h"
 #include "route/policy.h"
@@ -27,10 +27,11 @@ static const size_t RUN_BYTES_MAX = (size_t)4
 
 static volatile sig_atomic_t stopped;
 
+// A second one ends it: the program of the bound is not to be stopped in the middle.
 static void on_signal(int sig)
 {
-    (void)sig;
     stopped = 1;
+    signal(sig, SIG_DFL);
 }
 
 static double seconds(clockid_t clock)
@@ -47,15 +48,19 @@ struct run {
     struct diag diag;
     enum err e;
     struct work *work;
+    struct replay_figures figures;
+    struct tally left;  // of a run that is not kept whole, what is still asked for
+    bool whole;         // it is kept
     double began_s, took_s, cpu_s, shown_s;
-    _Atomic int64_t requests;
+    int64_t requests;
 };
 
 struct work {
-    struct run *runs;
-    int32_t n_runs;   // those named; with --bound the same told all lengths; and list-cheapest
-    int32_t n_named;  // by --policy
-    int32_t naive;    // the run of list-cheapest
+    struct run *runs;  // [n_seeds][n_runs]
+    int32_t n_runs;    // those named; with --bound the same told all lengths; and list-cheapest
+    int32_t n_named;   // by --policy
+    int32_t naive;     // the run of list-cheapest
+    int32_t n_seeds;
     _Atomic int32_t next;
     bool show;  // progress, on a terminal
 };
@@ -63,7 +68,6 @@ struct work {
 static bool go_on(void *ctx, const struct replay_progress *at)
 {
     struct run *r = ctx;
-    atomic_store_explicit(&r->requests, at->requests, memory_order_relaxed);
     if (r->work->show) {
         double now_s = seconds(CLOCK_MONOTONIC);
         if (now_s - r->shown_s > EVERY_MS / 1e3) {
@@ -77,11 +81,25 @@ static bool go_on(void *ctx, const struct replay_progress *at)
     return !stopped;
 }
 
+// Of all seeds but the first only figures are shown, so no more of them is kept.
+static void let_go(struct run *r)
+{
+    const struct tally *t = r->tally;
+    r->left = (struct tally){.p = t->p,
+                             .policy = t->policy,
+                             .account = {.cost = t->account.cost},
+                             .wall_us = t->wall_us,
+                             .arrivals_us = t->arrivals_us,
+                             .partial = t->partial};
+    r->tally = &r->left;
+    arena_release(&r->arena);
+}
+
 static void *run_some(void *arg)
 {
     struct work *w = arg;
     int32_t i;
-    while ((i = atomic_fetch_add(&w->next, 1)) < w->n_runs) {
+    while ((i = atomic_fetch_add(&w->next, 1)) < w->n_seeds * w->n_runs) {
         struct run *r = &w->runs[i];
         double cpu_s = seconds(CLOCK_THREAD_CPUTIME_ID);
         r->began_s = r->shown_s = seconds(CLOCK_MONOTONIC);
@@ -89,6 +107,12 @@ static void *run_some(void *arg)
         r->e = r->tally ? replay_run(r->tally, &r->arena, &r->config, &r->diag) : ERR_LIMIT;
         r->took_s = seconds(CLOCK_MONOTONIC) - r->began_s;
         r->cpu_s = seconds(CLOCK_THREAD_CPUTIME_ID) - cpu_s;
+        if (r->e)
+            continue;
+        r->requests = r->tally->all.requests + r->tally->open;
+        replay_figures_of(&r->figures, r->tally);
+        if (!r->whole)
+            let_go(r);
     }
     return NULL;
 }
@@ -98,7 +122,7 @@ static void run_all(struct work *w, int32_t jobs)
 {
     pthread_t threads[64];
     int32_t n = 0;
-    jobs = jobs < w->n_runs ? jobs : w->n_runs;
+    jobs = jobs < w->n_seeds * w->n_runs ? jobs : w->n_seeds * w->n_runs;
     while (n + 1 < jobs && pthread_create(&threads[n], NULL, run_some, w) == 0)
         n++;
     run_some(w);
@@ -137,9 +161,9 @@ static bool print_report(const struct replay_options *o, const struct replay_vie
 
 static void print_stats(const struct work *w)
 {
-    for (int32_t i = 0; i < w->n_runs; i++) {
+    for (int32_t i = 0; i < w->n_seeds * w->n_runs; i++) {
         const struct run *r = &w->runs[i];
-        int64_t n = r->tally->all.requests + r->tally->open;
+        int64_t n = r->requests;
         fprintf(stderr, "%s: %lld requests in %.3f s, %.0f requests/s; %.0f a second of CPU\n",
                 r->config.policy, (long long)n, r->took_s, (double)n / r->took_s,
                 (double)n / r->cpu_s);
@@ -214,13 +238,69 @@ static void say_stale(const struct portfolio *p, const struct tally *t)
                 STR_ARG(p->serve.prices), unit_text_instant(date, p->prices->until_us));
 }
 
+// The bound of one seed, whose runs `v` gets. `*partial`: it was stopped.
+static enum err find_bound_of(struct bound *out, const struct replay_options *o, struct run *first,
+                              bool prices, bool *partial)
+{
+    if (!first->whole)
+        arena_init(&first->arena, RUN_BYTES_MAX);
+    enum err e = find_bound(out, o, first, false);
+    *partial = *partial || (!e && out->partial);
+    if (!e && !*partial && prices)
+        e = write_prices(o, first->config.p, first);
+    if (!first->whole)
+        arena_release(&first->arena);
+    return e;
+}
+
+// Where chance makes the trace each seed has its own bound.
+static enum err find_bounds(struct bound *bound, const struct replay_options *o, struct work *w,
+                            struct replay_view *v, struct tally **tallies, bool *partial)
+{
+    bool each = o->demand || o->lengths.n;
+    struct bound other;
+    for (int32_t s = 0; s < w->n_seeds && !*partial; s++) {
+        struct run *runs = &w->runs[s * w->n_runs];
+        struct tally **of = &tallies[s * w->n_runs];
+        struct replay_view one = *v;
+        one.bound = s && each ? &other : bound;
+        if (s == 0 || each) {
+            enum err e =
+                find_bound_of(s ? &other : bound, o, runs, s == 0 && o->prices_write.n, partial);
+            if (e)
+                return diag_set(&w->runs[0].diag, e, "%s",
+                                runs->diag.text[0] ? runs->diag.text : err_text(e));
+        }
+        one.runs = of;
+        one.told = of + w->n_named;
+        one.naive = of[w->naive];
+        one.naive_is_named = w->naive < w->n_named;
+        for (int32_t i = 0; i < w->n_named && !*partial; i++)
+            replay_figures_bound(&runs[i].figures, &one, i);
+        if (s == 0)
+            *v = one;
+    }
+    return ERR_NONE;
+}
+
+static struct replay_figures *gather_figures(struct arena *a, const struct work *w)
+{
+    struct replay_figures *all = arena_new(a, struct replay_figures, w->n_seeds * w->n_named);
+    for (int32_t s = 0; s < w->n_seeds && all; s++)
+        for (int32_t i = 0; i < w->n_named; i++)
+            all[s * w->n_named + i] = w->runs[s * w->n_runs + i].figures;
+    return all;
+}
+
 static int finish(struct arena *a, const struct replay_options *o, const struct portfolio *p,
                   struct work *w)
 {
-    struct tally **tallies = arena_new(a, struct tally *, w->n_runs);
+    struct tally **tallies = arena_new(a, struct tally *, w->n_seeds * w->n_runs);
     struct bound bound;
     bool partial = false;
-    for (int32_t i = 0; i < w->n_runs; i++) {
+    if (!tallies)
+        return fail(err_text(ERR_LIMIT));
+    for (int32_t i = 0; i < w->n_seeds * w->n_runs; i++) {
         if (w->runs[i].e)
             return fail(w->runs[i].diag.text[0] ? w->runs[i].diag.text : err_text(w->runs[i].e));
         tallies[i] = w->runs[i].tally;
@@ -230,21 +310,17 @@ static int finish(struct arena *a, const struct replay_options *o, const struct 
                                .runs = tallies,
                                .n_runs = w->n_named,
                                .trace = o->trace.n ? o->trace : STR("demand"),
-                               .seed = (uint64_t)o->seed,
+                               .seed = (uint64_t)o->seeds[0],
+                               .partial = partial,
                                .arena = a};
-    if (o->bound && !partial) {
-        enum err e = find_bound(&bound, o, &w->runs[0], false);
-        if (e)
-            return fail(w->runs[0].diag.text[0] ? w->runs[0].diag.text : err_text(e));
-        if (!bound.partial && o->prices_write.n)
-            e = write_prices(o, p, &w->runs[0]);
-        if (e)
-            return fail(w->runs[0].diag.text);
-        partial = bound.partial;
-        view.bound = partial ? NULL : &bound;
-        view.told = tallies + w->n_named;
-        view.naive = tallies[w->naive];
-        view.naive_is_named = w->naive < w->n_named;
+    if (o->bound && !partial && find_bounds(&bound, o, w, &view, tallies, &partial))
+        return fail(w->runs[0].diag.text);
+    view.partial = partial;
+    view.bound = partial ? NULL : view.bound;
+    if (o->many_seeds) {
+        view.figures = gather_figures(a, w);
+        view.seeds = o->seeds;
+        view.n_seeds = o->n_seeds;
     }
     if (!print_report(o, &view))
         return fail("the output could not be written");
@@ -286,49 +362,70 @@ static void add_runs_of_bound(struct work *w)
     w->runs[w->n_runs++].config.policy = "list-cheapest";
 }
 
+// The runs of the first seed have their policies; the others' are the same.
+static void set_up(struct work *w, const struct replay_options *o,
+                   const struct replay_config *config)
+{
+    for (int32_t i = 0; i < w->n_seeds * w->n_runs; i++) {
+        struct run *r = &w->runs[i];
+        const struct replay_config *like = &w->runs[i % w->n_runs].config;
+        const char *policy = like->policy;
+        bool told = like->told;
+        uint64_t seed = (uint64_t)o->seeds[i / w->n_runs];
+        r->config = *config;
+        r->config.policy = policy;
+        r->config.told = told;
+        r->config.seed = r->config.arrivals.seed = seed;
+        r->config.go_on = go_on;
+        r->config.ctx = r;
+        r->work = w;
+        r->whole = i < w->n_runs;
+        arena_init(&r->arena, RUN_BYTES_MAX);
+    }
+}
+
+static enum err read_work(struct work *w, struct replay_config *config, struct arena *a,
+                          const struct replay_options *o, const struct portfolio *p,
+                          struct diag *diag)
+{
+    struct str text, names = o->policies.n ? o->policies : p->serve.policy;
+    enum err e = replay_options_apply(o, a, p, config, diag);
+    if (!e && o->events.n)
+        e = file_read(&text, a, o->events, EVENTS_BYTES, diag);
+    if (!e && o->events.n)
+        e = events_read(&config->events, a, p, o->events.p, text, diag);
+    if (!e)
+        e = cut_policies(a, names, w->runs, &w->n_runs, diag);
+    if (!e && w->n_runs * w->n_seeds > 1 && str_eq(o->trace, STR("-")))
+        e = diag_set(diag, ERR_INVALID, "several %s cannot read standard input: use a file",
+                     w->n_runs > 1 ? "policies" : "seeds");
+    if (!e && o->bound && str_eq(o->trace, STR("-")))
+        e = diag_set(diag, ERR_INVALID, "--bound cannot read standard input twice: use a file");
+    return e;
+}
+
 static int replay(struct arena *a, const struct replay_options *o, const struct portfolio *p)
 {
     struct diag diag = {0};
     struct replay_config config;
-    struct run *runs = arena_new(a, struct run, 2 * REPLAY_POLICIES + 1);
-    struct work w = {.runs = runs, .show = isatty(STDERR_FILENO) && !o->json && !o->html};
-    if (!runs)
-        return fail(err_text(ERR_LIMIT));
-    enum err e = replay_options_apply(o, a, p, &config, &diag);
-    struct str text;
-    if (!e && o->events.n)
-        e = file_read(&text, a, o->events, EVENTS_BYTES, &diag);
-    if (!e && o->events.n)
-        e = events_read(&config.events, a, p, o->events.p, text, &diag);
-    struct str names = o->policies.n ? o->policies : p->serve.policy;
-    if (!e)
-        e = cut_policies(a, names, runs, &w.n_runs, &diag);
-    if (!e && w.n_runs > 1 && str_eq(o->trace, STR("-")))
-        e = diag_set(&diag, ERR_INVALID, "several policies cannot read standard input: use a file");
-    if (!e && o->bound && str_eq(o->trace, STR("-")))
-        e = diag_set(&diag, ERR_INVALID, "--bound cannot read standard input twice: use a file");
-    if (e)
+    struct work w = {.runs = take_n(sizeof *w.runs, (size_t)o->n_seeds * (2 * REPLAY_POLICIES + 1)),
+                     .n_seeds = o->n_seeds,
+                     .show = isatty(STDERR_FILENO) && !o->json && !o->html};
+    if (read_work(&w, &config, a, o, p, &diag)) {
+        free(w.runs);
         return fail(diag.text);
+    }
     w.n_named = w.n_runs;
     if (o->bound)
         add_runs_of_bound(&w);
-    for (int32_t i = 0; i < w.n_runs; i++) {
-        const char *policy = runs[i].config.policy;
-        bool told = runs[i].config.told;
-        runs[i].config = config;
-        runs[i].config.policy = policy;
-        runs[i].config.told = told;
-        runs[i].config.go_on = go_on;
-        runs[i].config.ctx = &runs[i];
-        runs[i].work = &w;
-        arena_init(&runs[i].arena, RUN_BYTES_MAX);
-    }
+    set_up(&w, o, &config);
     signal(SIGINT, on_signal);
     run_all(&w, o->jobs);
-    signal(SIGINT, SIG_DFL);
     int status = finish(a, o, p, &w);
-    for (int32_t i = 0; i < w.n_runs; i++)
-        arena_release(&runs[i].arena);
+    signal(SIGINT, SIG_DFL);
+    for (int32_t i = 0; i < w.n_seeds * w.n_runs; i++)
+        arena_release(&w.runs[i].arena);
+    free(w.runs);
     return status;
 }
 

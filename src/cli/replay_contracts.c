@@ -17,12 +17,12 @@ double replay_stranded_nusd(const struct contract *c, const struct account_drawn
     return drawn > 0 ? d->stranded * d->list_nusd / drawn : 0;
 }
 
-struct replay_commitments replay_commitments(const struct replay_view *v, int32_t run)
+struct replay_commitments replay_commitments(const struct tally *t)
 {
     struct replay_commitments all = {0};
-    for (int32_t i = 0; i < v->p->n_contracts; i++) {
-        const struct account_drawn *d = &v->runs[run]->drawn[i];
-        all.stranded_nusd += replay_stranded_nusd(&v->p->contracts[i], d);
+    for (int32_t i = 0; i < t->p->n_contracts; i++) {
+        const struct account_drawn *d = &t->drawn[i];
+        all.stranded_nusd += replay_stranded_nusd(&t->p->contracts[i], d);
         all.beyond_nusd += d->beyond_nusd;
     }
     return all;

@@ -1,4 +1,5 @@
 #include "cli/json_out.h"
+#include "cli/replay_seeds.h"
 #include "cli/replay_view.h"
 
 #include "portfolio/check.h"
@@ -180,7 +181,7 @@ static void bound(struct json *j)
 static void run(struct json *j, const struct tally *t, int32_t index)
 {
     const struct portfolio *p = j->v->p;
-    struct replay_commitments paid = replay_commitments(j->v, index);
+    struct replay_commitments paid = replay_commitments(t);
     json_out_open(&j->to, NULL, "{");
     json_out_text(&j->to, "policy", str_of(t->policy));
     json_out_bool(&j->to, "partial", t->partial);
@@ -239,6 +240,8 @@ void replay_json(struct buf *out, const struct replay_view *v)
     json_out_open(&j.to, NULL, "{");
     json_out_text(&j.to, "trace", v->trace);
     json_out_count(&j.to, "seed", (int64_t)v->seed);
+    if (v->partial)
+        json_out_bool(&j.to, "partial", true);
     json_out_count(&j.to, "begins_us", t->wall_us);
     json_out_count(&j.to, "faulty_lines", t->skipped);
     json_out_count(&j.to, "before_from", t->outside);
@@ -254,6 +257,8 @@ void replay_json(struct buf *out, const struct replay_view *v)
     json_out_close(&j.to, "]");
     if (v->bound)
         bound(&j);
+    if (v->figures)
+        replay_seeds_json(&j.to, v);
     json_out_open(&j.to, "runs", "[");
     for (int32_t i = 0; i < v->n_runs; i++)
         run(&j, v->runs[i], i);

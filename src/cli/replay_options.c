@@ -49,9 +49,59 @@ static enum err read_instant(void *to, struct str value, struct diag *diag)
 
 static enum err read_seed(void *to, struct str value, struct diag *diag)
 {
-    if (str_to_i64(value, to) && *(int64_t *)to >= 0)
+    struct replay_options *o = to;
+    if (o->many_seeds)
+        return diag_set(diag, ERR_INVALID, "is given beside --seeds");
+    o->n_seeds = 1;
+    if (str_to_i64(value, &o->seeds[0]) && o->seeds[0] >= 0)
         return ERR_NONE;
     return diag_set(diag, ERR_INVALID, "is \"" STR_FMT "\", expected a whole number from 0 on",
+                    STR_ARG(value));
+}
+
+static enum err add_seed(struct replay_options *o, int64_t seed, struct diag *diag)
+{
+    for (int32_t i = 0; i < o->n_seeds; i++)
+        if (o->seeds[i] == seed)
+            return diag_set(diag, ERR_INVALID, "names %lld twice", (long long)seed);
+    if (o->n_seeds == REPLAY_SEEDS)
+        return diag_set(diag, ERR_LIMIT, "names more than %d", REPLAY_SEEDS);
+    o->seeds[o->n_seeds++] = seed;
+    return ERR_NONE;
+}
+
+// "3", or "1..8".
+static bool read_range(struct str part, int64_t *from, int64_t *last)
+{
+    size_t at;
+    struct str first = part, second = part;
+    if (str_find(part, STR(".."), &at)) {
+        first.n = at;
+        second = str_skip(part, at + 2);
+    }
+    return str_to_i64(first, from) && str_to_i64(second, last) && *from >= 0 && *last >= *from;
+}
+
+static enum err read_seeds(void *to, struct str value, struct diag *diag)
+{
+    struct replay_options *o = to;
+    struct str rest = value, part;
+    if (o->n_seeds)
+        return diag_set(diag, ERR_INVALID, "is given beside --seed, or twice");
+    o->many_seeds = true;
+    while (str_cut(&rest, ',', &part)) {
+        int64_t from, last;
+        if (!read_range(part, &from, &last))
+            break;
+        for (int64_t i = from; i <= last; i++) {
+            enum err e = add_seed(o, i, diag);
+            if (e)
+                return e;
+        }
+        if (!rest.n)
+            return ERR_NONE;
+    }
+    return diag_set(diag, ERR_INVALID, "is \"" STR_FMT "\", expected seeds such as 1..8 or 1,2,5",
                     STR_ARG(value));
 }
 
@@ -110,7 +160,8 @@ static const struct command replay_command = {
 // NULL: the options make sense together.
 static const char *wrong(const struct replay_options *o)
 {
-    if (o->decisions.n && (o->trace.n || o->demand || o->policies.n || o->bound || o->html))
+    if (o->decisions.n &&
+        (o->trace.n || o->demand || o->policies.n || o->bound || o->html || o->many_seeds))
         return "--decisions goes with nothing but --json";
     if (o->decisions.n)
         return NULL;
@@ -141,7 +192,6 @@ int replay_options_read(struct replay_options *o, int argc, char **argv)
                                  .at_us = -1,
                                  .repeat = 1,
                                  .jobs = 1,
-                                 .seed = 1,
                                  .paths = argv + 1};
     const struct option_row rows[] = {
         option_text("--trace", "FILE", &o->trace,
@@ -153,8 +203,9 @@ int replay_options_read(struct replay_options *o, int argc, char **argv)
         option_text("--decisions", "FILE", &o->decisions,
                     "an event log of 'caudal serve': does a fresh core decide\nthe same?"),
         option_text("--policy", "A,B", &o->policies, "policies to compare; the portfolio's own"),
-        option_custom("--seed", "N", &o->seed, read_seed,
-                      "of everything that is left to chance; 1"),
+        option_custom("--seed", "N", o, read_seed, "of everything that is left to chance; 1"),
+        option_custom("--seeds", "A..B|A,B", o, read_seeds,
+                      "one run with each, and the mean and the spread of\nwhat they come to"),
         option_custom("--rate", "xN", &o->rate, read_rate,
                       "so many times as many in the same time"),
         option_custom("--from", "TIME", &o->from_us, read_duration,
@@ -189,7 +240,7 @@ int replay_options_read(struct replay_options *o, int argc, char **argv)
                       "even pace would have used"),
         option_text("--write-prices", "FILE", &o->prices_write,
                     "such a file, as the bound finds it for this\ntrace"),
-        option_count("--jobs", "N", &o->jobs, 1, 64, "policies at once; 1"),
+        option_count("--jobs", "N", &o->jobs, 1, 64, "policies and seeds at once; 1"),
         option_flag("--json", &o->json, "the same for programs, one JSON object"),
         option_flag("--html", &o->html, "the same as one page with charts"),
         option_flag("--stats", &o->stats, "on standard error: how fast it went"),
@@ -200,6 +251,8 @@ int replay_options_read(struct replay_options *o, int argc, char **argv)
     int status = options_begin(&command, argc, argv, &o->n_paths);
     if (status != OPTIONS_GO)
         return status;
+    if (!o->n_seeds)
+        o->seeds[o->n_seeds++] = 1;
     const char *why = wrong(o);
     return why ? options_wrong("replay", why) : OPTIONS_GO;
 }
@@ -277,7 +330,7 @@ enum err replay_options_apply(const struct replay_options *o, struct arena *aren
                               const struct portfolio *p, struct replay_config *out,
                               struct diag *diag)
 {
-    *out = (struct replay_config){.p = p, .seed = (uint64_t)o->seed, .whole = o->bound};
+    *out = (struct replay_config){.p = p, .seed = (uint64_t)o->seeds[0], .whole = o->bound};
     struct arrivals_config *a = &out->arrivals;
     *a = (struct arrivals_config){.p = p,
                                   .path = o->trace.n ? o->trace.p : NULL,
@@ -291,7 +344,7 @@ enum err replay_options_apply(const struct replay_options *o, struct arena *aren
                                   .skip_bad = o->skip_bad,
                                   .sort = o->sort,
                                   .wall_us = o->at_us,
-                                  .seed = (uint64_t)o->seed,
+                                  .seed = (uint64_t)o->seeds[0],
                                   .cv = o->cv,
                                   .spread = o->spread};
     if (o->model.n && !table_get(p->model_names, o->model, &a->model))

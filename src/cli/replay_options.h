@@ -7,7 +7,7 @@
 #include "portfolio/portfolio.h"
 #include "replay/replay.h"
 
-enum { REPLAY_POLICIES = 16 };
+enum { REPLAY_POLICIES = 16, REPLAY_SEEDS = 64 };
 
 struct replay_options {  // texts are those of the command line
     struct str trace;
@@ -19,7 +19,9 @@ struct replay_options {  // texts are those of the command line
     double rate, cv, spread;
     int64_t from_us, until_us, at_us, cache_tok;
     int32_t repeat, skip_bad, jobs;
-    int64_t seed;
+    int64_t seeds[REPLAY_SEEDS];  // [n_seeds]: of --seed or --seeds, else 1
+    int32_t n_seeds;
+    bool many_seeds;  // by --seeds, even if it names but one
     char **paths;
     int n_paths;
 };

@@ -2,12 +2,13 @@
 
 #include "base/units.h"
 #include "cli/replay_rows.h"
+#include "cli/replay_seeds.h"
 
 #include <stdio.h>
 
 // First all policies side by side, then each for itself: by class, by pool, by contract, by tenant.
 
-static double joules_of(const struct tally *t)
+double replay_joules(const struct tally *t)
 {
     double joules = t->all.joules;
     for (int32_t i = 0; i < t->p->n_pools; i++)
@@ -57,8 +58,8 @@ static void costs(struct buf *out, const struct replay_view *v)
         const struct tally *t = v->runs[i];
         const struct tally_cell *a = &t->all;
         struct cells r = {.n = 0};
-        double joules = joules_of(t), power_nusd = t->energy_nusd + t->carbon_nusd;
-        struct replay_commitments paid = replay_commitments(v, i);
+        double joules = replay_joules(t), power_nusd = t->energy_nusd + t->carbon_nusd;
+        struct replay_commitments paid = replay_commitments(t);
         cells_add_text(&r, str_of(t->policy));
         cells_add_usd(&r, (double)a->list_nusd);
         cells_add_usd(&r, power_nusd);
@@ -306,16 +307,15 @@ void replay_text(struct buf *out, const struct replay_view *v)
 {
     char from[UNIT_TEXT], span[UNIT_TEXT];
     const struct tally *t = v->runs[0];
-    bool partial = false;
-    for (int32_t i = 0; i < v->n_runs; i++)
-        partial = partial || v->runs[i]->partial;
-    if (partial)
+    if (v->partial)
         buf_lit(out, "PARTIAL: stopped before the end; what follows is what was done so far.\n\n");
     buf_printf(out, STR_FMT ": %lld requests in %s from %s, seed %llu\n", STR_ARG(v->trace),
                (long long)(t->all.requests + t->open), unit_text_us(span, t->arrivals_us),
                unit_text_instant(from, t->wall_us), (unsigned long long)v->seed);
     remarks(out, v);
     buf_lit(out, "\n");
+    if (v->figures)
+        replay_seeds_text(out, v);
     overview(out, v);
     costs(out, v);
     if (v->bound)

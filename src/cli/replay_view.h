@@ -12,7 +12,12 @@ struct replay_view {
     struct tally *const *runs;  // [n_runs], one for each policy
     int32_t n_runs;
     struct str trace;  // its name, or "demand"
-    uint64_t seed;
+    uint64_t seed;     // of `runs`
+    bool partial;      // some run was stopped, of whatever seed, or the bound
+    // With --seeds, otherwise NULL.
+    const struct replay_figures *figures;  // [n_seeds][n_runs]
+    const int64_t *seeds;                  // [n_seeds], the first is `seed`
+    int32_t n_seeds;
     struct arena *arena;  // for work; not owned
     // With --bound, otherwise NULL.
     const struct bound *bound;
@@ -36,8 +41,8 @@ double replay_stranded_nusd(const struct contract *c, const struct account_drawn
 struct replay_commitments {
     double stranded_nusd, beyond_nusd;
 };
-// Of all contracts.
-struct replay_commitments replay_commitments(const struct replay_view *v, int32_t run);
+struct replay_commitments replay_commitments(const struct tally *t);  // of all contracts
+double replay_joules(const struct tally *t);                          // of what idles too
 
 void replay_text(struct buf *out, const struct replay_view *v);
 void replay_bound_text(struct buf *out, const struct replay_view *v);

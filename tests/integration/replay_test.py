@@ -9,6 +9,7 @@ import json
 import os
 import re
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -152,6 +153,33 @@ class Reports(unittest.TestCase):
         self.assertEqual((patient["answered"], patient["expired"]), (10, 0))
         self.assertLess(hasty["answered"], 10)
 
+    def test_seeds_are_run_side_by_side_and_their_spread_is_said(self):
+        args = ("fleet.yaml", "--demand", "--to", "3min", "--policy", "caudal,two-choices", "--bound", "--json")
+        many = run(*args, "--seeds", "3..5,9", "--jobs", "1").stdout
+        self.assertEqual(many, run(*args, "--seeds", "3..5,9", "--jobs", "3").stdout)
+        many = json.loads(many)
+        self.assertEqual((many["seed"], many["seeds"]), (3, [3, 4, 5, 9]))
+        alone = [json.loads(run(*args, "--seed", str(seed)).stdout) for seed in many["seeds"]]
+        self.assertEqual(many["runs"], alone[0]["runs"])
+        self.assertEqual(many["bound"], alone[0]["bound"])
+        for i, policy in enumerate(("caudal", "two-choices")):
+            over = many["over_seeds"][i]
+            self.assertEqual((over["policy"], over["whole"]), (policy, 4))
+            for key, of in (("ttft_p99_us", lambda one: one["runs"][i]["ttft_us"]["p99"]),
+                            ("list_nusd", lambda one: one["runs"][i]["list_nusd"]),
+                            ("cost_nusd", lambda one: one["runs"][i]["cost"]["all_nusd"]),
+                            ("bound_nusd", lambda one: one["bound"]["nusd"]),
+                            ("of_bound", lambda one: one["runs"][i]["regret"]["of_bound"])):
+                each = [of(one) for one in alone]
+                self.assertEqual(over[key]["each"], each, key)
+                self.assertEqual((over[key]["min"], over[key]["max"]), (min(each), max(each)))
+                self.assertAlmostEqual(over[key]["mean"] / statistics.mean(each), 1, 9)
+                self.assertAlmostEqual(over[key]["deviation"], statistics.stdev(each), delta=1e-6 * max(each))
+        text = run(*args[:-1], "--seeds", "3,4").stdout
+        self.assertRegex(text, r"over the seeds +policy +mean +least +most +deviation\n +answered +caudal +100.00%")
+        self.assertIn("What follows is of seed 3.", text)
+        self.assertIn('"over_seeds":[{"policy":"caudal","whole":2', run(*args[:-1], "--seeds", "3,4", "--html").stdout)
+
     def test_what_was_not_measured_is_named(self):
         with tempfile.TemporaryDirectory() as folder:
             with open(os.path.join(folder, "p.yaml"), "w") as f:
@@ -226,6 +254,12 @@ class Errors(unittest.TestCase):
         self.fails(r"either --trace FILE or --demand", "fleet.yaml", status=2)
         self.fails(r"--demand needs an end", "fleet.yaml", "--demand", status=2)
         self.fails(r"--rate.*expected a factor", "fleet.yaml", "--trace", "x", "--rate", "x0", status=2)
+        for seeds in ("", "1..", "3..1", "1,,2", "x", "-1"):
+            self.fails(r"--seeds: is .*expected seeds such as 1..8 or 1,2,5", "fleet.yaml", "--trace", "x", "--seeds", seeds, status=2)
+        self.fails(r"--seeds: names 2 twice", "fleet.yaml", "--trace", "x", "--seeds", "1..3,2", status=2)
+        self.fails(r"--seeds: names more than 64", "fleet.yaml", "--trace", "x", "--seeds", "0..64", status=2)
+        self.fails(r"--seed: is given beside --seeds", "fleet.yaml", "--trace", "x", "--seeds", "1", "--seed", "2", status=2)
+        self.fails(r"several seeds cannot read standard input", "fleet.yaml", "--trace", "-", "--seeds", "1,2")
         self.fails(r"--to is not behind --from", "fleet.yaml", "--trace", "x", "--from", "2 h", "--to", "1 h", status=2)
 
     def test_what_was_left_out_is_said(self):
@@ -260,6 +294,20 @@ class Running(unittest.TestCase):
         self.assertTrue(out.startswith("PARTIAL: stopped before the end"), out[:200])
         self.assertEqual(err, "")
         self.assertRegex(out, r"mixed.csv: \d+ requests in ")
+
+    def test_ctrl_c_stops_all_runs_of_all_seeds(self):
+        args = ("--repeat", "1000000", "--policy", "caudal,two-choices", "--seeds", "1..3", "--jobs", "2", "--json")
+        with subprocess.Popen([CAUDAL, "replay", "fleet.yaml", "--trace", "mixed.csv", *args], cwd=GOLDEN,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as p:
+            time.sleep(0.5)
+            p.send_signal(signal.SIGINT)
+            out, err = p.communicate(timeout=60)
+        self.assertEqual((p.returncode, err), (130, ""))
+        whole = json.loads(out)
+        self.assertTrue(whole["partial"])
+        self.assertEqual([r["partial"] for r in whole["runs"]], [True, True])
+        self.assertGreater(whole["runs"][0]["requests"], 0)
+        self.assertEqual([o["whole"] for o in whole["over_seeds"]], [0, 0])
 
     def test_memory_does_not_grow_with_the_trace(self):
         # A sanitizer holds back what was freed.
