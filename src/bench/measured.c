@@ -145,6 +145,15 @@ static double chips_of(const double v[KNOWN])
     return (tp > dp ? tp : tp > 0 ? dp : 0) * (v[PP] > 1 ? v[PP] : 1);
 }
 
+// What one rank of attention holds, times the ranks: the silicon's own concurrency, where it is
+// told.
+static double batch_of(const double v[KNOWN])
+{
+    bool whole = v[BATCH] > 0;
+    double ranks = whole ? v[DP] : v[DECODE_DP];
+    return (whole ? v[BATCH] : v[DECODE_BATCH]) * (ranks > 1 ? ranks : 1);
+}
+
 // With the scales of blocks.
 static double bytes_of(struct str precision)
 {
@@ -203,7 +212,7 @@ static enum err read_row(struct measured *m, enum measured_out *said, const stru
                            .setup = buf_str(setup),
                            .prompt = v[PROMPT],
                            .output = v[OUTPUT],
-                           .batch = v[BATCH] > 0 ? v[BATCH] : v[DECODE_BATCH],
+                           .batch = batch_of(v),
                            .ttft_us = v[TTFT] * 1e3,
                            .per_token_us = v[PER_TOKEN] * 1e3,
                            .chips = chips < 1e6 ? (int32_t)chips : 0,

@@ -6,8 +6,9 @@
 // id, silicon_data_source and prefill_batch_size are of one configuration: one machine that was set
 // up in one way. Where tp_size x attention_dp_size counts the ranks of attention and of the experts
 // alike (moe_tp_size = moe_ep_size > 1, or attention_dp_size beside tp_size), the chips are counted
-// once. left_out, where it is there and not empty, says why a row is not to be fitted, in the words
-// of measured_out_name(): `caudal bench --table` writes all of its levels.
+// once. A batch is that of one rank of attention; all attention_dp_size of them are one machine's.
+// left_out says why a row is not to be fitted, in the words of measured_out_name(), or nothing:
+// `caudal bench --table` writes all of its levels.
 
 #ifndef CAUDAL_BENCH_MEASURED_H
 #define CAUDAL_BENCH_MEASURED_H

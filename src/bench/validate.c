@@ -6,12 +6,15 @@
 #include <math.h>
 #include <stdlib.h>
 
+static double time_of(const struct measured *m, enum fit_kind kind)
+{
+    return kind == FIT_TTFT ? m->ttft_us : m->per_token_us;
+}
+
 static struct fit_sample sample_of(const struct measured *m, enum fit_kind kind)
 {
-    return (struct fit_sample){.batch = m->batch,
-                               .prompt = m->prompt,
-                               .output = m->output,
-                               .us = kind == FIT_TTFT ? m->ttft_us : m->per_token_us};
+    return (struct fit_sample){
+        .batch = m->batch, .prompt = m->prompt, .output = m->output, .us = time_of(m, kind)};
 }
 
 // What is learnt from: both times of some rows.
@@ -162,6 +165,43 @@ void validate_unseen(double *out, const struct measured_table *t, const struct t
         judge(out, &l, x, NULL, 0, from, to);
     }
     learner_release(&l);
+}
+
+static bool is_copy(double a, double b)
+{
+    return fabs(a / b - 1) < 1e-3;
+}
+
+// Rows from..to are repeats of one measurement.
+static void judge_repeats(double *out, const struct measured_table *t, enum fit_kind kind,
+                          int32_t from, int32_t to)
+{
+    double sum = 0;
+    int32_t n = 0;
+    for (int32_t i = from; i < to; i++) {
+        double us = time_of(&t->rows[i], kind);
+        bool copied = false;
+        for (int32_t j = from; j < i && !copied; j++)
+            copied = is_copy(us, time_of(&t->rows[j], kind));
+        out[i] = copied ? -1 : 0;
+        sum += copied ? 0 : us;
+        n += !copied;
+    }
+    for (int32_t i = from; i < to; i++) {
+        double us = time_of(&t->rows[i], kind);
+        if (out[i] == 0)
+            out[i] = n > 1 ? fabs((sum - us) / (n - 1) / us - 1) : -1;
+    }
+}
+
+void validate_repeats(double *step, double *first, const struct measured_table *t)
+{
+    for (int32_t from = 0, to; from < t->n; from = to) {
+        for (to = from + 1; to < t->n && is_repeat(&t->rows[from], &t->rows[to]);)
+            to++;
+        judge_repeats(step, t, FIT_STEP, from, to);
+        judge_repeats(first, t, FIT_TTFT, from, to);
+    }
 }
 
 struct error_summary error_summary_of(const double *errors, int32_t n)

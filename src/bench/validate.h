@@ -29,6 +29,10 @@ void validate_seen(double *out, const struct measured_table *t, const struct tri
                    uint64_t seed);
 void validate_unseen(double *out, const struct measured_table *t, const struct trial *x);
 
+// The same of each row by the mean of its repeats: no fit knows more of a measurement than another
+// of it does. Values within a thousandth are copies: they foretell nobody, and only one counts.
+void validate_repeats(double *step, double *first, const struct measured_table *t);
+
 // Parameters of service.h from rows from..to of the table.
 bool validate_service(struct service *out, const struct measured_table *t, int32_t from,
                       int32_t to);

@@ -57,7 +57,7 @@ struct outcome {
     struct error_summary off;
 };
 
-enum { OUTCOMES_MAX = COUNTOF(tried) + 4 };
+enum { OUTCOMES_MAX = COUNTOF(tried) + 6 };
 
 struct outcomes {
     struct outcome all[OUTCOMES_MAX];
@@ -110,6 +110,11 @@ static void try_all(struct outcomes *o, const struct measured_table *t,
             validate_seen(errors, t, &x->trial, seed);
         add(o, x->name, x->what, x->kind_of_row, !x->unseen, errors, t->n);
     }
+    double *first = take_n(sizeof *first, (size_t)t->n + 1);
+    validate_repeats(errors, first, t);
+    add(o, "its repeats", "per token", "measured again", false, errors, t->n);
+    add(o, "its repeats", "ttft", "measured again", false, first, t->n);
+    free(first);
     free(errors);
     if (shapes)
         try_shapes(o, t, shapes);

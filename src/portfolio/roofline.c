@@ -5,21 +5,21 @@
 #include <math.h>
 
 const struct roofline roofline_fitted = {
-    .step = {[ROOF_LAYER] = 19.7,
-             [ROOF_LAYER_CHIPS] = 13.8,
-             [ROOF_LAYER_EXPERTS] = 42.7,
-             [ROOF_MEMORY] = 1.315,
-             [ROOF_LAYER_ROOT] = 5.12,
-             [ROOF_JOIN] = 2.65},
-    .first = {[ROOF_LAYER_OTHERS] = 13.2,
+    .step = {[ROOF_LAYER] = 30.4,
+             [ROOF_LAYER_CHIPS] = 11.7,
+             [ROOF_LAYER_EXPERTS] = 38.7,
+             [ROOF_MEMORY] = 1.273,
+             [ROOF_LAYER_ROOT] = 3.98,
+             [ROOF_JOIN] = 2.61},
+    .first = {[ROOF_LAYER_OTHERS] = 13.5,
               [ROOF_PREFILL] = 1,
-              [ROOF_PREFILL_OTHERS] = 0.0824,
-              [ROOF_STEPS + ENGINE_VLLM] = 4.13,
-              [ROOF_STEPS + ENGINE_SGLANG] = 21.9,
-              [ROOF_STEPS + ENGINE_TENSORRT_LLM] = 7.83,
-              [ROOF_STEPS_TOK + ENGINE_VLLM] = 2.46,
-              [ROOF_STEPS_TOK + ENGINE_SGLANG] = 3.85,
-              [ROOF_STEPS_TOK + ENGINE_TENSORRT_LLM] = 3.47},
+              [ROOF_PREFILL_OTHERS] = 0.093,
+              [ROOF_STEPS + ENGINE_VLLM] = 3.92,
+              [ROOF_STEPS + ENGINE_SGLANG] = 22.3,
+              [ROOF_STEPS + ENGINE_TENSORRT_LLM] = 7.89,
+              [ROOF_STEPS_TOK + ENGINE_VLLM] = 2.41,
+              [ROOF_STEPS_TOK + ENGINE_SGLANG] = 3.96,
+              [ROOF_STEPS_TOK + ENGINE_TENSORRT_LLM] = 3.39},
 };
 
 // Of what shape is not said: in the middle of what serving engines reach.

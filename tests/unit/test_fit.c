@@ -200,6 +200,27 @@ static void tables_are_read_and_rows_left_out_by_rule(void)
     arena_release(&a);
 }
 
+static void a_batch_is_that_of_all_ranks_of_attention(void)
+{
+    struct arena a;
+    struct diag d = {0};
+    struct measured_table t;
+    arena_init(&a, 1 << 20);
+    enum err e = read_text(&t, &a,
+                           "model_path,system,isl,osl,batch_size,decode_batch_size,tp_size,"
+                           "attention_dp_size,decode_attention_dp_size,silicon_ttft_ms,"
+                           "silicon_tpot_ms\nm,s,9,9,16,,1,8,,5,5\nm,s,9,9,,4,,,2,5,5\n"
+                           "m,s,9,9,3,,1,0,7,5,5\n",
+                           &d);
+    EXPECT(!e && t.n == 3, "%s", d.text);
+    double all = 0;
+    for (int32_t i = 0; i < t.n; i++)
+        all += t.rows[i].batch;
+    EXPECT(all == 16 * 8 + 4 * 2 + 3, "%g", all);
+    free(t.rows);
+    arena_release(&a);
+}
+
 // What a row says of itself counts, and a slow machine that says it was not saturated is none.
 static void rows_say_why_they_are_left_out(void)
 {
@@ -249,6 +270,28 @@ static void json_that_is_not_of_bench_is_an_error(void)
     arena_release(&a);
 }
 
+// Two that differ foretell each other; a copy, or one that was rounded, foretells nobody.
+static void repeats_foretell_each_other(void)
+{
+    struct measured rows[4];
+    double step[4], first[4];
+    for (int32_t i = 0; i < 4; i++)
+        rows[i] = (struct measured){.model = STR("m"),
+                                    .system = STR("s"),
+                                    .setup = STR("x"),
+                                    .prompt = i < 3 ? 100 : 200,
+                                    .output = 9,
+                                    .batch = 4,
+                                    .ttft_us = i == 1 ? 125 : 100,
+                                    .per_token_us = i == 2 ? 10.001 : 10};
+    struct measured_table t = {.rows = rows, .n = 4};
+    measured_sort(&t);
+    validate_repeats(step, first, &t);
+    struct error_summary s = error_summary_of(step, 4), f = error_summary_of(first, 4);
+    EXPECT(s.n == 0, "%d that differ per token", s.n);
+    EXPECT(f.n == 2 && fabs(f.median - (0.25 + 0.2) / 2) < 1e-12, "%d, %g", f.n, f.median);
+}
+
 // Of a machine whose times scatter by 5 percent no honest figure is below that of the scatter
 // itself.
 static void what_is_judged_was_not_learnt(void)
@@ -286,8 +329,10 @@ int main(void)
     TEST(no_weight_is_negative);
     TEST(the_correction_follows_its_neighbours_and_fades);
     TEST(tables_are_read_and_rows_left_out_by_rule);
+    TEST(a_batch_is_that_of_all_ranks_of_attention);
     TEST(rows_say_why_they_are_left_out);
     TEST(json_that_is_not_of_bench_is_an_error);
+    TEST(repeats_foretell_each_other);
     TEST(what_is_judged_was_not_learnt);
     return test_end();
 }
