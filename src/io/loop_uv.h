@@ -1,11 +1,14 @@
-// loop_uv.h - what loop.c, conn.c, connect.c, listen.c and spawn.c share. They alone see libuv.
+// loop_uv.h - what loop.c, conn*.c, connect.c, resolve.c, listen.c and spawn.c share. They alone
+// see libuv.
 //
-//     epoll -> conn.c     bytes of one connection, both ways; its end
-//           -> connect.c  a connection until it is open: DNS, TCP, CONNECT, TLS
-//           -> listen.c   new connections
-//           -> spawn.c    children that exit
-//           -> loop.c     calls of other threads; at the end of each turn timers, then what
-//                         loop_after_turn() was given, then corked connections; then sleep
+//     epoll -> conn.c        what comes on a connection; its end
+//           -> conn_write.c  what goes, when the socket has room
+//           -> connect.c     a connection until it is open: TCP, CONNECT, TLS
+//           -> resolve.c     the addresses that it may go to
+//           -> listen.c      new connections
+//           -> spawn.c       children that exit
+//           -> loop.c        calls of other threads; at the end of each turn timers, then what
+//                            loop_after_turn() was given, then corked connections; then sleep
 //
 // A turn is all that happens between two sleeps. Whatever libuv calls first calls turn_begin(),
 // which reads the clock once.
@@ -140,7 +143,23 @@ void conn_read_on(struct conn *c);                             // starts reading
 void conn_put(struct conn *c, struct str a, struct str b);     // bytes as they go over the wire
 void conn_secure(struct conn *c, struct str a, struct str b);  // bytes to be encrypted
 void conn_end(struct conn *c, enum err why);                   // closes now; `closed` follows
-void conn_flush(struct conn *c);                               // uncorks
+void conn_flush(struct conn *c);                               // uncorks, and writes
+void conn_uncork(struct conn *c);
+void conn_lost(struct conn *c, enum err e, const char *how);  // it ends, open or not yet
+
+// A client's handshake; a supplier's has a dial.
+static inline bool conn_is_shaking(const struct conn *c)
+{
+    return c->phase == CONN_TLS && !c->dial;
+}
+
+static inline void conn_scratch_clear(struct buf *b)
+{
+    if (b->size > SCRATCH_KEEP)
+        buf_release(b);
+    else
+        buf_clear(b);
+}
 
 // connect.c, for a connection whose `dial` is set.
 void dial_bytes(struct conn *c, struct str bytes);  // the answer to CONNECT
