@@ -1,49 +1,11 @@
-#include "gateway/core.h"
 #include "gateway/core_log.h"
+#include "gateway/core_parts.h"
 #include "io/spool.h"
 #include "io/tls.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 
 enum { CORE_BYTES_MAX = 256 * 1024 * 1024 };
-
-static const int64_t LOOK_US_MIN = 1000;  // between two looks of the timer
-
-struct core {
-    pthread_mutex_t lock;
-    uint64_t secret;
-    struct arena arena;
-    struct live *live;
-    struct core_log *log;       // NULL: none is kept
-    struct forecast *forecast;  // by the numbers of names.h
-    struct arena forecast_arena;
-    struct retry_budget retries;
-    struct generation *generations[CORE_GENERATIONS_MAX];  // in use, oldest first
-    int32_t n_generations;
-    int64_t adopted;  // generations so far
-    // Who waits is looked at when something changes, and when time lets somebody go: by this timer.
-    struct loop *loop;  // of `look`; NULL: nobody looks yet
-    struct timer look;
-    int64_t look_us;  // when it is to come, or is on its way to be set for; NEVER
-    core_step_call stepped;
-    void *stepped_ctx;
-};
-
-enum waiter_state { WAITER_WAITING, WAITER_WOKEN, WAITER_ABANDONED };
-
-struct waiter {
-    struct core *core;
-    struct generation *generation;
-    struct loop *loop;
-    waiter_call woken;
-    void *ctx;
-    struct route_ask ask;
-    struct route_decision decision;
-    uint64_t number;  // of the wait, in the event log
-    int32_t ticket;
-    enum waiter_state state;
-};
 
 enum err core_new(struct core **out, struct diag *diag)
 {
@@ -110,8 +72,6 @@ static enum err bind_locked(struct core *c, struct generation *g, struct str pol
     return route_bind(out, &g->arena, g->portfolio, c->live, policy.p, diag);
 }
 
-static void look_locked(struct core *c, int64_t now_us);
-
 static void join_locked(struct core *c, struct generation *g)
 {
     route_join(g->route);
@@ -120,7 +80,7 @@ static void join_locked(struct core *c, struct generation *g)
     int64_t now_us = clock_now_us();
     core_log_generation(c->log, g, now_us);
     retry_budget_init(&c->retries, g->portfolio->serve.retry_budget);
-    look_locked(c, now_us);  // its limits are everybody's now
+    core_look_locked(c, now_us);  // its limits are everybody's now
 }
 
 // Whoever serves waits for the lock: a router over a thousand pools takes a millisecond to build,
@@ -249,103 +209,6 @@ struct route_decision core_shadow(struct core *c, struct generation *g, const st
     return d;
 }
 
-// Runs on the waiter's own loop.
-static void deliver(void *arg)
-{
-    struct waiter *w = arg;
-    struct core *c = w->core;
-    pthread_mutex_lock(&c->lock);
-    bool abandoned = w->state == WAITER_ABANDONED;
-    pthread_mutex_unlock(&c->lock);
-    if (!abandoned) {
-        w->woken(w->ctx, &w->decision);
-    } else if (w->decision.verdict == ROUTE_SEND) {
-        struct route_seen seen = {.outcome = ROUTE_NO_SAY};
-        core_done(c, w->generation, &w->ask, &w->decision, &seen, loop_now_us(w->loop));
-    }
-    generation_drop(w->generation);
-    free(w);
-}
-
-static void wake_of(struct core *c, struct generation *g, int64_t now_us)
-{
-    struct route_woken woken;
-    while (route_waiting(g->route) && route_next(g->route, &woken, now_us)) {
-        struct waiter *w = (struct waiter *)(uintptr_t)woken.user;
-        w->decision = woken.decision;
-        w->decision.number = core_log_woken(c->log, g, w->number, &w->decision, now_us);
-        w->state = WAITER_WOKEN;
-        loop_post(w->loop, deliver, w);
-    }
-}
-
-static void set_look(void *arg)
-{
-    struct core *c = arg;
-    pthread_mutex_lock(&c->lock);
-    int64_t due_us = c->look_us;
-    pthread_mutex_unlock(&c->lock);
-    if (due_us < NEVER)
-        timer_set(c->loop, &c->look, due_us);
-}
-
-// Sees to it that somebody looks when time may let one of those go who wait. Only ever sooner: a
-// look that comes too early asks again.
-static void watch_locked(struct core *c, int64_t now_us)
-{
-    int64_t due_us = NEVER;
-    for (int32_t i = 0; i < c->n_generations; i++)
-        due_us = min_i64(due_us, route_due(c->generations[i]->route));
-    due_us = due_us < NEVER ? max_i64(due_us, now_us + LOOK_US_MIN) : NEVER;
-    if (!c->loop || due_us >= c->look_us)
-        return;
-    c->look_us = due_us;
-    loop_post(c->loop, set_look, c);
-}
-
-// What one generation frees another may have waited for.
-static void wake_locked(struct core *c, int64_t now_us)
-{
-    for (int32_t i = 0; i < c->n_generations; i++)
-        wake_of(c, c->generations[i], now_us);
-    watch_locked(c, now_us);
-}
-
-static int32_t waiting_locked(const struct core *c)
-{
-    int32_t n = 0;
-    for (int32_t i = 0; i < c->n_generations; i++)
-        n += route_waiting(c->generations[i]->route);
-    return n;
-}
-
-// The same when nothing else was told.
-static void look_locked(struct core *c, int64_t now_us)
-{
-    if (c->log && waiting_locked(c))
-        core_log_look(c->log, now_us);
-    wake_locked(c, now_us);
-}
-
-static void on_look(struct timer *t)
-{
-    struct core *c = CONTAINER_OF(t, struct core, look);
-    pthread_mutex_lock(&c->lock);
-    c->look_us = NEVER;
-    look_locked(c, loop_now_us(c->loop));
-    pthread_mutex_unlock(&c->lock);
-}
-
-void core_look_on(struct core *c, struct loop *loop)
-{
-    pthread_mutex_lock(&c->lock);
-    c->loop = loop;
-    c->look_us = NEVER;
-    c->look.fire = on_look;
-    watch_locked(c, loop_now_us(loop));
-    pthread_mutex_unlock(&c->lock);
-}
-
 void core_tell_steps(struct core *c, core_step_call call, void *ctx)
 {
     CHECK(c->loop);
@@ -359,7 +222,7 @@ void core_first(struct core *c, struct generation *g, const struct route_decisio
     pthread_mutex_lock(&c->lock);
     core_log_first(c->log, g, d, ttft_us, now_us);
     route_first(g->route, d, ttft_us, now_us);
-    wake_locked(c, now_us);  // a breaker may have closed
+    core_wake_locked(c, now_us);  // a breaker may have closed
     pthread_mutex_unlock(&c->lock);
 }
 
@@ -369,7 +232,7 @@ void core_done(struct core *c, struct generation *g, const struct route_ask *ask
     pthread_mutex_lock(&c->lock);
     core_log_done(c->log, g, ask, d, seen, now_us);
     route_done(g->route, ask, d, seen, now_us);
-    wake_locked(c, now_us);
+    core_wake_locked(c, now_us);
     tell_steps_locked(c, g);
     pthread_mutex_unlock(&c->lock);
 }
@@ -377,7 +240,7 @@ void core_done(struct core *c, struct generation *g, const struct route_ask *ask
 void core_poke(struct core *c, int64_t now_us)
 {
     pthread_mutex_lock(&c->lock);
-    look_locked(c, now_us);
+    core_look_locked(c, now_us);
     pthread_mutex_unlock(&c->lock);
 }
 
@@ -425,54 +288,6 @@ bool core_may_leave(struct core *c, struct generation *g, const struct failover 
     return may;
 }
 
-struct waiter *core_wait(struct core *c, struct generation *g, const struct route_ask *ask,
-                         struct loop *loop, waiter_call woken, void *ctx, int64_t now_us)
-{
-    struct waiter *w = take(sizeof *w);
-    *w = (struct waiter){
-        .core = c, .generation = g, .loop = loop, .woken = woken, .ctx = ctx, .ask = *ask};
-    pthread_mutex_lock(&c->lock);
-    w->ticket = route_wait(g->route, ask, (uint64_t)(uintptr_t)w, now_us);
-    w->number = core_log_wait(c->log, g, ask, w->ticket >= 0, now_us);
-    watch_locked(c, now_us);
-    pthread_mutex_unlock(&c->lock);
-    if (w->ticket < 0) {
-        free(w);
-        return NULL;
-    }
-    generation_hold(g);
-    return w;
-}
-
-void core_wait_cancel(struct core *c, struct waiter *w, int64_t now_us)
-{
-    pthread_mutex_lock(&c->lock);
-    bool waiting = w->state == WAITER_WAITING;
-    if (waiting) {
-        core_log_cancel(c->log, w->generation, w->number, now_us);
-        route_cancel(w->generation->route, w->ticket);
-        wake_locked(c, now_us);
-    } else {
-        w->state = WAITER_ABANDONED;  // deliver() is on its way: it gives the slot back
-        w->ask.blocks = NULL;         // the exchange's, which goes
-        w->ask.n_blocks = 0;
-    }
-    pthread_mutex_unlock(&c->lock);
-    if (waiting) {
-        generation_drop(w->generation);
-        free(w);
-    }
-}
-
-bool core_wait_look(struct core *c, struct waiter *w, int64_t now_us)
-{
-    pthread_mutex_lock(&c->lock);
-    look_locked(c, now_us);
-    bool woken = w->state == WAITER_WOKEN;
-    pthread_mutex_unlock(&c->lock);
-    return woken;
-}
-
 void core_set_lever(struct core *c, struct str pool, const struct route_lever *lever,
                     int64_t now_us)
 {
@@ -485,7 +300,7 @@ void core_set_lever(struct core *c, struct str pool, const struct route_lever *l
         core_log_lever(c->log, c->generations[i], at, lever, now_us);
         route_set_lever(c->generations[i]->route, at, lever);
     }
-    look_locked(c, now_us);
+    core_look_locked(c, now_us);
     pthread_mutex_unlock(&c->lock);
 }
 
@@ -527,7 +342,7 @@ double core_answer_bytes_per_tok(struct core *c, const struct generation *g, int
 int32_t core_waiting(struct core *c)
 {
     pthread_mutex_lock(&c->lock);
-    int32_t n = waiting_locked(c);
+    int32_t n = core_waiting_locked(c);
     pthread_mutex_unlock(&c->lock);
     return n;
 }
