@@ -297,7 +297,8 @@ static void on_step(void *ctx, struct str pool, const struct share_step *s)
              log_num("per_token", s->per_token));
 }
 
-static enum err start(struct gateway *g, struct diag *diag)
+// What all workers share, up to the first generation.
+static enum err start_shared(struct gateway *g, struct diag *diag)
 {
     const struct gateway_config *c = g->config;
     enum err e = secure_new(&g->secure, &g->portfolio->serve, c->log, diag);
@@ -323,8 +324,36 @@ static enum err start(struct gateway *g, struct diag *diag)
     e = limits_new(&g->limits, diag);
     if (!e)
         e = limits_adopt(g->limits, g->generation, NULL, g->ledger, diag);
+    return e ? e : keys_new(&g->keys, g->limits, g->ledger, diag);
+}
+
+// What the first worker's loop does for all.
+static enum err start_first(struct gateway *g, struct loop *loop, struct diag *diag)
+{
+    core_look_on(g->core, loop);
+    core_tell_steps(g->core, on_step, g);
+    enum err e = commitments_rebuild(g->ledger, g->core, g->generation, loop_now_us(loop),
+                                     loop_wall_us(loop), diag);
     if (!e)
-        e = keys_new(&g->keys, g->limits, g->ledger, diag);
+        e = levers_new(&g->levers, g, diag);
+    if (e)
+        return e;
+    levers_apply(g->levers);
+    e = admin_new(&g->admin, g, diag);
+    if (e)
+        return e;
+    secure_watch(g->secure, loop);
+    loop_on_signal(loop, SIGTERM, on_signal, g);
+    loop_on_signal(loop, SIGINT, on_signal, g);
+    loop_on_signal(loop, SIGUSR1, on_rotate, g);
+    g->reload = reload_new(g);
+    loop_on_signal(loop, SIGHUP, on_hangup, g);
+    return start_engines(g, diag);
+}
+
+static enum err start(struct gateway *g, struct diag *diag)
+{
+    enum err e = start_shared(g, diag);
     if (e)
         return e;
     g->seats = seats_new(g->portfolio->serve.connections, g->n_workers);
@@ -333,27 +362,7 @@ static enum err start(struct gateway *g, struct diag *diag)
         if (e)
             return e;
     }
-    core_look_on(g->core, first_worker(g)->loop);
-    core_tell_steps(g->core, on_step, g);
-    struct loop *loop = first_worker(g)->loop;
-    e = commitments_rebuild(g->ledger, g->core, g->generation, loop_now_us(loop),
-                            loop_wall_us(loop), diag);
-    if (e)
-        return e;
-    e = levers_new(&g->levers, g, diag);
-    if (e)
-        return e;
-    levers_apply(g->levers);
-    e = admin_new(&g->admin, g, diag);
-    if (e)
-        return e;
-    secure_watch(g->secure, first_worker(g)->loop);
-    loop_on_signal(first_worker(g)->loop, SIGTERM, on_signal, g);
-    loop_on_signal(first_worker(g)->loop, SIGINT, on_signal, g);
-    loop_on_signal(first_worker(g)->loop, SIGUSR1, on_rotate, g);
-    g->reload = reload_new(g);
-    loop_on_signal(first_worker(g)->loop, SIGHUP, on_hangup, g);
-    e = start_engines(g, diag);
+    e = start_first(g, first_worker(g)->loop, diag);
     if (e)
         return e;
     for (int32_t i = 1; i < g->n_workers; i++) {
