@@ -109,16 +109,42 @@ bool buf_join_n(struct buf *b, const struct str *parts, size_t n)
     return true;
 }
 
+static int digits_of(uint64_t u)
+{
+    int n = 1;
+    for (; u >= 10000; u /= 10000)
+        n += 4;
+    return n + (u >= 10) + (u >= 100) + (u >= 1000);
+}
+
+// Two digits at a time: most numbers of a line have one to four.
+char *put_int(char *at, int64_t v)
+{
+    static const char pairs[] = "00010203040506070809101112131415161718192021222324"
+                                "25262728293031323334353637383940414243444546474849"
+                                "50515253545556575859606162636465666768697071727374"
+                                "75767778798081828384858687888990919293949596979899";
+    uint64_t u = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
+    if (v < 0)
+        *at++ = '-';
+    char *end = at + digits_of(u), *p = end;
+    for (; u >= 100; u /= 100)
+        memcpy(p -= 2, pairs + 2 * (u % 100), 2);
+    if (u >= 10)
+        memcpy(at, pairs + 2 * u, 2);
+    else
+        *at = (char)('0' + u);
+    return end;
+}
+
 bool buf_int(struct buf *b, int64_t v)
 {
-    char text[24], *end = text + sizeof text, *p = end;
-    uint64_t u = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
-    do
-        *--p = (char)('0' + u % 10);
-    while (u /= 10);
-    if (v < 0)
-        *--p = '-';
-    return buf_add(b, p, (size_t)(end - p));
+    char text[PUT_INT_BYTES];
+    if (b->size - b->to >= PUT_INT_BYTES && b->limit - buf_len(b) >= PUT_INT_BYTES) {
+        b->to = (size_t)(put_int(b->p + b->to, v) - b->p);
+        return true;
+    }
+    return buf_add(b, text, (size_t)(put_int(text, v) - text));
 }
 
 bool buf_printf(struct buf *b, const char *fmt, ...)

@@ -66,10 +66,27 @@ bool buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 bool buf_join_n(struct buf *b, const struct str *parts, size_t n);
 bool buf_int(struct buf *b, int64_t v);  // in decimal
 
+// Writing in place, for lines that every request writes: buf_reserve() for the most that they take,
+// then these, each of which returns the place behind what it wrote, then buf_put() of the last one.
+enum { PUT_INT_BYTES = 20 };  // the most that put_int() writes
+char *put_int(char *at, int64_t v);
+static inline char *put_str(char *at, struct str s)
+{
+    if (s.n)
+        memcpy(at, s.p, s.n);
+    return at + s.n;
+}
+#define put_lit(at, literal) \
+    ((char *)memcpy((at), "" literal, sizeof(literal) - 1) + (sizeof(literal) - 1))
+
 bool buf_reserve(struct buf *b, size_t n,
                  char **at);              // room for n more bytes, to be filled in place
 void buf_grown(struct buf *b, size_t n);  // n bytes were filled at `*at`
-void buf_eat(struct buf *b, size_t n);    // forgets the first n bytes
+static inline void buf_put(struct buf *b, const char *end)  // up to `end` they were
+{
+    buf_grown(b, (size_t)(end - (b->p + b->to)));
+}
+void buf_eat(struct buf *b, size_t n);  // forgets the first n bytes
 bool buf_splice(struct buf *b, size_t at, size_t drop, struct str with);  // replaces a span
 
 // JSON text of a string, with its quotes: control characters, quote and backslash escaped, the rest

@@ -4,7 +4,7 @@
 
 #include <inttypes.h>
 
-enum { ERROR_BODY_BYTES_MAX = 8 * 1024 };
+enum { ERROR_BODY_BYTES_MAX = 8 * 1024, HEAD_WORDS_BYTES = 192 };  // the words that are ours
 
 void answer_new_id(struct worker *w, char id[REQUEST_ID_BYTES])
 {
@@ -27,21 +27,36 @@ static void write_retry(const struct answer *a, struct buf *out)
 void answer_head(struct worker *w, struct client *c, const struct answer *a, int64_t length,
                  struct buf *out)
 {
-    buf_lit(out, "HTTP/1.1 ");
-    buf_int(out, a->status);
-    buf_join(out, STR(" "), str_of(http1_reason(a->status)), STR("\r\nDate: "),
-             str_of(worker_date(w)), STR("\r\n"));
-    if (a->content_type)
-        buf_join(out, STR("Content-Type: "), str_of(a->content_type), STR("\r\n"));
-    if (length >= 0 && a->status != 204) {
-        buf_lit(out, "Content-Length: ");
-        buf_int(out, length);
-        buf_lit(out, "\r\n");
-    } else if (length < 0 && client_version_minor(c) >= 1) {
-        buf_lit(out, "Transfer-Encoding: chunked\r\n");
+    struct str reason = str_of(http1_reason(a->status)), date = str_of(worker_date(w)),
+               type = str_of(a->content_type);
+    char *at;
+    if (!buf_reserve(out, HEAD_WORDS_BYTES + reason.n + date.n + type.n + a->request_id.n, &at))
+        return;
+    at = put_lit(at, "HTTP/1.1 ");
+    at = put_int(at, a->status);
+    at = put_lit(at, " ");
+    at = put_str(at, reason);
+    at = put_lit(at, "\r\nDate: ");
+    at = put_str(at, date);
+    at = put_lit(at, "\r\n");
+    if (a->content_type) {
+        at = put_lit(at, "Content-Type: ");
+        at = put_str(at, type);
+        at = put_lit(at, "\r\n");
     }
-    if (a->request_id.n)
-        buf_join(out, STR("x-request-id: "), a->request_id, STR("\r\n"));
+    if (length >= 0 && a->status != 204) {
+        at = put_lit(at, "Content-Length: ");
+        at = put_int(at, length);
+        at = put_lit(at, "\r\n");
+    } else if (length < 0 && client_version_minor(c) >= 1) {
+        at = put_lit(at, "Transfer-Encoding: chunked\r\n");
+    }
+    if (a->request_id.n) {
+        at = put_lit(at, "x-request-id: ");
+        at = put_str(at, a->request_id);
+        at = put_lit(at, "\r\n");
+    }
+    buf_put(out, at);
     if (a->origin.n)
         buf_printf(
             out,

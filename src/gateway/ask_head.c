@@ -21,11 +21,17 @@ void ask_head_write(const struct generation *g, const struct endpoint *ep, const
                     struct buf *out)
 {
     generation_write_head(g, ep, STR("POST"), str_of(supplier_path(a->surface)), out);
-    buf_lit(out, "Content-Type: application/json\r\nContent-Length: ");
-    buf_int(out, (int64_t)a->body_bytes);
-    buf_join(out, STR("\r\nAccept: "),
-             a->stream ? STR("text/event-stream") : STR("application/json"),
-             STR("\r\nAccept-Encoding: identity\r\nUser-Agent: caudal/" CAUDAL_VERSION
-                 "\r\nx-client-request-id: "),
-             str_of(a->id), STR("\r\n"));
+    static const char accept[] =
+        "\r\nAccept-Encoding: identity\r\nUser-Agent: caudal/" CAUDAL_VERSION
+        "\r\nx-client-request-id: ";
+    char *at;
+    if (!buf_reserve(out, sizeof accept + strlen(a->id) + 128, &at))
+        return;
+    at = put_lit(at, "Content-Type: application/json\r\nContent-Length: ");
+    at = put_int(at, (int64_t)a->body_bytes);
+    at = a->stream ? put_lit(at, "\r\nAccept: text/event-stream")
+                   : put_lit(at, "\r\nAccept: application/json");
+    at = put_str(at, STR(accept));
+    at = put_str(at, str_of(a->id));
+    buf_put(out, put_lit(at, "\r\n"));
 }

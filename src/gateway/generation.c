@@ -283,23 +283,40 @@ struct endpoint *generation_supplier(struct generation *g, int32_t supplier)
     return &g->endpoints[g->portfolio->n_pools + supplier];
 }
 
+enum { HEAD_WORDS_BYTES = 128 };  // what is ours in it
+
 void generation_write_head(const struct generation *g, const struct endpoint *ep, struct str method,
                            struct str path, struct buf *out)
 {
     bool plain_proxy = ep->proxy_host.n && !ep->tls;  // it is told the whole address
-    buf_join(out, method, STR(" "));
-    if (plain_proxy)
-        buf_join(out, STR("http://"), ep->host_header);
-    buf_join(out, ep->base, path, STR(" HTTP/1.1\r\nHost: "), ep->host_header);
-    if (g->portfolio->suppliers[ep->supplier].run.n_argv) {
-        buf_lit(out, ":");
-        buf_int(out, atomic_load(&ep->port));
+    char *at;
+    size_t n = method.n + 2 * ep->host_header.n + ep->base.n + path.n + ep->authorization.n +
+               ep->proxy_auth.n + HEAD_WORDS_BYTES;
+    if (!buf_reserve(out, n, &at))
+        return;
+    at = put_str(at, method);
+    at = put_lit(at, " ");
+    if (plain_proxy) {
+        at = put_lit(at, "http://");
+        at = put_str(at, ep->host_header);
     }
-    if (ep->authorization.n)
-        buf_join(out, STR("\r\nAuthorization: "), ep->authorization);
-    if (plain_proxy && ep->proxy_auth.n)
-        buf_join(out, STR("\r\nProxy-Authorization: "), ep->proxy_auth);
-    buf_lit(out, "\r\n");
+    at = put_str(at, ep->base);
+    at = put_str(at, path);
+    at = put_lit(at, " HTTP/1.1\r\nHost: ");
+    at = put_str(at, ep->host_header);
+    if (g->portfolio->suppliers[ep->supplier].run.n_argv) {
+        at = put_lit(at, ":");
+        at = put_int(at, atomic_load(&ep->port));
+    }
+    if (ep->authorization.n) {
+        at = put_lit(at, "\r\nAuthorization: ");
+        at = put_str(at, ep->authorization);
+    }
+    if (plain_proxy && ep->proxy_auth.n) {
+        at = put_lit(at, "\r\nProxy-Authorization: ");
+        at = put_str(at, ep->proxy_auth);
+    }
+    buf_put(out, put_lit(at, "\r\n"));
 }
 
 const struct service *generation_service(const struct generation *g, int32_t pool, int32_t model)

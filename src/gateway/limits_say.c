@@ -20,60 +20,67 @@ const char *limits_what(enum quota_what what)
     return whats[what];
 }
 
+enum { DURATION_BYTES = 40, HEADERS_BYTES = 3 * 64 };
+
 // "1h2m3s", "6m0s", "1.5s", "12ms", as the Go programs at OpenAI print durations.
-static void write_duration(struct buf *out, int64_t us)
+static char *put_duration(char *at, int64_t us)
 {
     int64_t ms = (max_i64(us, 0) + 999) / 1000;
     int64_t s = ms / 1000, h = s / 3600, m = s / 60 % 60;
     if (ms < 1000) {
-        buf_int(out, ms);
-        buf_lit(out, "ms");
-        return;
+        at = put_int(at, ms);
+        return put_lit(at, "ms");
     }
     if (h) {
-        buf_int(out, h);
-        buf_lit(out, "h");
+        at = put_int(at, h);
+        at = put_lit(at, "h");
     }
     if (h || m) {
-        buf_int(out, m);
-        buf_lit(out, "m");
+        at = put_int(at, m);
+        at = put_lit(at, "m");
     }
-    buf_int(out, s % 60);
+    at = put_int(at, s % 60);
     if (ms % 1000)
-        buf_lit(out, ".");
+        *at++ = '.';
     for (int64_t rest = ms % 1000, digit = 100; rest; rest %= digit, digit /= 10)
-        buf_int(out, rest / digit);
-    buf_lit(out, "s");
+        *at++ = (char)('0' + rest / digit);
+    return put_lit(at, "s");
 }
 
-// Each answer says six of these: without printf, which took a quarter of a request's instructions.
-static void write_number(struct buf *out, const char *name, const char *of, double value)
+static int64_t whole_of(double value)
 {
-    buf_join(out, STR("x-ratelimit-"), str_of(name), str_of(of), STR(": "));
-    buf_int(out, value < 1e18 ? (int64_t)(value + 0.5) : (int64_t)1e18);
-    buf_lit(out, "\r\n");
+    return value < 1e18 ? (int64_t)(value + 0.5) : (int64_t)1e18;
 }
 
-static void write_headers(struct buf *out, const char *of, double limit, double left,
+// Each answer says six of these, so they are written in place.
+static void write_headers(struct buf *out, const struct str names[3], double limit, double left,
                           int64_t reset_us)
 {
-    if (limit < 0)
+    char *at;
+    if (limit < 0 || !buf_reserve(out, HEADERS_BYTES + DURATION_BYTES, &at))
         return;
-    int64_t whole = left > 0 ? (int64_t)(left + 1e-6) : 0;
-    write_number(out, "limit-", of, limit < 1 ? 1 : limit);
-    write_number(out, "remaining-", of, (double)whole);
-    buf_join(out, STR("x-ratelimit-reset-"), str_of(of), STR(": "));
-    write_duration(out, reset_us);
-    buf_lit(out, "\r\n");
+    at = put_str(at, names[0]);
+    at = put_int(at, whole_of(limit < 1 ? 1 : limit));
+    at = put_str(at, names[1]);
+    at = put_int(at, left > 0 ? whole_of((double)(int64_t)(left + 1e-6)) : 0);
+    at = put_str(at, names[2]);
+    at = put_duration(at, reset_us);
+    buf_put(out, put_lit(at, "\r\n"));
 }
 
 void limits_headers(const struct admission *a, struct buf *out)
 {
+    static const struct str requests[] = {{"x-ratelimit-limit-requests: ", 28},
+                                          {"\r\nx-ratelimit-remaining-requests: ", 34},
+                                          {"\r\nx-ratelimit-reset-requests: ", 30}};
+    static const struct str tokens[] = {{"x-ratelimit-limit-tokens: ", 26},
+                                        {"\r\nx-ratelimit-remaining-tokens: ", 32},
+                                        {"\r\nx-ratelimit-reset-tokens: ", 28}};
     const struct limits_shown *s = &a->shown;
     if (!a->limited)
         return;
-    write_headers(out, "requests", s->requests_limit, s->requests_left, s->requests_reset_us);
-    write_headers(out, "tokens", s->tokens_limit, s->tokens_left, s->tokens_reset_us);
+    write_headers(out, requests, s->requests_limit, s->requests_left, s->requests_reset_us);
+    write_headers(out, tokens, s->tokens_limit, s->tokens_left, s->tokens_reset_us);
 }
 
 // --- refusals -----------------------------------------------------------------------------------
@@ -154,7 +161,8 @@ struct answer limits_answer(const struct generation *g, int32_t tenant, const st
         buf_lit(text, ". A request of this size never fits.");
     } else {
         buf_lit(text, ". Try again in ");
-        write_duration(text, why->again_us);
+        char again[DURATION_BYTES];
+        buf_add(text, again, (size_t)(put_duration(again, why->again_us) - again));
         buf_lit(text, ".");
     }
     buf_lit(text, "\0");

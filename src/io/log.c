@@ -14,7 +14,14 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LINE_BYTES = 8 * 1024, VALUE_BYTES = 1024, TAIL_BYTES = 32, KEPT_BYTES = 64 * 1024 };
+// SHORT_BYTES: holds any integer.
+enum {
+    LINE_BYTES = 8 * 1024,
+    VALUE_BYTES = 1024,
+    TAIL_BYTES = 32,
+    KEPT_BYTES = 64 * 1024,
+    SHORT_BYTES = 40
+};
 
 struct log {
     _Atomic int level;  // an enum log_level; of a loop's log: its parent's
@@ -232,6 +239,47 @@ static void add_value(struct buf *b, const struct log_field *f, bool json)
     }
 }
 
+// What stands around a text where it is short and holds nothing that is escaped: a field of most
+// lines is written in one go. NULL: it has to be looked at.
+static const struct str *quote_of(struct str s, bool json)
+{
+    enum { QUOTED = 1, ESCAPED = 2 };  // needs quotes around it, or more than that
+    static const uint8_t needs[256] = {
+        [0 ... 0x1f] = ESCAPED, [' '] = QUOTED,   ['='] = QUOTED,
+        ['"'] = ESCAPED,        ['\\'] = ESCAPED, [0x7f ... 0xff] = ESCAPED};
+    static const struct str bare = {"", 0}, quote = {"\"", 1};
+    uint8_t need = s.n == 0 || json ? QUOTED : 0;
+    if (s.n > SHORT_BYTES)
+        return NULL;
+    for (size_t i = 0; i < s.n; i++)
+        need |= needs[(unsigned char)s.p[i]];
+    return need & ESCAPED ? NULL : need ? &quote : &bare;
+}
+
+// As add_field(), for what quote_of() knows and for numbers. False: not written.
+static bool put_field(struct buf *b, const struct log_field *f, bool json)
+{
+    const struct str *quote = NULL;
+    size_t n = f->name.n + SHORT_BYTES + 8;
+    if (b->limit - buf_len(b) < n || (f->kind != LOG_INT && f->kind != LOG_STR))
+        return false;
+    if (f->kind == LOG_STR && !(quote = quote_of(f->v.s, json)))
+        return false;
+    char *at = b->p + b->to;
+    at = json ? put_lit(at, ",\"") : put_lit(at, " ");
+    at = put_str(at, f->name);
+    at = json ? put_lit(at, "\":") : put_lit(at, "=");
+    if (quote) {
+        at = put_str(at, *quote);
+        at = put_str(at, f->v.s);
+        at = put_str(at, *quote);
+    } else {
+        at = put_int(at, f->v.i);
+    }
+    buf_put(b, at);
+    return true;
+}
+
 // False: it does not fit, and nothing of it was written.
 static bool add_field(struct buf *b, const struct log_field *f, bool json)
 {
@@ -282,7 +330,7 @@ void log_fields(struct log *log, enum log_level level, const char *event, const 
     else
         buf_join(&b, STR(" "), name, blanks, str_of(event));
     for (size_t i = 0; i < n; i++)
-        if (f[i].name.n && !add_field(&b, &f[i], log->json))
+        if (f[i].name.n && !put_field(&b, &f[i], log->json) && !add_field(&b, &f[i], log->json))
             cut = true;
     b.limit = sizeof array - 1;
     if (cut)

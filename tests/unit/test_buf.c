@@ -197,6 +197,25 @@ static void a_secret_is_gone_when_its_buffer_is_empty(void)
     spares_release(&spares);
 }
 
+static void integers_are_as_printf_writes_them(void)
+{
+    struct rng r;
+    rng_seed(&r, 7);
+    for (int i = 0; i < 20000; i++) {
+        int64_t v = (int64_t)(rng_u64(&r) >> (i % 64));
+        v = i == 0 ? 0 : i == 1 ? INT64_MIN : i == 2 ? INT64_MAX : i % 2 ? v : -v;
+        char expected[32], seen[32];
+        int n = snprintf(expected, sizeof expected, "%" PRId64, v);
+        *put_int(seen, v) = 0;
+        EXPECT(strcmp(seen, expected) == 0, "%s, not %s", seen, expected);
+        struct buf b;
+        buf_init(&b, (size_t)n - (i & 4 ? 1 : 0));
+        EXPECT(buf_int(&b, v) == !(i & 4), "%s of %zu", expected, b.limit);
+        EXPECT(buf_len(&b) == (i & 4 ? 0 : (size_t)n), "%zu", buf_len(&b));
+        buf_release(&b);
+    }
+}
+
 int main(void)
 {
     TEST(a_buffer_is_its_model);
@@ -205,5 +224,6 @@ int main(void)
     TEST(json_text_is_valid_whatever_goes_in);
     TEST(json_text_that_does_not_fit_leaves_nothing);
     TEST(a_secret_is_gone_when_its_buffer_is_empty);
+    TEST(integers_are_as_printf_writes_them);
     return test_end();
 }
