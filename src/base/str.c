@@ -4,17 +4,39 @@
 #include <math.h>
 #include <stdlib.h>
 
-static char lower(char c)
+// Upper-case letters of eight bytes made lower. In each lane's highest bit: is it ASCII, at least
+// 'A', beyond 'Z'?
+static uint64_t lower_8(uint64_t x)
 {
-    return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+    const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;
+    uint64_t low = x & ~tops;
+    uint64_t upper = (low + ones * (0x80 - 'A')) & ~(low + ones * (0x7f - 'Z')) & ~x & tops;
+    return x | upper >> 2;
 }
 
+static bool same_8(const char *a, const char *b)
+{
+    uint64_t x, y;
+    memcpy(&x, a, 8);
+    memcpy(&y, b, 8);
+    return x == y || lower_8(x) == lower_8(y);
+}
+
+// Eight at a time; the last eight overlap those before them.
 bool str_same_nocase(const char *a, const char *b, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        if (lower(a[i]) != lower(b[i]))
+    if (n < 8) {
+        uint64_t x = 0, y = 0;
+        for (size_t i = 0; i < n; i++) {
+            x = x << 8 | (unsigned char)a[i];
+            y = y << 8 | (unsigned char)b[i];
+        }
+        return lower_8(x) == lower_8(y);
+    }
+    for (size_t i = 0; i + 8 < n; i += 8)
+        if (!same_8(a + i, b + i))
             return false;
-    return true;
+    return same_8(a + n - 8, b + n - 8);
 }
 
 int str_cmp(struct str a, struct str b)

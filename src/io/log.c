@@ -20,7 +20,7 @@ enum {
     VALUE_BYTES = 1024,
     TAIL_BYTES = 32,
     KEPT_BYTES = 64 * 1024,
-    SHORT_BYTES = 40
+    SHORT_BYTES = 64
 };
 
 struct log {

@@ -5,7 +5,8 @@
 #include <llhttp.h>
 #include <stdlib.h>
 
-//  bytes -> collect (until the empty line) -> http1_scan -> llhttp -> http1_judge -> HTTP1_HEAD
+//  bytes -> collect (until the empty line) -> http1_scan -> read again by llhttp -> http1_judge ->
+//  HTTP1_HEAD
 //        -> by length | chunked | until the end of the connection             -> HTTP1_BODY, _END
 
 enum { BLANK_LINES_MAX = 2, INTERIM_MAX = 8 };
@@ -33,6 +34,8 @@ struct http1 {
 
 const struct str *http1_get(const struct http1_head *h, struct str name)
 {
+    if (name.n < 64 && !(h->name_lengths >> name.n & 1))
+        return NULL;  // most of what is asked for is not there
     for (int32_t i = 0; i < h->n_headers; i++)
         if (str_eq_nocase(h->headers[i].name, name))
             return &h->headers[i].value;
@@ -103,51 +106,72 @@ static enum found find_end(struct http1 *h, struct str in, size_t *used)
     return FOUND_NOTHING;
 }
 
-struct reading {  // what llhttp's callbacks fill
-    struct http1_head *head;
-    int32_t headers_max;
-    bool done;
+// --- the second reader ------------------------------------------------------------------------
+
+// llhttp reads again what decides where a message begins, what it is and where it ends: the first
+// line and the headers of framing. Two readers that disagree are what smuggling is made of. The
+// other headers are text to both, and every byte of them has been scanned.
+struct second {
+    const struct http1_head *first;    // as our scan read it
+    const struct http1_header *given;  // the header whose line llhttp gets
+    const struct http1_header *named;  // whose name it has read; its value may come a line later
+    int32_t n_given, n_named;
+    bool same, done;
 };
+
+static bool is_framing(struct str name)
+{
+    switch (name.n) {
+    case 7: return str_eq_nocase(name, STR("Upgrade"));
+    case 10: return str_eq_nocase(name, STR("Connection"));
+    case 14: return str_eq_nocase(name, STR("Content-Length"));
+    case 16: return str_eq_nocase(name, STR("Proxy-Connection"));
+    case 17: return str_eq_nocase(name, STR("Transfer-Encoding"));
+    default: return false;
+    }
+}
+
+static int compare(llhttp_t *parser, struct str a, struct str b)
+{
+    struct second *s = parser->data;
+    s->same &= a.n == b.n && (a.n == 0 || a.p == b.p);
+    return 0;
+}
 
 static int on_method(llhttp_t *parser, const char *p, size_t n)
 {
-    struct reading *r = parser->data;
-    r->head->method = (struct str){p, n};
-    return 0;
+    const struct second *s = parser->data;
+    return compare(parser, (struct str){p, n}, s->first->method);
 }
 
 static int on_target(llhttp_t *parser, const char *p, size_t n)
 {
-    struct reading *r = parser->data;
-    r->head->target = (struct str){p, n};
-    return 0;
+    const struct second *s = parser->data;
+    return compare(parser, (struct str){p, n}, s->first->target);
 }
 
 static int on_name(llhttp_t *parser, const char *p, size_t n)
 {
-    struct reading *r = parser->data;
-    if (r->head->n_headers == r->headers_max)
-        return -1;
-    r->head->headers[r->head->n_headers++] = (struct http1_header){{p, n}, {p + n, 0}};
-    return 0;
+    struct second *s = parser->data;
+    s->named = s->given;
+    s->n_named++;
+    return s->named ? compare(parser, (struct str){p, n}, s->named->name) : -1;
 }
 
 static int on_value(llhttp_t *parser, const char *p, size_t n)
 {
-    struct reading *r = parser->data;
-    if (r->head->n_headers == 0)
-        return -1;
-    r->head->headers[r->head->n_headers - 1].value = str_trim((struct str){p, n});
-    return 0;
+    const struct second *s = parser->data;
+    struct str value = str_trim((struct str){p, n});
+    return s->named ? compare(parser, value, s->named->value) : -1;
 }
 
 // The body is not for llhttp.
 static int on_headers_done(llhttp_t *parser)
 {
-    struct reading *r = parser->data;
-    r->head->status = parser->status_code;
-    r->head->version_minor = parser->http_minor;
-    r->done = true;
+    struct second *s = parser->data;
+    s->done = true;
+    s->same &=
+        parser->status_code == s->first->status && parser->http_minor == s->first->version_minor;
     return HPE_PAUSED;
 }
 
@@ -159,24 +183,46 @@ static const llhttp_settings_t callbacks = {
     .on_headers_complete = on_headers_done,
 };
 
-// Reads a scanned head with llhttp, whole: the parser lives on the stack.
-static bool read_fields(struct http1 *h, struct str raw, int32_t n_headers)
+// From the name to the CRLF behind the value.
+static struct str line_of(const struct http1_header *h, const char *end)
 {
-    struct reading r = {.head = &h->head, .headers_max = n_headers};
+    const char *behind = h->value.p + h->value.n;
+    const char *lf = memchr(behind, '\n', (size_t)(end - behind));
+    CHECK(lf);  // it was scanned
+    return (struct str){h->name.p, (size_t)(lf - h->name.p) + 1};
+}
+
+// Reads what our scan has read from `raw` with llhttp. False: not the same.
+static bool read_again(struct http1 *h, const struct http1_head *first, struct str raw)
+{
+    struct second s = {.first = first, .same = true};
     llhttp_t parser;
+    const char *lf = memchr(raw.p, '\n', raw.n), *end = raw.p + raw.n;
+    CHECK(lf);  // it was scanned
     llhttp_init(&parser, h->side == HTTP1_REQUESTS ? HTTP_REQUEST : HTTP_RESPONSE, &callbacks);
-    parser.data = &r;
-    enum llhttp_errno e = llhttp_execute(&parser, raw.p, raw.n);
-    if (e == HPE_PAUSED && r.done && h->head.n_headers == n_headers)
+    parser.data = &s;
+    enum llhttp_errno e = llhttp_execute(&parser, raw.p, (size_t)(lf + 1 - raw.p));
+    for (int32_t i = 0; !e && i < first->n_headers; i++) {
+        if (!is_framing(first->headers[i].name))
+            continue;
+        s.given = &first->headers[i];
+        s.n_given++;
+        struct str line = line_of(s.given, end);
+        e = llhttp_execute(&parser, line.p, line.n);
+    }
+    if (!e)
+        e = llhttp_execute(&parser, end - 2, 2);
+    if (e == HPE_PAUSED && s.done && s.same && s.n_given == s.n_named)
         return true;
     h->fault = e == HPE_INVALID_METHOD
                    ? (struct http1_fault){501, "a method that is not known"}
                    : (struct http1_fault){400, llhttp_get_error_reason(&parser)};
-    // The two readers disagree: that is what smuggling is made of.
     if (!h->fault.why || e == HPE_OK || e == HPE_PAUSED)
         h->fault.why = "a head that can be read in two ways";
     return false;
 }
+
+// --- a whole head -----------------------------------------------------------------------------
 
 // Says how the body comes. False when it is longer than allowed.
 static bool frame(struct http1 *h)
@@ -206,24 +252,41 @@ static bool frame(struct http1 *h)
     return true;
 }
 
-// A whole head: checks it, keeps it, reads it.
-static enum err take_head(struct http1 *h, struct str raw, struct diag *diag)
+static struct str moved(struct str s, const char *from, const char *to)
 {
-    int32_t n_headers;
-    struct http1_fault f;
-    if (!http1_scan(raw, h->side, h->limits.headers, &n_headers, &f))
-        return fail(h, f.status, f.why, diag);
+    return (struct str){s.n ? to + (s.p - from) : to, s.n};
+}
 
-    size_t header_bytes = sizeof(struct http1_header) * (size_t)n_headers;
+// Keeps what was read of a head, which points into `raw`: all of it in one piece of memory.
+static void keep_head(struct http1 *h, const struct http1_head *read, struct str raw)
+{
+    size_t header_bytes = sizeof(struct http1_header) * (size_t)read->n_headers;
     h->storage_bytes = header_bytes + raw.n;
     h->storage = malloc(h->storage_bytes);
     CHECK(h->storage);
     char *copy = (char *)h->storage + header_bytes;
     memcpy(copy, raw.p, raw.n);
+    h->head = *read;
+    h->head.method = moved(read->method, raw.p, copy);
+    h->head.target = moved(read->target, raw.p, copy);
+    h->head.headers = h->storage;
+    for (int32_t i = 0; i < read->n_headers; i++)
+        h->head.headers[i] = (struct http1_header){moved(read->headers[i].name, raw.p, copy),
+                                                   moved(read->headers[i].value, raw.p, copy)};
     buf_release(&h->part);
-    h->head = (struct http1_head){.headers = h->storage};
-    if (!read_fields(h, (struct str){copy, raw.n}, n_headers))
+}
+
+// A whole head: checks it, keeps it, says what it means.
+static enum err take_head(struct http1 *h, struct str raw, struct diag *diag)
+{
+    struct http1_header headers[HTTP1_HEADERS_MAX];
+    struct http1_head read = {.headers = headers};
+    struct http1_fault f;
+    if (!http1_scan(raw, h->side, h->limits.headers, &read, &f))
+        return fail(h, f.status, f.why, diag);
+    if (!read_again(h, &read, raw))
         return fail(h, h->fault.status, h->fault.why, diag);
+    keep_head(h, &read, raw);
     if (!http1_judge(&h->head, h->side, &f))
         return fail(h, f.status, f.why, diag);
     return frame(h) ? ERR_NONE : fail(h, 413, "the body is too long", diag);
@@ -390,6 +453,7 @@ void http1_forget_head(struct http1 *h)
     h->head.method = h->head.target = h->head.path = h->head.query = h->head.host = none;
     h->head.headers = NULL;
     h->head.n_headers = 0;
+    h->head.name_lengths = 0;
 }
 
 void http1_expect_no_body(struct http1 *h)

@@ -2,9 +2,10 @@
 // lines of writing.
 //
 // The raw head is collected, scanned by our own strict scan (network-stack of docs/architecture.md:
-// what two servers could read differently is refused), then read by llhttp in strict mode. Bodies
-// come out as spans borrowed from the bytes fed in; trailers are checked and dropped, never joined
-// to the head. Pull style: the caller feeds bytes and takes events until ERR or "more".
+// what two servers could read differently is refused); what decides about framing is then read
+// again by llhttp in strict mode. Bodies come out as spans borrowed from the bytes fed in; trailers
+// are checked and dropped, never joined to the head. Pull style: the caller feeds bytes and takes
+// events until ERR or "more".
 
 #ifndef CAUDAL_HTTP1_H
 #define CAUDAL_HTTP1_H
@@ -30,6 +31,7 @@ struct http1_head {
     int32_t version_minor;         // HTTP/1.x
     struct http1_header *headers;  // in order; [n_headers]
     int32_t n_headers;
+    uint64_t name_lengths;   // bit n: a name of n bytes is among them (below 64)
     int64_t content_length;  // -1: not said
     bool chunked;
     bool keep_alive;  // what the sender wants

@@ -1,5 +1,9 @@
 #include "wire/http1_scan.h"
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 // clang-format off
 #define T HTTP1_TOKEN
 #define V HTTP1_VALUE
@@ -38,20 +42,23 @@ static bool all_are(struct str s, enum http1_class class)
     return true;
 }
 
-// all_are(s, HTTP1_VALUE), eight bytes at a time. In each lane's highest bit: is it below a blank,
-// or DEL? Where one is, it may still be a tab, which belongs.
-static bool is_value(struct str s)
+// Behind the bytes of [p, end) that may stand in a value, 16 at a time where there are as many. A
+// tab is the one control character among them.
+static const char *value_end(const char *p, const char *end)
 {
-    const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;
-    for (; s.n >= 8; s = str_skip(s, 8)) {
-        uint64_t x, del;
-        memcpy(&x, s.p, 8);
-        del = x ^ ones * 0x7f;
-        bool odd = (((x - ones * 0x20) & ~x) | ((del - ones) & ~del)) & tops;
-        if (odd && !all_are((struct str){s.p, 8}, HTTP1_VALUE))
-            return false;
+#if defined(__SSE2__)
+    for (; end - p >= 16; p += 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+        __m128i odd = _mm_or_si128(_mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1f)), v),
+                                   _mm_cmpeq_epi8(v, _mm_set1_epi8(0x7f)));
+        int stop = _mm_movemask_epi8(_mm_andnot_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('\t')), odd));
+        if (stop)
+            return p + __builtin_ctz((unsigned)stop);
     }
-    return all_are(s, HTTP1_VALUE);
+#endif
+    while (p < end && http1_is(*p, HTTP1_VALUE))
+        p++;
+    return p;
 }
 
 static bool is_digit(char c)
@@ -64,12 +71,14 @@ static bool is_hex(char c)
     return is_digit(c) || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
 }
 
+static const char bad_line_end[] = "a line that does not end with CRLF";
+
 // Takes a line and its CRLF off the front.
 static bool take_line(struct str *rest, struct str *line, struct http1_fault *f)
 {
     const char *lf = rest->n ? memchr(rest->p, '\n', rest->n) : NULL;
     if (!lf || lf == rest->p || lf[-1] != '\r')
-        return refuse(f, 400, "a line that does not end with CRLF");
+        return refuse(f, 400, bad_line_end);
     *line = (struct str){rest->p, (size_t)(lf - rest->p) - 1};
     *rest = str_skip(*rest, line->n + 2);
     return true;
@@ -104,19 +113,21 @@ static bool check_target(struct str method, struct str target, struct http1_faul
     return refuse(f, 400, "a request target that is neither a path nor a URL");
 }
 
-static bool scan_request_line(struct str line, struct http1_fault *f)
+static bool scan_request_line(struct str line, struct http1_head *h, struct http1_fault *f)
 {
-    struct str method, target;
-    if (!line.n || !str_cut(&line, ' ', &method) || !line.p || !str_cut(&line, ' ', &target) ||
-        !line.p)
+    if (!line.n || !str_cut(&line, ' ', &h->method) || !line.p ||
+        !str_cut(&line, ' ', &h->target) || !line.p)
         return refuse(f, 400, "a request line that is not: method, target, version");
-    if (!http1_token_ok(method))
+    if (!http1_token_ok(h->method))
         return refuse(f, 400, "a method that is not a token");
-    return check_version(line, f) && check_target(method, target, f);
+    if (!check_version(line, f) || !check_target(h->method, h->target, f))
+        return false;
+    h->version_minor = line.p[7] - '0';
+    return true;
 }
 
 // "HTTP/1.1 200 OK"; the reason, and the blank before it, may be missing.
-static bool scan_status_line(struct str line, struct http1_fault *f)
+static bool scan_status_line(struct str line, struct http1_head *h, struct http1_fault *f)
 {
     if (!check_version((struct str){line.p, line.n < 8 ? line.n : 8}, f))
         return false;
@@ -124,46 +135,62 @@ static bool scan_status_line(struct str line, struct http1_fault *f)
     if (line.n < 12 || p[8] != ' ' || p[9] < '1' || p[9] > '5' || !is_digit(p[10]) ||
         !is_digit(p[11]))
         return refuse(f, 400, "a status that is not a number from 100 to 599");
-    if (line.n > 12 && (p[12] != ' ' || !is_value(str_skip(line, 12))))
+    if (line.n > 12 && (p[12] != ' ' || value_end(p + 12, p + line.n) != p + line.n))
         return refuse(f, 400, "a control character in the reason");
+    h->version_minor = p[7] - '0';
+    h->status = (p[9] - '0') * 100 + (p[10] - '0') * 10 + (p[11] - '0');
     return true;
 }
 
-static bool scan_header_line(struct str line, struct http1_fault *f)
+// What stands at `p` instead of the colon behind a name that began at `from`.
+static bool refuse_name(const char *from, const char *p, const char *end, struct http1_fault *f)
 {
-    size_t i = 0;
-    while (i < line.n && http1_is(line.p[i], HTTP1_TOKEN))
-        i++;
-    if (i == 0 && (line.p[0] == ' ' || line.p[0] == '\t'))
+    if (p == from && (*p == ' ' || *p == '\t'))
         return refuse(f, 400, "a folded header line");
-    if (i == line.n)
+    if (p < end && *p == '\n')
+        return refuse(f, 400, bad_line_end);
+    if (end - p >= 2 && p[0] == '\r' && p[1] == '\n')
         return refuse(f, 400, "a header line without a colon");
-    if (line.p[i] != ':' || i == 0)
-        return refuse(f, 400, "a header name that is not a token");
-    if (!is_value(str_skip(line, i + 1)))
+    return refuse(f, 400, "a header name that is not a token");
+}
+
+// One header line, in one pass. `*rest` goes behind it.
+static bool scan_header_line(struct str *rest, struct http1_header *h, struct http1_fault *f)
+{
+    const char *from = rest->p, *end = rest->p + rest->n, *p = from;
+    while (p < end && http1_is(*p, HTTP1_TOKEN))
+        p++;
+    if (p == from || p == end || *p != ':')
+        return refuse_name(from, p, end, f);
+    h->name = (struct str){from, (size_t)(p - from)};
+    const char *value = ++p;
+    p = value_end(p, end);
+    if (end - p < 2 || *p == '\n')
+        return refuse(f, 400, bad_line_end);
+    if (p[0] != '\r' || p[1] != '\n')
         return refuse(f, 400, "a control character in a header value");
+    h->value = str_trim((struct str){value, (size_t)(p - value)});
+    *rest = (struct str){p + 2, (size_t)(end - p) - 2};
     return true;
 }
 
-bool http1_scan(struct str raw, enum http1_side side, int32_t headers_max, int32_t *n_headers,
+bool http1_scan(struct str raw, enum http1_side side, int32_t headers_max, struct http1_head *h,
                 struct http1_fault *f)
 {
     struct str line;
     if (!take_line(&raw, &line, f))
         return false;
-    if (!(side == HTTP1_REQUESTS ? scan_request_line(line, f) : scan_status_line(line, f)))
+    if (!(side == HTTP1_REQUESTS ? scan_request_line(line, h, f) : scan_status_line(line, h, f)))
         return false;
-    for (*n_headers = 0;; ++*n_headers) {
-        if (!take_line(&raw, &line, f))
-            return false;
-        if (line.n == 0)
-            break;
-        if (*n_headers == headers_max)
+    for (h->n_headers = 0; raw.n < 2 || raw.p[0] != '\r' || raw.p[1] != '\n'; h->n_headers++) {
+        if (!raw.n)
+            return refuse(f, 400, bad_line_end);
+        if (h->n_headers == headers_max)
             return refuse(f, 431, "too many headers");
-        if (!scan_header_line(line, f))
+        if (!scan_header_line(&raw, &h->headers[h->n_headers], f))
             return false;
     }
-    CHECK(raw.n == 0);  // the caller found the first empty line
+    CHECK(raw.n == 2);  // the caller found the first empty line
     return true;
 }
 
@@ -265,9 +292,11 @@ bool http1_judge(struct http1_head *h, enum http1_side side, struct http1_fault 
     struct wishes w = {0};
     h->content_length = -1;
     h->chunked = h->expect_continue = false;
+    h->name_lengths = 0;
     for (int32_t i = 0; i < h->n_headers; i++) {
         struct str name = h->headers[i].name, value = h->headers[i].value;
         bool ok = true;
+        h->name_lengths |= name.n < 64 ? UINT64_C(1) << name.n : 0;
         switch (name.n) {  // most names differ in length already
         case 4:
             if (str_eq_nocase(name, STR("Host"))) {

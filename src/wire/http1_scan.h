@@ -30,8 +30,10 @@ static inline bool http1_is(char c, enum http1_class class)
 }
 
 // Checks every byte of a head that ends with its empty line: the form of the first line and of each
-// header line, and that each line ends with CRLF and nothing else looks like a line end.
-bool http1_scan(struct str raw, enum http1_side side, int32_t headers_max, int32_t *n_headers,
+// header line, and that each line ends with CRLF and nothing else looks like a line end. Fills
+// method, target, status and version of `*h`, and its headers, at most `headers_max`, in
+// `h->headers`: all of it borrowed from `raw`.
+bool http1_scan(struct str raw, enum http1_side side, int32_t headers_max, struct http1_head *h,
                 struct http1_fault *f);
 
 // Fills what a head means from its method, target, status, version and headers: Host, framing,

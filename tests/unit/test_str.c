@@ -1,9 +1,39 @@
+#include "base/rng.h"
 #include "base/str.h"
 #include "lib/test.h"
 
 #include <inttypes.h>
 
 static const struct str NOTHING = {NULL, 0};
+
+static bool same_by_bytes(const char *a, const char *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        char x = a[i] >= 'A' && a[i] <= 'Z' ? (char)(a[i] + 32) : a[i];
+        char y = b[i] >= 'A' && b[i] <= 'Z' ? (char)(b[i] + 32) : b[i];
+        if (x != y)
+            return false;
+    }
+    return true;
+}
+
+static void letters_alone_have_a_case_at_any_length(void)
+{
+    char a[32], b[32];
+    struct rng r;
+    rng_seed(&r, 7);
+    for (int i = 0; i < 200000; i++) {
+        size_t n = rng_u64(&r) % sizeof a;
+        for (size_t k = 0; k < n; k++) {
+            a[k] = (char)rng_u64(&r);
+            b[k] = a[k];
+        }
+        if (n && i % 4)
+            b[rng_u64(&r) % n] ^= i % 4 == 1 ? 0x20 : i % 4 == 2 ? (char)0x80 : (char)i;
+        bool same = str_eq_nocase((struct str){a, n}, (struct str){b, n});
+        EXPECT(same == same_by_bytes(a, b, n), "%d: %zu bytes", i, n);
+    }
+}
 
 static void equality_is_by_bytes(void)
 {
@@ -191,6 +221,7 @@ static void hashes_spread(void)
 
 int main(void)
 {
+    TEST(letters_alone_have_a_case_at_any_length);
     TEST(equality_is_by_bytes);
     TEST(order_is_by_bytes_then_length);
     TEST(starts_and_ends);
