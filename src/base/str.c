@@ -106,12 +106,13 @@ bool str_to_i64(struct str s, int64_t *out)
     size_t i = negative;
     if (i == s.n)
         return false;
+    enum { SAFE_BYTES = 18 };  // so many digits always fit
     uint64_t limit = (uint64_t)INT64_MAX + negative, v = 0;
     for (; i < s.n; i++) {
         if (s.p[i] < '0' || s.p[i] > '9')
             return false;
         uint64_t digit = (uint64_t)(s.p[i] - '0');
-        if (v > (limit - digit) / 10)
+        if (i >= SAFE_BYTES && v > (limit - digit) / 10)
             return false;
         v = v * 10 + digit;
     }

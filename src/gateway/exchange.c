@@ -467,7 +467,9 @@ static void keep_whole_head(struct exchange *x, const struct http1_head *head)
 void exchange_begin(struct worker *w, struct client *c, const struct asked *q)
 {
     const struct serve_config *s = &w->generation->portfolio->serve;
-    struct exchange *x = take(sizeof *x);
+    struct exchange *x = malloc(sizeof *x);
+    CHECK(x);
+    memset(x, 0, offsetof(struct exchange, sends));
     x->worker = w;
     x->client = c;
     x->generation = q->generation;

@@ -182,8 +182,10 @@ void exchange_stream_cut(struct exchange *x, const char *why)
 
 void exchange_whole(struct exchange *x)
 {
+    struct spares *spares = loop_spares(x->worker->loop);
     struct buf extra, receipt;
     buf_init(&extra, 16 * 1024);
+    spare_lend(spares, &extra);
     buf_init(&receipt, RECEIPT_BYTES_MAX);
     x->status = 200;
     exchange_settle(x);
@@ -199,7 +201,7 @@ void exchange_whole(struct exchange *x)
     a.extra = buf_str(&extra);
     answer_whole(x->worker, x->client, &a, buf_str(&x->out));
     exchange_client_done(x, true);
-    buf_release(&extra);
+    spare_take(spares, &extra);
     buf_release(&receipt);
 }
 

@@ -83,7 +83,6 @@ struct exchange {
     int64_t prompt_bytes;
     struct timer timer;
 
-    struct sent sends[EXCHANGE_SENDS_MAX];
     int32_t n_sends;
     enum fault last_fault;
     struct str error;                 // the code of the error that it ended with, for the log
@@ -99,6 +98,8 @@ struct exchange {
     bool drawn;               // and core_done() is to know it
     double joules;
     const char *energy_basis;
+
+    struct sent sends[EXCHANGE_SENDS_MAX];  // [n_sends]; the last member: never zeroed
 };
 
 const struct portfolio *exchange_portfolio(const struct exchange *x);

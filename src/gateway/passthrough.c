@@ -3,35 +3,28 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-static const struct str *const allowed[] = {
-    &(const struct str){"content-type", 12},   &(const struct str){"accept", 6},
-    &(const struct str){"openai-beta", 11},    &(const struct str){"anthropic-version", 17},
-    &(const struct str){"anthropic-beta", 14}, &(const struct str){"idempotency-key", 15},
-    &(const struct str){"traceparent", 11},    &(const struct str){"tracestate", 10},
-};
-
-static bool is_passed(struct str name)
+// Most names have another length than all of these.
+static bool is_passed(struct str name, bool as_it_is)
 {
-    uint32_t lengths = 0;  // most names have another length than all of these
-    for (size_t i = 0; i < COUNTOF(allowed); i++)
-        lengths |= UINT32_C(1) << allowed[i]->n;
-    if (name.n >= 32 || !(lengths >> name.n & 1))
-        return false;
-    for (size_t i = 0; i < COUNTOF(allowed); i++)
-        if (str_eq_nocase(*allowed[i], name))
-            return true;
-    return false;
+    switch (name.n) {
+    case 6: return as_it_is && str_eq_nocase(name, STR("accept"));
+    case 10: return str_eq_nocase(name, STR("tracestate"));
+    case 11:
+        return str_eq_nocase(name, STR("openai-beta")) || str_eq_nocase(name, STR("traceparent"));
+    case 12: return as_it_is && str_eq_nocase(name, STR("content-type"));
+    case 14: return str_eq_nocase(name, STR("anthropic-beta"));
+    case 15: return str_eq_nocase(name, STR("idempotency-key"));
+    case 17: return str_eq_nocase(name, STR("anthropic-version"));
+    default: return false;
+    }
 }
 
 void passthrough_headers(const struct http1_head *head, bool as_it_is, struct buf *out)
 {
     for (int32_t i = 0; i < head->n_headers; i++) {
         const struct http1_header *h = &head->headers[i];
-        bool own =
-            str_eq_nocase(h->name, STR("content-type")) || str_eq_nocase(h->name, STR("accept"));
-        if (!is_passed(h->name) || (own && !as_it_is) || http1_is_hop(head, h->name))
-            continue;
-        buf_join(out, h->name, STR(": "), h->value, STR("\r\n"));
+        if (is_passed(h->name, as_it_is) && !http1_is_hop(head, h->name))
+            buf_join(out, h->name, STR(": "), h->value, STR("\r\n"));
     }
 }
 

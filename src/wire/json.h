@@ -77,8 +77,13 @@ bool json_walk_once(struct json_walk *w, struct str text);
 bool json_walk_strict(struct json_walk *w, struct str text);
 bool json_walk_ok(const struct json_walk *w);
 bool json_walk_in(struct json_walk *inner,
-                  struct json_walk *outer);        // false: neither object nor array
-struct json_span json_value(struct json_walk *w);  // w->value, its end found if it was not
+                  struct json_walk *outer);             // false: neither object nor array
+struct json_span json_value_open(struct json_walk *w);  // for json_value() only
+static inline struct json_span
+json_value(struct json_walk *w)  // w->value, its end found if it was not
+{
+    return w->open ? json_value_open(w) : w->value;
+}
 
 bool json_key_is_escaped(const struct json_walk *w, struct str name);
 static inline bool json_key_is(const struct json_walk *w,

@@ -11,14 +11,14 @@
 #endif
 
 #if defined(__SSE2__)
-// 0xff where a byte ends the plain part of a string.
+// 0xff where a byte ends the plain part of a string. With its bit 1 turned over, a quote is the
+// first above the control characters.
 static inline __m128i string_marks(const char *p)
 {
     __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
-    __m128i quote = _mm_cmpeq_epi8(v, _mm_set1_epi8('"'));
-    __m128i slash = _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'));
-    __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1f)), v);
-    return _mm_or_si128(_mm_or_si128(quote, slash), control);
+    __m128i turned = _mm_xor_si128(v, _mm_set1_epi8(2));
+    __m128i quote = _mm_cmpeq_epi8(_mm_min_epu8(turned, _mm_set1_epi8(0x20)), turned);
+    return _mm_or_si128(quote, _mm_cmpeq_epi8(v, _mm_set1_epi8('\\')));
 }
 
 // The same for 64 bytes, a bit for each.
@@ -72,9 +72,14 @@ static inline const char *string_end(const char *p, const char *end, size_t *sav
     size_t n;
     *saved = 0;
 #if defined(__SSE2__)
-    int first = end - p >= 16 ? _mm_movemask_epi8(string_marks(p)) : 0;
-    if (first && p[__builtin_ctz((unsigned)first)] == '"')
-        return p + __builtin_ctz((unsigned)first);  // most keys and many values are as short
+    // Most keys and many values are short.
+    for (const char *near = p; near - p < 48 && end - near >= 16; near += 16) {
+        int stop = _mm_movemask_epi8(string_marks(near));
+        if (stop && near[__builtin_ctz((unsigned)stop)] == '"')
+            return near + __builtin_ctz((unsigned)stop);
+        if (stop)
+            break;
+    }
     while (end - p >= 64) {
         uint64_t marks = string_marks_64(p);
         size_t at = 0;
@@ -105,6 +110,8 @@ static inline bool is_blank(char c)
 
 static inline const char *blank_skip(const char *p, const char *end)
 {
+    if (p<end && * p> ' ')
+        return p;
     while (p < end && is_blank(*p))
         p++;
     return p;

@@ -64,17 +64,15 @@ static const char *nested_skip(const char *p, const char *end)
     return end;
 }
 
+// A number where it is nothing else.
 static enum json_kind kind_of(char first)
 {
-    switch (first) {
-    case '"': return JSON_STRING;
-    case '{': return JSON_OBJECT;
-    case '[': return JSON_ARRAY;
-    case 't': return JSON_TRUE;
-    case 'f': return JSON_FALSE;
-    case 'n': return JSON_NULL;
-    default: return JSON_NUMBER;
-    }
+    enum { OTHER, KIND };  // what is not in the table is no kind, and JSON_NULL is 0
+    static const uint8_t kinds[256] = {
+        ['"'] = KIND + JSON_STRING, ['{'] = KIND + JSON_OBJECT, ['['] = KIND + JSON_ARRAY,
+        ['t'] = KIND + JSON_TRUE,   ['f'] = KIND + JSON_FALSE,  ['n'] = KIND + JSON_NULL};
+    uint8_t kind = kinds[(unsigned char)first];
+    return kind == OTHER ? JSON_NUMBER : (enum json_kind)(kind - KIND);
 }
 
 static const char *word_skip(const char *p, const char *end)
@@ -148,11 +146,9 @@ static void value_ends(struct json_walk *w, size_t at)
     w->value.n = at - w->value.at;
 }
 
-struct json_span json_value(struct json_walk *w)
+struct json_span json_value_open(struct json_walk *w)
 {
     const char *begin = w->text.p, *end = begin + w->text.n, *stop;
-    if (!w->open)
-        return w->value;
     stop = w->depth ? json_value_end(begin + w->value.at, end, w->depth)
                     : nested_skip(begin + w->value.at, end);
     value_ends(w, stop ? (size_t)(stop - begin) : w->text.n);
@@ -214,12 +210,40 @@ static bool strict_end(struct json_walk *w, const char *p, const char *end)
     return false;
 }
 
+// The key at p and the colon behind it, of a text that was not validated. NULL: they are not there.
+static const char *strict_key(struct json_walk *w, const char *p, const char *end)
+{
+    size_t saved;
+    if (p == end || *p != '"')
+        return NULL;
+    w->key_at = (size_t)(p - w->text.p);
+    const char *stop = string_end(p + 1, end, &saved);
+    if (stop == end || *stop != '"')
+        return NULL;
+    w->key = (struct str){p + 1, (size_t)(stop - p) - 1};
+    w->key_escaped = saved > 0;
+    p = blank_skip(stop + 1, end);
+    return p < end && *p == ':' ? blank_skip(p + 1, end) : NULL;
+}
+
+// Behind a whole number of at most 18 digits; NULL: it is another one, or none.
+static const char *plain_number_end(const char *p, const char *end)
+{
+    const char *from = p;
+    while (p < end && *p >= '0' && *p <= '9')
+        p++;
+    bool plain = p > from && p - from <= 18 && (*from != '0' || p - from == 1) && p < end;
+    return plain && (*p == ',' || *p == '}' || *p == ']') ? p : NULL;
+}
+
 // A step through a text that was not validated: takes nothing for granted.
 static bool strict_step(struct json_walk *w)
 {
-    json_value(w);
-    if (w->wrong)
-        return false;
+    if (w->open) {
+        json_value_open(w);
+        if (w->wrong)
+            return false;
+    }
     const char *end = w->text.p + w->text.n, *stop;
     const char *p = blank_skip(w->text.p + w->at, end);
     if (p == end)
@@ -230,34 +254,22 @@ static bool strict_step(struct json_walk *w)
         return fail(w);
     w->begun = true;
     p = blank_skip(p, end);
-    if (!w->array) {
-        w->key_at = (size_t)(p - w->text.p);
-        size_t saved;
-        if (p == end || *p != '"')
-            return fail(w);
-        stop = string_end(p + 1, end, &saved);
-        if (stop == end || *stop != '"')
-            return fail(w);
-        w->key = (struct str){p + 1, (size_t)(stop - p) - 1};
-        w->key_escaped = saved > 0;
-        p = blank_skip(stop + 1, end);
-        if (p == end || *p != ':')
-            return fail(w);
-        p = blank_skip(p + 1, end);
-    }
-    if (p == end)
+    if (!w->array)
+        p = strict_key(w, p, end);
+    if (!p || p == end)
         return fail(w);
-    w->value = (struct json_span){.kind = kind_of(*p), .at = (size_t)(p - w->text.p)};
+    enum json_kind kind = kind_of(*p);
+    w->value = (struct json_span){.kind = kind, .at = (size_t)(p - w->text.p)};
     w->value_saved = 0;
     w->done = false;
-    if (w->value.kind == JSON_OBJECT || w->value.kind == JSON_ARRAY) {
+    if (kind == JSON_OBJECT || kind == JSON_ARRAY) {
         w->open = true;
         return true;
     }
-    if (w->value.kind == JSON_STRING) {
+    if (kind == JSON_STRING) {
         stop = string_end(p + 1, end, &w->value_saved);
         stop = stop < end && *stop == '"' ? stop + 1 : NULL;
-    } else {
+    } else if (kind != JSON_NUMBER || !(stop = plain_number_end(p, end))) {
         stop = json_scalar_end(p, end);
     }
     if (!stop)
