@@ -2,6 +2,10 @@
 
 #include "wire/json_scan.h"
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 static int hex(char c)
 {
     if (c >= '0' && c <= '9')
@@ -71,6 +75,54 @@ size_t json_unicode_n(const char *p, const char *end, size_t *saved)
     size_t n = (size_t)(at - p);
     *saved += n - (c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4);
     return n;
+}
+
+#if defined(__x86_64__)
+// As string_marks(), 32 bytes at a time.
+static inline __attribute__((target("avx2"))) __m256i string_marks_32(const char *p)
+{
+    __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)p);
+    __m256i turned = _mm256_xor_si256(v, _mm256_set1_epi8(2));
+    __m256i quote = _mm256_cmpeq_epi8(_mm256_min_epu8(turned, _mm256_set1_epi8(0x20)), turned);
+    return _mm256_or_si256(quote, _mm256_cmpeq_epi8(v, _mm256_set1_epi8('\\')));
+}
+
+// Behind the blocks of 64 bytes in which nothing ends the plain part of a string.
+static __attribute__((target("avx2"))) const char *plain_blocks(const char *p, const char *end)
+{
+    for (; end - p >= 64; p += 64)
+        if (_mm256_movemask_epi8(_mm256_or_si256(string_marks_32(p), string_marks_32(p + 32))))
+            break;
+    return p;
+}
+#endif
+
+const char *json_string_far(const char *p, const char *end, size_t *saved)
+{
+    size_t n;
+#if defined(__SSE2__)
+    for (const char *from = p; p - from < 48 && end - p >= 16; p += 16)
+        if (_mm_movemask_epi8(string_marks(p)))
+            break;
+    while (end - p >= 64) {
+        uint64_t marks = string_marks_64(p);
+        size_t at = 0;
+        for (; marks; marks = at < 64 ? marks & (~(uint64_t)0 << at) : 0) {
+            at = (size_t)__builtin_ctzll(marks);
+            if (p[at] != '\\' || !(n = escape_n(p + at, end, saved)))
+                return p + at;
+            at += n;
+        }
+        p += at > 64 ? at : 64;
+#if defined(__x86_64__)
+        if (at == 0 && __builtin_cpu_supports("avx2"))
+            p = plain_blocks(p, end);
+#endif
+    }
+#endif
+    while ((p = string_stop(p, end)) < end && *p == '\\' && (n = escape_n(p, end, saved)))
+        p += n;
+    return p;
 }
 
 struct scan {

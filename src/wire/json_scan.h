@@ -64,37 +64,21 @@ static inline size_t escape_n(const char *p, const char *end, size_t *saved)
     return 2;
 }
 
+// string_end() beyond the first bytes.
+const char *json_string_far(const char *p, const char *end, size_t *saved);
+
 // The closing quote of the string whose text begins at p, or where what is no JSON stands, or
 // `end`.
 // `*saved`: how many bytes longer the text is than what it stands for.
 static inline const char *string_end(const char *p, const char *end, size_t *saved)
 {
-    size_t n;
     *saved = 0;
 #if defined(__SSE2__)
-    // Most keys and many values are short.
-    for (const char *near = p; near - p < 48 && end - near >= 16; near += 16) {
-        int stop = _mm_movemask_epi8(string_marks(near));
-        if (stop && near[__builtin_ctz((unsigned)stop)] == '"')
-            return near + __builtin_ctz((unsigned)stop);
-        if (stop)
-            break;
-    }
-    while (end - p >= 64) {
-        uint64_t marks = string_marks_64(p);
-        size_t at = 0;
-        for (; marks; marks = at < 64 ? marks & (~(uint64_t)0 << at) : 0) {
-            at = (size_t)__builtin_ctzll(marks);
-            if (p[at] != '\\' || !(n = escape_n(p + at, end, saved)))
-                return p + at;
-            at += n;
-        }
-        p += at > 64 ? at : 64;
-    }
+    int first = end - p >= 16 ? _mm_movemask_epi8(string_marks(p)) : 0;
+    if (first && p[__builtin_ctz((unsigned)first)] == '"')
+        return p + __builtin_ctz((unsigned)first);  // most keys and many values are as short
 #endif
-    while ((p = string_stop(p, end)) < end && *p == '\\' && (n = escape_n(p, end, saved)))
-        p += n;
-    return p;
+    return json_string_far(p, end, saved);
 }
 
 // Behind the value that begins at p, all of it valid JSON but for its UTF-8, `depth` objects and
