@@ -111,13 +111,33 @@ bool buf_join_n(struct buf *b, const struct str *parts, size_t n)
 
 static int digits_of(uint64_t u)
 {
-    int n = 1;
-    for (; u >= 10000; u /= 10000)
-        n += 4;
-    return n + (u >= 10) + (u >= 100) + (u >= 1000);
+    static const uint64_t tens[] = {
+        0,
+        10,
+        100,
+        1000,
+        10000,
+        100000,
+        1000000,
+        10000000,
+        100000000,
+        1000000000,
+        10000000000,
+        100000000000,
+        1000000000000,
+        10000000000000,
+        100000000000000,
+        1000000000000000,
+        10000000000000000,
+        100000000000000000,
+        1000000000000000000,
+        UINT64_C(10000000000000000000),
+    };
+    int n = (64 - __builtin_clzll(u | 1)) * 1233 >> 12;  // bits times log10(2), or one less
+    return n + (u >= tens[n]);
 }
 
-// Two digits at a time: most numbers of a line have one to four.
+// Four digits to a division, two to a copy.
 char *put_int(char *at, int64_t v)
 {
     static const char pairs[] = "00010203040506070809101112131415161718192021222324"
@@ -128,12 +148,20 @@ char *put_int(char *at, int64_t v)
     if (v < 0)
         *at++ = '-';
     char *end = at + digits_of(u), *p = end;
-    for (; u >= 100; u /= 100)
-        memcpy(p -= 2, pairs + 2 * (u % 100), 2);
-    if (u >= 10)
-        memcpy(at, pairs + 2 * u, 2);
+    for (; u >= 10000; u /= 10000) {
+        uint32_t four = (uint32_t)(u % 10000);
+        memcpy(p -= 2, pairs + 2 * (size_t)(four % 100), 2);
+        memcpy(p -= 2, pairs + 2 * (size_t)(four / 100), 2);
+    }
+    uint32_t rest = (uint32_t)u;
+    if (rest >= 100) {
+        memcpy(p - 2, pairs + 2 * (size_t)(rest % 100), 2);
+        rest /= 100;
+    }
+    if (rest >= 10)
+        memcpy(at, pairs + 2 * (size_t)rest, 2);
     else
-        *at = (char)('0' + u);
+        *at = (char)('0' + rest);
     return end;
 }
 

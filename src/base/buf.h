@@ -72,8 +72,21 @@ enum { PUT_INT_BYTES = 20 };  // the most that put_int() writes
 char *put_int(char *at, int64_t v);
 static inline char *put_str(char *at, struct str s)
 {
-    if (s.n)
+    if (s.n >= 8 && s.n <= 16) {  // most: two moves that overlap instead of a call
+        uint64_t first, last;
+        memcpy(&first, s.p, 8);
+        memcpy(&last, s.p + s.n - 8, 8);
+        memcpy(at, &first, 8);
+        memcpy(at + s.n - 8, &last, 8);
+    } else if (s.n >= 4 && s.n < 8) {
+        uint32_t first, last;
+        memcpy(&first, s.p, 4);
+        memcpy(&last, s.p + s.n - 4, 4);
+        memcpy(at, &first, 4);
+        memcpy(at + s.n - 4, &last, 4);
+    } else if (s.n) {
         memcpy(at, s.p, s.n);
+    }
     return at + s.n;
 }
 #define put_lit(at, literal) \

@@ -455,6 +455,10 @@ static void whole_end(struct exchange *x)
     }
     x->first_us = exchange_now(x);
     show_shadows(x);
+    // No other attempt comes: what is warm in the cache is lent again at once.
+    struct spares *spares = loop_spares(x->worker->loop);
+    spare_take(spares, &x->wire_head);
+    spare_take(spares, &x->wire_body);
     exchange_whole(x);
 }
 

@@ -119,18 +119,6 @@ struct second {
     bool same, done;
 };
 
-static bool is_framing(struct str name)
-{
-    switch (name.n) {
-    case 7: return str_eq_nocase(name, STR("Upgrade"));
-    case 10: return str_eq_nocase(name, STR("Connection"));
-    case 14: return str_eq_nocase(name, STR("Content-Length"));
-    case 16: return str_eq_nocase(name, STR("Proxy-Connection"));
-    case 17: return str_eq_nocase(name, STR("Transfer-Encoding"));
-    default: return false;
-    }
-}
-
 static int compare(llhttp_t *parser, struct str a, struct str b)
 {
     struct second *s = parser->data;
@@ -203,7 +191,7 @@ static bool read_again(struct http1 *h, const struct http1_head *first, struct s
     parser.data = &s;
     enum llhttp_errno e = llhttp_execute(&parser, raw.p, (size_t)(lf + 1 - raw.p));
     for (int32_t i = 0; !e && i < first->n_headers; i++) {
-        if (!is_framing(first->headers[i].name))
+        if (first->headers[i].meaning < HTTP1_UPGRADE)
             continue;
         s.given = &first->headers[i];
         s.n_given++;
@@ -270,9 +258,11 @@ static void keep_head(struct http1 *h, const struct http1_head *read, struct str
     h->head.method = moved(read->method, raw.p, copy);
     h->head.target = moved(read->target, raw.p, copy);
     h->head.headers = h->storage;
-    for (int32_t i = 0; i < read->n_headers; i++)
-        h->head.headers[i] = (struct http1_header){moved(read->headers[i].name, raw.p, copy),
-                                                   moved(read->headers[i].value, raw.p, copy)};
+    for (int32_t i = 0; i < read->n_headers; i++) {
+        const struct http1_header *from = &read->headers[i];
+        h->head.headers[i] = (struct http1_header){moved(from->name, raw.p, copy),
+                                                   moved(from->value, raw.p, copy), from->meaning};
+    }
     buf_release(&h->part);
 }
 

@@ -18,6 +18,7 @@ enum { HTTP1_HEADERS_MAX = 128 };
 
 struct http1_header {
     struct str name, value;  // value without blanks at its ends
+    uint8_t meaning;         // for the http1 files only
 };
 
 struct http1_head {

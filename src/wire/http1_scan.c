@@ -176,6 +176,21 @@ static bool refuse_name(const char *from, const char *p, const char *end, struct
     return refuse(f, 400, "a header name that is not a token");
 }
 
+static enum http1_meaning meaning_of(struct str name)
+{
+    switch (name.n) {  // most names differ in length already
+    case 4: return str_eq_nocase(name, STR("Host")) ? HTTP1_HOST_NAME : HTTP1_PLAIN;
+    case 6: return str_eq_nocase(name, STR("Expect")) ? HTTP1_EXPECT : HTTP1_PLAIN;
+    case 7: return str_eq_nocase(name, STR("Upgrade")) ? HTTP1_UPGRADE : HTTP1_PLAIN;
+    case 10: return str_eq_nocase(name, STR("Connection")) ? HTTP1_CONNECTION : HTTP1_PLAIN;
+    case 14: return str_eq_nocase(name, STR("Content-Length")) ? HTTP1_LENGTH : HTTP1_PLAIN;
+    case 16:
+        return str_eq_nocase(name, STR("Proxy-Connection")) ? HTTP1_PROXY_CONNECTION : HTTP1_PLAIN;
+    case 17: return str_eq_nocase(name, STR("Transfer-Encoding")) ? HTTP1_CODING : HTTP1_PLAIN;
+    default: return HTTP1_PLAIN;
+    }
+}
+
 // One header line, in one pass. `*rest` goes behind it.
 static bool scan_header_line(struct str *rest, struct http1_header *h, struct http1_fault *f)
 {
@@ -183,6 +198,7 @@ static bool scan_header_line(struct str *rest, struct http1_header *h, struct ht
     if (p == from || p == end || *p != ':')
         return refuse_name(from, p, end, f);
     h->name = (struct str){from, (size_t)(p - from)};
+    h->meaning = meaning_of(h->name);
     const char *value = ++p;
     p = value_end(p, end);
     if (end - p < 2 || *p == '\n')
@@ -314,34 +330,22 @@ bool http1_judge(struct http1_head *h, enum http1_side side, struct http1_fault 
     h->chunked = h->expect_continue = false;
     h->name_lengths = 0;
     for (int32_t i = 0; i < h->n_headers; i++) {
-        struct str name = h->headers[i].name, value = h->headers[i].value;
+        struct str value = h->headers[i].value;
+        size_t name_n = h->headers[i].name.n;
         bool ok = true;
-        h->name_lengths |= name.n < 64 ? UINT64_C(1) << name.n : 0;
-        switch (name.n) {  // most names differ in length already
-        case 4:
-            if (str_eq_nocase(name, STR("Host"))) {
-                h->host = value;
-                n_hosts++;
-            }
+        h->name_lengths |= name_n < 64 ? UINT64_C(1) << name_n : 0;
+        switch ((enum http1_meaning)h->headers[i].meaning) {
+        case HTTP1_HOST_NAME:
+            h->host = value;
+            n_hosts++;
             break;
-        case 6:
-            if (request && str_eq_nocase(name, STR("Expect")))
-                ok = judge_expect(h, value, f);
-            break;
-        case 7: upgrade |= str_eq_nocase(name, STR("Upgrade")); break;
-        case 10:
-            if (str_eq_nocase(name, STR("Connection")))
-                judge_connection(value, &w);
-            break;
-        case 14:
-            if (str_eq_nocase(name, STR("Content-Length")))
-                ok = judge_length(h, value, f);
-            break;
-        case 17:
-            if (str_eq_nocase(name, STR("Transfer-Encoding")))
-                ok = judge_coding(h, value, f);
-            break;
-        default: break;
+        case HTTP1_EXPECT: ok = !request || judge_expect(h, value, f); break;
+        case HTTP1_UPGRADE: upgrade = true; break;
+        case HTTP1_CONNECTION: judge_connection(value, &w); break;
+        case HTTP1_LENGTH: ok = judge_length(h, value, f); break;
+        case HTTP1_CODING: ok = judge_coding(h, value, f); break;
+        case HTTP1_PLAIN:
+        case HTTP1_PROXY_CONNECTION: break;
         }
         if (!ok)
             return false;

@@ -22,6 +22,19 @@ enum http1_class {
     HTTP1_HOST = 8,    // of a host name
 };
 
+// What a name means to the reader itself.
+enum http1_meaning {
+    HTTP1_PLAIN,  // nothing
+    HTTP1_HOST_NAME,
+    HTTP1_EXPECT,
+    // from here on: where a message ends, and whether another follows
+    HTTP1_UPGRADE,
+    HTTP1_CONNECTION,
+    HTTP1_PROXY_CONNECTION,
+    HTTP1_LENGTH,
+    HTTP1_CODING,
+};
+
 extern const uint8_t http1_classes[256];
 
 static inline bool http1_is(char c, enum http1_class class)
