@@ -105,6 +105,7 @@ static ssize_t send_some(struct conn *c, struct str a, struct str b)
     char joined[4096];
     uv_os_fd_t fd;
     ssize_t n;
+    size_t secret_n = a.n;  // a head has the key in it, a body has none
     int status = uv_fileno((uv_handle_t *)&c->tcp, &fd);
     if (status)
         return status;
@@ -120,7 +121,7 @@ static ssize_t send_some(struct conn *c, struct str a, struct str b)
         n = b.n ? sendmsg(fd, &message, MSG_NOSIGNAL) : send(fd, a.p, a.n, MSG_NOSIGNAL);
     while (n < 0 && errno == EINTR);
     if (a.p == joined && c->out.secret)
-        wipe(joined, a.n);
+        wipe(joined, secret_n);
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS))
         return 0;
     return n < 0 ? uv_translate_sys_error(errno) : n;
@@ -158,6 +159,7 @@ void conn_secure(struct conn *c, struct str a, struct str b)
 {
     struct buf *wire = &c->loop->wire;
     char joined[4096];
+    size_t secret_n = a.n;                           // as in send_some()
     if (a.n && b.n && a.n + b.n <= sizeof joined) {  // a record costs more than a copy
         memcpy(joined, a.p, a.n);
         memcpy(joined + a.n, b.p, b.n);
@@ -168,7 +170,7 @@ void conn_secure(struct conn *c, struct str a, struct str b)
     if (!e && b.n)
         e = tls_send(c->tls, b, wire, NULL);
     if (a.p == joined && c->out.secret)
-        wipe(joined, a.n);
+        wipe(joined, secret_n);
     conn_put(c, buf_str(wire), STR(""));
     conn_scratch_clear(wire);
     if (e)
