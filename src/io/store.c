@@ -120,6 +120,14 @@ enum err store_step(const struct store *s, sqlite3_stmt *q, struct diag *diag)
     return e;
 }
 
+enum err store_read_end(struct store *s, sqlite3_stmt *q, int status, struct diag *diag)
+{
+    bool ok = status == SQLITE_ROW || status == SQLITE_DONE;
+    enum err e = ok ? ERR_NONE : store_failure(s, "cannot be read", status, diag);
+    sqlite3_finalize(q);
+    return e;
+}
+
 enum err store_number(struct store *s, const char *sql, int64_t *out, struct diag *diag)
 {
     sqlite3_stmt *q;
@@ -129,10 +137,7 @@ enum err store_number(struct store *s, const char *sql, int64_t *out, struct dia
     int status = sqlite3_step(q);
     if (status == SQLITE_ROW)
         *out = sqlite3_column_int64(q, 0);
-    else if (status != SQLITE_DONE)
-        e = store_failure(s, "cannot be read", status, diag);
-    sqlite3_finalize(q);
-    return e;
+    return store_read_end(s, q, status, diag);
 }
 
 struct str store_text(sqlite3_stmt *q, int column)
@@ -325,8 +330,5 @@ enum err store_known(struct store *s, enum record_name kind,
     int status;
     while ((status = sqlite3_step(q)) == SQLITE_ROW)
         call(ctx, store_text(q, 0));
-    if (status != SQLITE_DONE)
-        e = store_failure(s, "cannot be read", status, diag);
-    sqlite3_finalize(q);
-    return e;
+    return store_read_end(s, q, status, diag);
 }

@@ -159,10 +159,7 @@ enum err store_sums(struct store *s, const struct store_ask *ask,
         if (!row(ctx, &sum))
             break;
     }
-    if (status != SQLITE_ROW && status != SQLITE_DONE)
-        e = store_failure(s, "cannot be read", status, diag);
-    sqlite3_finalize(q);
-    return e;
+    return store_read_end(s, q, status, diag);
 }
 
 // --- rows -------------------------------------------------------------------------------------
@@ -233,10 +230,7 @@ enum err store_rows(struct store *s, enum store_table table, const struct store_
     while ((status = sqlite3_step(q)) == SQLITE_ROW)
         if (!give_row(q, row, ctx))
             break;
-    if (status != SQLITE_ROW && status != SQLITE_DONE)
-        e = store_failure(s, "cannot be read", status, diag);
-    sqlite3_finalize(q);
-    return e;
+    return store_read_end(s, q, status, diag);
 }
 
 enum err store_gaps(struct store *s, int64_t since_us, int64_t until_us, struct store_gaps *out,
@@ -253,10 +247,7 @@ enum err store_gaps(struct store *s, int64_t since_us, int64_t until_us, struct 
     int status = sqlite3_step(q);
     if (status == SQLITE_ROW)
         *out = (struct store_gaps){sqlite3_column_int64(q, 0), sqlite3_column_int64(q, 1)};
-    else
-        e = store_failure(s, "cannot be read", status, diag);
-    sqlite3_finalize(q);
-    return e;
+    return store_read_end(s, q, status, diag);
 }
 
 enum err store_drawn(struct store *s, struct str contract, int32_t unit, int64_t since_us,
@@ -278,8 +269,5 @@ enum err store_drawn(struct store *s, struct str contract, int32_t unit, int64_t
     int status = sqlite3_step(q);
     if (status == SQLITE_ROW)
         *drawn = sqlite3_column_double(q, 0);
-    else
-        e = store_failure(s, "cannot be read", status, diag);
-    sqlite3_finalize(q);
-    return e;
+    return store_read_end(s, q, status, diag);
 }

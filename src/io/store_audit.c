@@ -37,8 +37,5 @@ enum err store_changes(struct store *s, int64_t since_us, int64_t until_us,
                                       store_text(q, 2), store_text(q, 3)};
         more = row(ctx, &change);
     }
-    if (more && status != SQLITE_DONE)
-        e = store_failure(s, "cannot be read", status, diag);
-    sqlite3_finalize(q);
-    return e;
+    return store_read_end(s, q, status, diag);
 }

@@ -423,10 +423,7 @@ enum err store_offset(struct store *s, const char *segment, int64_t *offset, str
     int status = sqlite3_step(q);
     if (status == SQLITE_ROW)
         *offset = sqlite3_column_int64(q, 0);
-    else if (status != SQLITE_DONE)
-        e = store_failure(s, "cannot be read", status, diag);
-    sqlite3_finalize(q);
-    return e;
+    return store_read_end(s, q, status, diag);
 }
 
 enum err store_forget(struct store *s, const char *segment, struct diag *diag)

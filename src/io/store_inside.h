@@ -101,6 +101,8 @@ enum err store_prepare(const struct store *s, const char *sql, sqlite3_stmt **ou
                        struct diag *diag);
 // One number of a query without parameters; `*out` stays where it has no row.
 enum err store_number(struct store *s, const char *sql, int64_t *out, struct diag *diag);
+// Ends a reading whose last step said `status`; a row is no failure: no more was wanted.
+enum err store_read_end(struct store *s, sqlite3_stmt *q, int status, struct diag *diag);
 struct str store_text(sqlite3_stmt *q, int column);  // borrowed until the next step
 // Brings a store of `version` up to date. store_migrate.c
 enum err store_migrate(struct store *s, int64_t version, struct diag *diag);

@@ -59,8 +59,5 @@ enum err store_keys(struct store *s, bool (*row)(void *ctx, const struct store_k
         if (!row(ctx, &key))
             break;
     }
-    if (status != SQLITE_ROW && status != SQLITE_DONE)
-        e = store_failure(s, "cannot be read", status, diag);
-    sqlite3_finalize(q);
-    return e;
+    return store_read_end(s, q, status, diag);
 }

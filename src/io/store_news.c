@@ -68,10 +68,7 @@ static enum err read_all(struct store *s, struct store_news *w, const char *sql,
     sqlite3_bind_int64(q, 1, value);
     while ((status = sqlite3_step(q)) == SQLITE_ROW)
         row(w, q);
-    if (status != SQLITE_DONE)
-        e = store_failure(s, "cannot be read", status, diag);
-    sqlite3_finalize(q);
-    return e;
+    return store_read_end(s, q, status, diag);
 }
 
 enum err store_news_new(struct store_news **out, struct store *s, uint32_t epoch, int64_t since_us,
