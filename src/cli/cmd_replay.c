@@ -401,6 +401,8 @@ static enum err read_work(struct work *w, struct replay_config *config, struct a
                      w->n_runs > 1 ? "policies" : "seeds");
     if (!e && o->bound && str_eq(o->trace, STR("-")))
         e = diag_set(diag, ERR_INVALID, "--bound cannot read standard input twice: use a file");
+    if (!e && o->learn_us && str_eq(o->trace, STR("-")))
+        e = diag_set(diag, ERR_INVALID, "--learn cannot read standard input twice: use a file");
     return e;
 }
 

@@ -177,6 +177,8 @@ static const char *wrong(const struct replay_options *o)
         return "--bound-write needs --bound";
     if (o->prices_write.n && !o->bound)
         return "--write-prices needs --bound";
+    if (o->learn_us > o->from_us || (o->learn_us && o->demand))
+        return "--learn needs as much of a --trace before --from";
     if (o->until_us <= o->from_us)
         return "--to is not behind --from";
     return NULL;
@@ -211,6 +213,9 @@ int replay_options_read(struct replay_options *o, int argc, char **argv)
         option_custom("--from", "TIME", &o->from_us, read_duration,
                       "of the trace: leave out what is before"),
         option_custom("--to", "TIME", &o->until_us, read_duration, "and what is not before this"),
+        option_custom("--learn", "TIME", &o->learn_us, read_duration,
+                      "what came so long before --from teaches what is asked and how\nlong "
+                      "answers are, and is not played"),
         option_count("--repeat", "N", &o->repeat, 1, 1000000,
                      "the trace so often, one after the other"),
         option_text("--model", "NAME", &o->model, "of requests that name none"),
@@ -330,7 +335,8 @@ enum err replay_options_apply(const struct replay_options *o, struct arena *aren
                               const struct portfolio *p, struct replay_config *out,
                               struct diag *diag)
 {
-    *out = (struct replay_config){.p = p, .seed = (uint64_t)o->seeds[0], .whole = o->bound};
+    *out = (struct replay_config){.p = p, .seed = (uint64_t)o->seeds[0], .whole = o->bound,
+                                  .learn_us = o->learn_us};
     struct arrivals_config *a = &out->arrivals;
     *a = (struct arrivals_config){.p = p,
                                   .path = o->trace.n ? o->trace.p : NULL,

@@ -17,7 +17,7 @@ struct replay_options {  // texts are those of the command line
     struct str maps[ARRIVALS_MAPS], used[ARRIVALS_MAPS];
     int32_t n_maps, n_used;
     double rate, cv, spread;
-    int64_t from_us, until_us, at_us, cache_tok;
+    int64_t from_us, until_us, learn_us, at_us, cache_tok;
     int32_t repeat, skip_bad, jobs;
     int64_t seeds[REPLAY_SEEDS];  // [n_seeds]: of --seed or --seeds, else 1
     int32_t n_seeds;

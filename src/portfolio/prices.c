@@ -10,10 +10,19 @@ static int64_t of_week(int64_t wall_us)
     return us < 0 ? us + WEEK_US : us;
 }
 
+int32_t week_hour(int64_t wall_us)
+{
+    return (int32_t)(of_week(wall_us) / HOUR_US);
+}
+
+int32_t typical_of_week(int32_t week_hour)
+{
+    return week_hour % TYPICAL_DAY + (week_hour >= 5 * TYPICAL_DAY ? TYPICAL_DAY : 0);
+}
+
 int32_t typical_hour(int64_t wall_us)
 {
-    int64_t us = of_week(wall_us);
-    return (int32_t)(us % DAY_US / HOUR_US) + (us >= 5 * DAY_US ? TYPICAL_DAY : 0);
+    return typical_of_week(week_hour(wall_us));
 }
 
 // Use planned from a Monday of long ago until `wall_us`, in whatever `pace` counts.

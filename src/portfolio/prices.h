@@ -31,6 +31,9 @@ struct planned_prices {
     struct planned_pool *pools;          // [n_pools]
 };
 
+enum { WEEK_HOURS = 7 * TYPICAL_DAY };
+int32_t week_hour(int64_t wall_us);  // since the Monday of its week, in UTC
+int32_t typical_of_week(int32_t week_hour);
 int32_t typical_hour(int64_t wall_us);
 // Of the use that is planned for [from_us, until_us), the share that is planned before `wall_us`, 0
 // to 1.

@@ -1,4 +1,4 @@
-#include "replay/inside.h"
+#include "replay/reprice.h"
 
 #include "base/arena.h"
 #include "base/rng.h"
@@ -286,6 +286,7 @@ void flight_begin(struct replay *rp, const struct arrival *a)
         x->ask.n_blocks = x->n_blocks;
         x->ask.block_tok = TRACE_BLOCK_TOK;
     }
+    reprice_came(rp, x);
     flight_state(rp, x, FLIGHT_WAITING);
     failover_init(&x->f, s, rp->now_us, x->ask.deadline_us);
     retry_budget_request(&rp->retries);
@@ -319,6 +320,7 @@ void flight_last(struct replay *rp, struct flight *x)
     route_done(flight_route(rp, x), &x->ask, &x->d, &seen, rp->now_us);
     const struct forecast_who who = {x->ask.tenant, x->ask.model, x->ask.user};
     forecast_learn(rp->forecast, &who, 0, x->prompt_tok, x->output_tok);
+    reprice_answered(rp, x);
     settle(rp, x, END_ANSWERED);
 }
 

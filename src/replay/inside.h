@@ -16,6 +16,7 @@
 #include "route/failover.h"
 #include "route/forecast.h"
 #include "route/live.h"
+#include "route/resolve.h"
 
 enum flight_state { FLIGHT_FREE, FLIGHT_WAITING, FLIGHT_TRYING, FLIGHT_RELAYING };
 
@@ -53,6 +54,14 @@ struct router {
     struct arena arena;   // its memory; the first one's is the run's
 };
 
+// What commitments are worth, found anew (reprice.h).
+struct repricing {
+    struct asked asked;
+    struct arena arena;       // of `resolve`
+    struct resolve *resolve;  // for the newest router; NULL: the policy has no use for it
+    int64_t due_us;           // when it is to be looked at again; NEVER
+};
+
 struct replay {
     const struct replay_config *c;
     const struct portfolio *p;  // as the files say it
@@ -64,6 +73,7 @@ struct replay {
     struct live *live;
     struct forecast *forecast;
     struct retry_budget retries;
+    struct repricing repricing;
     struct fleet *fleet;
     struct berth *berths;    // by unit
     int32_t *first_berth;    // [n_pools + 1]

@@ -1,6 +1,7 @@
 #include "replay/replay.h"
 
 #include "base/arena.h"
+#include "replay/reprice.h"
 #include "replay/routers.h"
 
 #include <stdlib.h>
@@ -156,6 +157,8 @@ static enum err make(struct replay *rp, struct diag *diag)
         e = forecast_new(&rp->forecast, rp->arena, p->n_tenants, p->n_models);
     if (!e)
         e = routers_begin(rp, diag);
+    if (!e)
+        e = reprice_begin(rp, diag);
     retry_budget_init(&rp->retries, p->serve.retry_budget);
     return e ? diag_set(diag, e, "the replay does not fit its memory") : ERR_NONE;
 }
@@ -166,6 +169,7 @@ static void release(struct replay *rp)
         if (rp->flights[i].n_blocks)
             free(rp->flights[i].blocks);
     routers_release(rp);
+    reprice_release(rp);
     free(rp->flights);
     heap_release(&rp->retry);
     fleet_free(rp->fleet);
@@ -243,6 +247,7 @@ static int64_t retry_due_us(const struct replay *rp)
 static int64_t other_due_us(const struct replay *rp)
 {
     int64_t us = min_i64(rp->watch_due_us, rp->event_due_us);
+    us = min_i64(us, rp->repricing.due_us);
     return min_i64(us, min_i64(retry_due_us(rp), routers_due_us(rp)));
 }
 
@@ -261,6 +266,8 @@ static void on_other(struct replay *rp)
         on_event(rp);
     } else if (rp->watch_due_us == rp->now_us) {
         flights_watch(rp);
+    } else if (rp->repricing.due_us == rp->now_us) {
+        reprice_now(rp);
     } else if (retry_due_us(rp) == rp->now_us) {
         flight_retry(rp, CONTAINER_OF(heap_first(&rp->retry), struct flight, retry));
     } else {
@@ -269,7 +276,7 @@ static void on_other(struct replay *rp)
 }
 
 // Does what is due up to `until_us`, in the order of time; what is due together in the order of
-// fleet, editions, events, watches, retries, line.
+// fleet, editions, events, watches, prices, retries, line.
 static void run_until(struct replay *rp, int64_t until_us)
 {
     for (;;) {

@@ -26,6 +26,8 @@ struct replay_config {
                          // period; below 0, or NULL: as an even pace would have
     bool whole;          // the tally's account is whole: for the hindsight bound
     bool told;           // the router is told how long each answer will be
+    int64_t learn_us;    // of so long before the trace's `from_us` it is learnt what was asked for
+                         // and how long answers were, as by a gateway that was there; not played
     // Asked every few thousand requests; false stops the run, and the tally is partial. May be
     // NULL.
     bool (*go_on)(void *ctx, const struct replay_progress *at);

@@ -1,5 +1,7 @@
 #include "replay/routers.h"
 
+#include "replay/reprice.h"
+
 #include <stdlib.h>
 
 // The first one, of the same size, has fitted into a run's arena.
@@ -59,6 +61,7 @@ void routers_turn(struct replay *rp)
     route_join(next->route);
     retry_budget_init(&rp->retries, p->serve.retry_budget);
     leave_unused(rp);
+    reprice_turn(rp);
     flights_wake(rp);
 }
 

@@ -1,4 +1,6 @@
+#include "base/rng.h"
 #include "portfolio/commitment.h"
+#include "route/resolve.h"
 #include "route/route_internal.h"
 
 // A commitment is counted in its own unit, from what each request was seen to use: USD by the list
@@ -70,17 +72,65 @@ void commit_bind(const struct route *r, struct offer *o)
     }
 }
 
+// The price of route_set_price(), while it holds: in its period, with something left of it.
+static bool is_solved(const struct live_contract *c, int64_t step_us)
+{
+    return step_us < c->price_until_us && c->price.period_from_us == c->pace.from_us &&
+           c->pace.used < c->pace.amount;
+}
+
+// Which of the two prices holds is drawn for each step of time.
+static double solved_share(const struct live_contract *c, int64_t step_us)
+{
+    double at = (double)(mix64((uint64_t)step_us ^ c->key.a) >> 11) * 0x1p-53;
+    return at < c->price.part ? c->price.low : c->price.high;
+}
+
 static double share_at(const struct route *r, const struct commit *m, int64_t now_us)
 {
     const struct live *l = r->live;
+    const struct live_contract *c = &l->contracts[m->place];
     int64_t step_us = now_us & ~(int64_t)(FADE_US - 1);
-    return l->wall_known ? pace_share(&l->contracts[m->place].pace, &m->terms, step_us + l->wall_us)
-                         : 0;
+    if (!l->wall_known)
+        return 0;
+    return is_solved(c, step_us) ? solved_share(c, step_us)
+                                 : pace_share(&c->pace, &m->terms, step_us + l->wall_us);
 }
 
 double commit_share(const struct route *r, const struct offer *o, int64_t now_us)
 {
     return share_at(r, &r->commits[o->commit], now_us);
+}
+
+enum route_pricing commit_pricing(const struct route *r, const struct offer *o, int64_t now_us,
+                                  int64_t *priced_us)
+{
+    const struct commit *m = &r->commits[o->commit];
+    const struct live_contract *c = &r->live->contracts[m->place];
+    int64_t step_us = now_us & ~(int64_t)(FADE_US - 1);
+    *priced_us = 0;
+    if (is_solved(c, step_us)) {
+        *priced_us = c->priced_us;
+        return ROUTE_PRICED_SOLVED;
+    }
+    if (pace_is_spent(&c->pace) || c->pace.until_us == NEVER)
+        return ROUTE_PRICED_SPENT;
+    bool planned = m->terms.plan && step_us + r->live->wall_us < m->terms.plan_until_us;
+    return planned ? ROUTE_PRICED_PLAN : ROUTE_PRICED_CALENDAR;
+}
+
+void route_set_price(struct route *r, int32_t contract, const struct route_price *price,
+                     int64_t now_us)
+{
+    CHECK(contract >= 0 && contract < r->p->n_contracts);
+    const struct commit *m = &r->commits[contract];
+    if (m->place < 0)
+        return;
+    struct live_contract *c = &r->live->contracts[m->place];
+    c->price = *price;
+    c->priced_us = now_us;
+    c->price_until_us = now_us + RESOLVE_HOLDS_US;
+    live_contract_changed(r->live, m->place);
 }
 
 // Nothing more may be used, or may again.

@@ -540,6 +540,8 @@ int32_t route_explain(const struct route *r, const struct route_ask *ask, int64_
             .contract = o->commit,
             .pace = o->commit >= 0 ? commit_share(r, o, now_us) : 0,
             .terms = terms_at(r, &l, list, o, i, row, its)};
+        if (o->commit >= 0)
+            out[i].pricing = commit_pricing(r, o, now_us, &out[i].priced_us);
     }
     return n;
 }

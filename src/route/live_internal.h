@@ -74,6 +74,8 @@ struct live_contract {
     struct live_key key;
     int32_t held;
     struct pace pace;
+    struct route_price price;           // route_set_price(); holds until price_until_us
+    int64_t priced_us, price_until_us;  // 0: none was said
     int64_t stop_until_us;  // nothing may be used beyond it, and it is used up; 0: not so
 };
 

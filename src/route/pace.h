@@ -27,6 +27,8 @@
 // A plan is believed more than a calendar: bursts of hours, which a tight band would follow and pay
 // for, are no news of the dual. The band was chosen on days 1 to 3 of docs/benchmarks.md's week.
 //
+// Prices found anew from what is asked (resolve.h) come before both, while they hold.
+//
 // The share moves in steps of 1/PACE_STEPS, so that what is worked out from it changes seldom.
 
 #ifndef CAUDAL_PACE_H

@@ -203,6 +203,15 @@ int64_t
 route_due(const struct route *r);  // when route_next() may have something; NEVER: not by time
 int32_t route_waiting(const struct route *r);
 
+// Who says what a unit of a commitment is worth.
+enum route_pricing {
+    ROUTE_PRICED_NOT,
+    ROUTE_PRICED_SPENT,     // nothing is left, or it has no end: the price beyond, or nothing
+    ROUTE_PRICED_CALENDAR,  // its pace against the calendar
+    ROUTE_PRICED_PLAN,      // its pace against a plan
+    ROUTE_PRICED_SOLVED,    // route_set_price()
+};
+
 // Every candidate with its terms and its bar, for `x-caudal-explain` and the report. Returns how
 // many there are; at most `max` are written.
 struct route_candidate {
@@ -213,8 +222,10 @@ struct route_candidate {
     enum basis basis;  // of the speed that is expected of it, before observation
     bool beyond;       // outside of what that was measured with
     int32_t in_flight;
-    int32_t contract;  // whose commitment it draws; -1: none
-    double pace;       // share of the price beyond that the policy `caudal` reckons with
+    int32_t contract;            // whose commitment it draws; -1: none
+    double pace;                 // share of the price beyond that the policy `caudal` reckons with
+    enum route_pricing pricing;  // who says so
+    int64_t priced_us;           // ROUTE_PRICED_SOLVED: when it was found
     struct route_terms terms;
 };
 int32_t route_explain(const struct route *r, const struct route_ask *ask, int64_t now_us,
@@ -264,6 +275,16 @@ struct route_commitment route_commitment(const struct route *r, int32_t contract
 // What the ledger knows to be used in the period of `wall_us`, after a start.
 void route_commitment_used(struct route *r, int32_t contract, double used, int64_t now_us,
                            int64_t wall_us);
+
+// What a unit of a contract's commitment is worth from now on, of the price beyond, as resolve.h
+// found it at `now_us`: in place of its pace, in this period and as long as such a price holds. Two
+// of them, since one cannot split requests that are alike: the lower for that part of the time.
+struct route_price {
+    double low, high, part;
+    int64_t period_from_us;  // wall time
+};
+void route_set_price(struct route *r, int32_t contract, const struct route_price *price,
+                     int64_t now_us);
 
 // What the operator's page and /metrics show of a pool.
 struct route_pool_view {

@@ -3,6 +3,7 @@
 //   bind.c    names -> their places in `live`; the router's three steps
 //   build.c   portfolio -> offers and lists, once
 //   commit.c  contracts with a commitment: what a request uses of one, what that costs now
+//   resolve.c what a unit of a commitment is worth, from what was asked (asked.c)
 //   lanes.c   what a list's candidates cost and when they are free, as score.h reads it
 //   score.c   candidates -> totals, many at once
 //   admit.c   may this offer have this request now, and why not?   limits, health, region, context
@@ -211,6 +212,8 @@ void commit_used(struct route *r, const struct offer *o, double units, int64_t n
 void commit_set(struct route *r, int32_t contract, double used, int64_t now_us, int64_t wall_us);
 // Of the price beyond, inside its commitment; it moves at multiples of FADE_US and when it is used.
 double commit_share(const struct route *r, const struct offer *o, int64_t now_us);
+enum route_pricing commit_pricing(const struct route *r, const struct offer *o, int64_t now_us,
+                                  int64_t *priced_us);
 // Nothing may be used of its contract before; 0: not so.
 int64_t commit_stop_us(const struct route *r, const struct offer *o);
 

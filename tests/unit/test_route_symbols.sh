@@ -13,7 +13,7 @@ str_hash mix64
 api_surfaces pool_active pool_round_trip_us serving_context serving_surfaces value_curve_cost
 civil_of civil_us
 service_of prefix_cache_of service_is_beyond service_prefill_of service_prefill_us service_step_us service_more_watts
-typical_hour planned_share
+typical_hour typical_of_week week_hour planned_share
 contract_commits commitment_of commitment_slots commitment_is_spread commitment_units_per_us
 '
 # What the compiler's own checkers and counters add.
