@@ -48,6 +48,7 @@ static void look_at_models(struct arrivals *a)
         if (a->served[i] && n++ == 0)
             a->only_model = i;
     }
+    a->serves_any = n > 0;
     if (n != 1)
         a->only_model = -1;
 }
@@ -81,7 +82,10 @@ enum err arrivals_new(struct arrivals **out, const struct arrivals_config *c, st
     look_at_models(a);
     a->undated_us = begin_wall(c->p);
     enum err e = ERR_NONE;
-    if (!c->path) {
+    if (!a->serves_any) {
+        e = diag_set(diag, ERR_INVALID,
+                     "no pool of the portfolio serves a model: nobody could answer any request");
+    } else if (!c->path) {
         if (c->p->n_demands == 0)
             e = diag_set(diag, ERR_MISSING, "the portfolio has no demand: section to replay");
         if (a->wall_us < 0)

@@ -2,11 +2,25 @@
 
 #include "replay/arrivals_parts.h"
 
+#include <stdio.h>
+
+// "FILE:LINE: " of the request that was read last; of what is made up nothing.
+static const char *where(const struct arrivals *a, char out[DIAG_BYTES])
+{
+    out[0] = 0;
+    if (!a->trace)
+        return out;
+    int64_t line = a->c.sort ? a->held[a->next_held - 1].line : trace_line(a->trace);
+    snprintf(out, DIAG_BYTES, "%s:%lld: ", a->in.name, (long long)line);
+    return out;
+}
+
 enum err arrivals_check_model(struct arrivals *a, int32_t model, struct diag *diag)
 {
     if (a->served[model])
         return ERR_NONE;
-    return diag_set(diag, ERR_INVALID, "nobody serves the model " STR_FMT,
+    char place[DIAG_BYTES];
+    return diag_set(diag, ERR_INVALID, "%snobody serves the model " STR_FMT, where(a, place),
                     STR_ARG(a->c.p->models[model].name));
 }
 
@@ -18,11 +32,12 @@ enum err arrivals_check_class(struct arrivals *a, int32_t class, struct diag *di
     const struct class *c = &a->c.p->classes[class];
     if (c->ttft_us < NEVER || c->per_token_us < NEVER || c->deadline_us < NEVER)
         return ERR_NONE;
+    char place[DIAG_BYTES];
     return diag_set(diag, ERR_INVALID,
-                    "class " STR_FMT
+                    "%sclass " STR_FMT
                     " states no target (ttft, per_token or deadline), so nobody can "
                     "say how many of its requests were answered well",
-                    STR_ARG(c->name));
+                    where(a, place), STR_ARG(c->name));
 }
 
 static enum err model_of_name(struct arrivals *a, struct str name, int32_t *out, struct diag *diag)

@@ -31,7 +31,7 @@ struct arrivals {
     int32_t only_model;  // the one that the portfolio serves; -1: there are several
     int32_t name[TRACE_KINDS][TRACE_NAMES_MAX];
     int64_t unknown[TRACE_NAMES_MAX];
-    bool *served, *class_looked;
+    bool *served, *class_looked, serves_any;
     struct arrivals_seen seen;
     struct demand_source demand;
     struct renewal renewal;

@@ -62,8 +62,8 @@ static enum err read_line(const struct event_line *l, struct str line, struct ev
     enum err e = read_when(l, &line, &ev->at_us);
     if (e)
         return e;
-    event_word(&line, &who);
-    event_word(&line, &word);
+    if (!event_word(&line, &who) || !event_word(&line, &word))
+        return event_wrong(l, "expected when, who and what, such as 10 min gpu-eu dies");
     line = str_trim(line);
     *changes = change_is(word);
     if (*changes) {
@@ -121,7 +121,7 @@ enum err events_read(struct events *out, struct arena *a, const struct portfolio
             continue;
         struct event ev = {0};
         struct change change = {0};
-        bool changes;
+        bool changes = false;
         enum err e = read_line(&l, line, &ev, &change, &changes);
         if (e)
             return e;

@@ -247,8 +247,13 @@ class Errors(unittest.TestCase):
         self.fails(r"No such file", p, "--trace", self.path, "--events", "/nowhere")
         self.fails(r"events.txt:2: there is no pool", "small.yaml", "--trace", "mixed.csv", "--events", "events.txt")
         self.fails(r"has no demand: section", "small.yaml", "--demand", "--to", "1 h")
-        self.fails(r"class vague states no target", "small.yaml", trace="1,1,1,m,vague\n")
-        self.fails(r"nobody serves the model forgotten", "small.yaml", trace="1,1,1,forgotten,\n")
+        self.fails(r"t\.csv:2: class vague states no target", "small.yaml", trace="1,1,1,m,vague\n")
+        self.fails(r"t\.csv:3: nobody serves the model forgotten", "small.yaml", trace="1,1,1,m,\n2,1,1,forgotten,\n")
+        self.fails(r"t\.csv:2: nobody serves the model forgotten", "small.yaml", "--sort", trace="1,1,1,forgotten,\n0,1,1,m,\n")
+        none = os.path.join(self.folder.name, "none.yaml")
+        with open(none, "w") as f:
+            f.write("caudal: 1\npools: {}\n")
+        self.fails(r"no pool of the portfolio serves a model", none, trace="1,1,1,m,\n")
 
     def test_wrong_usage(self):
         self.fails(r"either --trace FILE or --demand", "fleet.yaml", status=2)

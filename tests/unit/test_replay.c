@@ -400,6 +400,8 @@ static void events_say_what_is_wrong_with_them(void)
     static const struct {
         const char *text, *words;
     } cases[] = {
+        {"5 s\n", "events:1: expected when, who and what"},
+        {"5 s a\n", "events:1: expected when, who and what"},
         {"soon a dies\n", "events:1: \"soon\" is no time"},
         {"\n5 s nobody dies\n", "events:2: there is no pool \"nobody\""},
         {"5 s a explodes\n",
