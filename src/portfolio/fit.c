@@ -177,8 +177,9 @@ static void split_first(struct service *out, const struct fit_sample *s, int32_t
         return;
     double alone = out->prefill_us + (out->prefill_us_per_tok + out->prefill_us_per_tok2 * p) * p;
     double others = out->prefill_us_per_seq + out->prefill_us_per_tok_seq * p;
-    out->prefill_us = alone / 2;
-    out->prefill_us_per_tok = alone / 2 / p;
+    double per_tok = alone / 2 / p;  // what others lose to it is of its tokens in any case
+    out->prefill_us_per_tok = per_tok > out->join_us_per_tok ? per_tok : out->join_us_per_tok;
+    out->prefill_us = alone - out->prefill_us_per_tok * p;
     out->prefill_us_per_tok2 = 0;
     out->prefill_us_per_seq = others / 2;
     out->prefill_us_per_tok_seq = others / 2 / p;
@@ -194,7 +195,7 @@ static void fit_first(struct service *out, const struct fit_sample *firsts, int3
     }
     struct fit *f = fit_new(FIT_TTFT, s, n, false);
     out->prefill_us = f->weight[0];
-    out->prefill_us_per_tok = f->weight[1];
+    out->prefill_us_per_tok = f->weight[1] + out->join_us_per_tok;  // which known_us holds
     out->prefill_us_per_tok2 = f->weight[2];
     out->prefill_us_per_tok_seq = f->weight[3];
     out->prefill_us_per_seq = f->weight[4];

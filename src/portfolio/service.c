@@ -367,6 +367,9 @@ static void with_chip(struct service *out, const struct portfolio *p, const stru
         prefill = HOW_ROOFLINE;
     if (prefill == HOW_GUESS)
         out->prefill_us_per_tok = GUESS_PREFILL_US_PER_TOK;
+    // What others lose to a prompt is no more than it takes, however far the roofline is off.
+    if (decode == HOW_ROOFLINE && out->join_us_per_tok > out->prefill_us_per_tok)
+        out->join_us_per_tok = out->prefill_us_per_tok;
     out->basis = basis;
     out->why = why_text[decode][prefill];
     room_of(out, &ps, pool);
@@ -443,10 +446,17 @@ double service_join_us(const struct service *s, double uncached_tok)
     return s->join_us_per_tok * uncached_tok / s->replicas;
 }
 
+double service_beside_us(const struct service *s, double uncached_tok, double others)
+{
+    double us = service_prefill_us(s, uncached_tok, others) -
+                service_join_us(s, uncached_tok > 0 ? uncached_tok : 0);
+    return us > 0 ? us : 0;
+}
+
 double service_ttft_us(const struct service *s, double n, double prompt_tok)
 {
-    return service_prefill_us(s, prompt_tok, n - 1) + service_step_us(s, n, n * prompt_tok) +
-           (n > 1 ? service_join_us(s, prompt_tok) : 0);
+    return service_beside_us(s, prompt_tok, n - 1) + service_join_us(s, prompt_tok) +
+           service_step_us(s, n, n * prompt_tok);
 }
 
 // While one's own `output_tok` are made, each of the others ends once and is followed by a prompt.

@@ -3,7 +3,7 @@
 //
 //   prefill_us(u, m) = P0 + R m + (P1 + Q m) u + P2 u^2    u uncached prompt tokens, m others
 //   step_us(n, c)    = W + H n + S sqrt(n) + X (1 - a^n) + K c  n sequences, c context in all
-//   join_us(u)       = M u                                 added to the step that a prompt joins
+//   join_us(u)       = M u                                 of it on the step that a prompt joins
 //   power_w(n)       = idle + (busy - idle) * n / slots    of one replica, IT load
 //
 // W: weights read once a step; H: work per sequence; S: what grows slower than the batch (experts
@@ -11,7 +11,8 @@
 // sequence gets one token a step. X reads all experts, of which each sequence leaves the share a
 // asleep: known from the shape of a model (roofline.h), never fitted. An engine that prefills in
 // chunks between its steps makes both slower: R and Q are what a prefill loses to those who decode
-// beside it, M what they lose to it. Where chunks are known to ride on steps, a prefill takes some
+// beside it, M what they lose to it: the part of a prefill that is read on a step, which is so much
+// longer for all, and not before it. Where chunks are known to ride on steps, a prefill takes some
 // steps, and some for each token, more. Parameters come from measured operating points, else from
 // the chip's bandwidth and compute with a stated efficiency; `basis` says which.
 
@@ -58,10 +59,12 @@ struct service_prefill {
 };
 struct service_prefill service_prefill_of(const struct service *s, double others);
 double service_prefill_us(const struct service *s, double uncached_tok, double others);
+// What of it is over before the step that the prompt joins.
+double service_beside_us(const struct service *s, double uncached_tok, double others);
 // Length of a decode step with `n` sequences (over all replicas) holding `ctx_tok` context tokens.
 double service_step_us(const struct service *s, double n, double ctx_tok);
-// How much longer the step is that so many prompt tokens join while others decode already: the
-// replicas share one clock, and a prompt slows one of them.
+// How much longer the step is that so many prompt tokens join: the replicas share one clock, and a
+// prompt slows one of them.
 double service_join_us(const struct service *s, double uncached_tok);
 // Whether `n` sequences, or a prompt so long, lie outside of what was measured. Never where nothing
 // was measured, as `basis` says then.

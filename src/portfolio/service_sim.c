@@ -172,7 +172,7 @@ static void admit(struct service_sim *sim)
         queue_remove(sim, id);
         q->state = PREFILL;
         sim->kv_tok += kv_need(q);
-        double prefill_us = service_prefill_us(&sim->service, q->uncached_tok, held(sim));
+        double prefill_us = service_beside_us(&sim->service, q->uncached_tok, held(sim));
         int64_t us = round_us(sim, prefill_us, 0);
         q->due.due_us = later(max_i64(sim->now_us, q->came_us), us);
         heap_put(&sim->prefills, &q->due);
@@ -181,7 +181,6 @@ static void admit(struct service_sim *sim)
 
 static void begin_step(struct service_sim *sim)
 {
-    bool alone = sim->n_decoding == 0;  // they slow nobody
     double prompts = 0;
     for (int32_t id = 0; sim->n_joining > 0; id++) {
         id = bit_next(sim, sim->joining, id);
@@ -189,7 +188,7 @@ static void begin_step(struct service_sim *sim)
         bit_set(sim->decoding, id);
         sim->all[id].state = DECODING;
         sim->ctx_tok += sim->all[id].prompt_tok;
-        prompts += alone ? 0 : sim->all[id].uncached_tok;
+        prompts += sim->all[id].uncached_tok;
         sim->n_joining--;
         sim->n_decoding++;
     }

@@ -60,7 +60,7 @@ static void begin_prefill(struct fleet *f, struct unit *u, int32_t id, int64_t n
     q->state = PREFILL;
     u->kv_tok += kv_need(q);
     int64_t from_us = max_i64(now_us, q->at_us);
-    double us = service_prefill_us(&u->service, q->uncached_tok, u->held) * u->factor;
+    double us = service_beside_us(&u->service, q->uncached_tok, u->held) * u->factor;
     held_change(f, u, 1, from_us);
     int64_t length_us = whole_us(us);
     q->at_us = from_us;
@@ -104,7 +104,7 @@ static void fetch_finishing(const struct fleet *f, const struct finishing *s)
     }
 }
 
-// Returns the prompt tokens by which they slow those who decode.
+// Returns the prompt tokens by which they lengthen the step.
 static double join(struct fleet *f, struct unit *u)
 {
     if (u->n_joining + u->n_decoding > u->firsts_size) {
@@ -112,7 +112,6 @@ static double join(struct fleet *f, struct unit *u)
         u->firsts = fleet_grown(u->firsts, sizeof *u->firsts, u->firsts_size, size);
         u->firsts_size = size;
     }
-    bool alone = u->n_decoding == 0;  // they slow nobody
     double prompts = 0;
     while (u->joining.head >= 0) {
         int32_t id = u->joining.head;
@@ -125,7 +124,7 @@ static double join(struct fleet *f, struct unit *u)
             u->firsts[u->n_firsts++] = id;
         fetch(f, id);
         u->ctx_tok += q->prompt_tok;
-        prompts += alone ? 0 : q->uncached_tok;
+        prompts += q->uncached_tok;
         u->n_decoding++;
     }
     u->n_joining = 0;

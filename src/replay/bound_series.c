@@ -243,7 +243,7 @@ double series_use(const struct bounding *b, enum series_kind kind, const struct 
     (void)b;
     double tok = (double)r->prompt_tok + r->output_tok, kv = u->service.kv_tok;
     switch (kind) {
-    case SERIES_PREFILL: return (double)c->prefill_us;
+    case SERIES_PREFILL: return (double)c->beside_us;
     case SERIES_DECODE: return decode_us(u, r);
     case SERIES_SLOTS:
     case SERIES_IN_FLIGHT: return (double)c->hold_us;

@@ -232,8 +232,10 @@ void least_of(const struct least *l, const struct least_unit *u, const struct ar
 {
     const struct portfolio *p = l->p;
     int32_t cached = cached_most(u, r);
-    double prefill_us = service_prefill_us(&u->service, r->prompt_tok - cached, 0) * u->speed;
+    double fresh = r->prompt_tok - cached;
+    double prefill_us = service_prefill_us(&u->service, fresh, 0) * u->speed;
     out->prefill_us = (int64_t)(prefill_us + 0.5);
+    out->beside_us = (int64_t)(service_beside_us(&u->service, fresh, 0) * u->speed + 0.5);
     struct steps steps = steps_of(u, r);
     out->hold_us = out->prefill_us + (int64_t)steps.all_us;
     int32_t row = r->tenant >= 0 ? r->tenant : p->n_tenants;

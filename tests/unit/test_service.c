@@ -287,6 +287,35 @@ static void alone_it_takes_its_prefill_and_its_steps(void)
     service_sim_free(sim);
 }
 
+// What others lose to a prompt is of its own time: read on the step that it joins, and not before
+// it as well. Of 100 tokens at 100 us each 40 us are read beside the others, 4 ms, and 60 us on a
+// step of 5 + 6 ms.
+static void a_prompt_is_read_once(void)
+{
+    struct service s = {.prefill_us_per_tok = 100,
+                        .join_us_per_tok = 60,
+                        .step_us = 5000,
+                        .slots = 4,
+                        .replicas = 1};
+    EXPECT(near(service_ttft_us(&s, 1, 100), 15000) && near(service_ttft_us(&s, 3, 100), 15000),
+           "alone or not: %g, %g", service_ttft_us(&s, 1, 100), service_ttft_us(&s, 3, 100));
+    struct service_sim *sim = service_sim_new(&s, 10);
+    int32_t first = service_sim_add(sim, 100, 0, 3, 0);
+    EXPECT(service_sim_next(sim, NEVER).at_us == 15000, "alone it takes what the model says");
+    int32_t second = service_sim_add(sim, 100, 0, 2, 16000);
+    struct service_event ev = service_sim_next(sim, NEVER);
+    EXPECT(ev.id == first && ev.at_us == 20000, "the step that is on is nobody's: %" PRId64,
+           ev.at_us);
+    ev = service_sim_next(sim, NEVER);
+    EXPECT(ev.id == first && ev.at_us == 31000, "it joined at 20: %" PRId64, ev.at_us);
+    ev = service_sim_next(sim, NEVER);
+    EXPECT(ev.id == second && ev.kind == SERVICE_FIRST && ev.at_us == 31000, "15 after it came");
+    service_sim_free(sim);
+    s.join_us_per_tok = 100;  // an engine that does nothing else while it reads
+    EXPECT(near(service_beside_us(&s, 100, 3), 0) && near(service_ttft_us(&s, 2, 100), 15000),
+           "all of it on the step");
+}
+
 static void a_slow_pool_is_slow_from_the_next_step(void)
 {
     struct service s = {.prefill_us = 1000, .step_us = 5000, .slots = 4, .replicas = 1};
@@ -532,6 +561,7 @@ int main(void)
     TEST(beyond_what_was_measured_is_known);
     TEST(energy_adds_up_to_the_meter);
     TEST(alone_it_takes_its_prefill_and_its_steps);
+    TEST(a_prompt_is_read_once);
     TEST(a_slow_pool_is_slow_from_the_next_step);
     TEST(one_and_no_tokens_have_a_last_event);
     TEST(prefills_that_end_together_step_together);
