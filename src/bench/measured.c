@@ -28,6 +28,7 @@ enum column {
     BACKEND,
     PRECISION,
     LEFT_OUT,
+    USERS,
     KNOWN,
     SETUP,
     NOTHING
@@ -51,6 +52,7 @@ static const char *const names[KNOWN] = {
     "backend",
     "precision",
     "left_out",
+    "users",
 };
 static const char *const no_setup[] = {"id", "silicon_data_source", "prefill_batch_size"};
 
@@ -188,7 +190,7 @@ static enum err read_left_out(enum measured_out *out, const struct sheet *s, str
 static enum err read_row(struct measured *m, enum measured_out *said, const struct sheet *s,
                          struct str line, struct buf *setup, struct diag *diag)
 {
-    double v[KNOWN] = {0};
+    double v[KNOWN] = {[USERS] = 1};
     struct str text[KNOWN] = {{0}};
     buf_clear(setup);
     for (int32_t i = 0; i < s->n; i++) {
@@ -217,6 +219,7 @@ static enum err read_row(struct measured *m, enum measured_out *said, const stru
                            .per_token_us = v[PER_TOKEN] * 1e3,
                            .chips = chips < 1e6 ? (int32_t)chips : 0,
                            .bytes_per_parameter = bytes_of(text[PRECISION]),
+                           .queued = v[USERS] != 1,
                            .engine = engine_of(text[BACKEND])};
     return ERR_NONE;
 }

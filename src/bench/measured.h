@@ -8,7 +8,9 @@
 // alike (moe_tp_size = moe_ep_size > 1, or attention_dp_size beside tp_size), the chips are counted
 // once. A batch is that of one rank of attention; all attention_dp_size of them are one machine's.
 // left_out says why a row is not to be fitted, in the words of measured_out_name(), or nothing:
-// `caudal bench --table` writes all of its levels.
+// `caudal bench --table` writes all of its levels. users, where it is there and not 1, says that a
+// time to the first token holds a wait for the prompts of others: it is no measure of the prefill,
+// and whoever computes with that adds the wait by himself.
 
 #ifndef CAUDAL_BENCH_MEASURED_H
 #define CAUDAL_BENCH_MEASURED_H
@@ -37,6 +39,7 @@ struct measured {
     int32_t config;    // index; -1: not sorted yet
     double prompt, output, batch;
     double ttft_us, per_token_us;
+    bool queued;                 // prompts of other users may have been in front of its own
     int32_t chips;               // of one replica; 0: not said
     double bytes_per_parameter;  // by its precision; 0: not said
     enum roofline_engine engine;

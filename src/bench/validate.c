@@ -20,8 +20,8 @@ static struct fit_sample sample_of(const struct measured *m, enum fit_kind kind)
 // What is learnt from: both times of some rows.
 struct learner {
     const struct measured_table *t;
-    struct fit_sample *steps, *firsts;  // [n]
-    int32_t n;
+    struct fit_sample *steps, *firsts;  // [n], [n_firsts]
+    int32_t n, n_firsts;
 };
 
 static void learner_init(struct learner *l, const struct measured_table *t)
@@ -39,8 +39,10 @@ static void learner_release(struct learner *l)
 
 static void learner_add(struct learner *l, int32_t i)
 {
-    l->steps[l->n] = sample_of(&l->t->rows[i], FIT_STEP);
-    l->firsts[l->n++] = sample_of(&l->t->rows[i], FIT_TTFT);
+    const struct measured *m = &l->t->rows[i];
+    l->steps[l->n++] = sample_of(m, FIT_STEP);
+    if (!m->queued)
+        l->firsts[l->n_firsts++] = sample_of(m, FIT_TTFT);
 }
 
 bool validate_service(struct service *out, const struct measured_table *t, int32_t from, int32_t to)
@@ -49,7 +51,7 @@ bool validate_service(struct service *out, const struct measured_table *t, int32
     learner_init(&l, t);
     for (int32_t i = from; i < to; i++)
         learner_add(&l, i);
-    bool fitted = fit_service(out, l.steps, l.n, l.firsts, l.n);
+    bool fitted = fit_service(out, l.steps, l.n, l.firsts, l.n_firsts);
     learner_release(&l);
     return fitted;
 }
@@ -103,14 +105,17 @@ static void judge(double *out, const struct learner *l, const struct trial *x, c
 {
     struct service service;
     struct fit *f = NULL;
-    bool known = l->n >= TRAIN_LEAST;
+    bool first = x->of == FIT_TTFT;
+    bool known = (first ? l->n_firsts : l->n) >= TRAIN_LEAST;
     if (known && x->by == FITTED_SERVICE)
-        known = fit_service(&service, l->steps, l->n, l->firsts, l->n);
+        known = fit_service(&service, l->steps, l->n, l->firsts, l->n_firsts);
     else if (known)
-        f = fit_new(x->of, x->of == FIT_TTFT ? l->firsts : l->steps, l->n, x->by == FITTED_CURVE);
+        f = fit_new(x->of, first ? l->firsts : l->steps, first ? l->n_firsts : l->n,
+                    x->by == FITTED_CURVE);
     for (int32_t i = from; i < to; i++) {
         if (fold && fold[i] != k)
             continue;
+        bool judged = known && !(first && l->t->rows[i].queued);
         struct fit_sample s = sample_of(&l->t->rows[i], x->of);
         double us = 0;
         if (f)
@@ -118,7 +123,7 @@ static void judge(double *out, const struct learner *l, const struct trial *x, c
         else if (known)
             us = x->of == FIT_TTFT ? service_ttft_us(&service, s.batch, s.prompt)
                                    : service_per_token_us(&service, s.batch, s.prompt, s.output);
-        out[i] = known ? fabs(us / s.us - 1) : -1;
+        out[i] = judged ? fabs(us / s.us - 1) : -1;
     }
     fit_free(f);
 }
@@ -136,7 +141,7 @@ void validate_seen(double *out, const struct measured_table *t, const struct tri
     for (int32_t from = 0; from < t->n; from = end_of_config(t, from)) {
         int32_t to = end_of_config(t, from);
         for (int32_t k = 0; k < FOLDS; k++) {
-            l.n = 0;
+            l.n = l.n_firsts = 0;
             for (int32_t i = from; i < to; i++)
                 if (fold[i] != k)
                     learner_add(&l, i);
@@ -158,7 +163,7 @@ void validate_unseen(double *out, const struct measured_table *t, const struct t
             machine = from;
             machine_end = end_of_machine(t, from);
         }
-        l.n = 0;
+        l.n = l.n_firsts = 0;
         for (int32_t i = machine; i < machine_end; i++)
             if (i < from || i >= to)
                 learner_add(&l, i);

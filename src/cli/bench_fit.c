@@ -253,8 +253,9 @@ static struct str off_rows(struct arena *a, const double *step_off, const double
     struct error_summary ttft = error_summary_of(ttft_off, n);
     if (!step.n)
         return STR("too few to say how far off");
-    return arena_printf(a, "median error on rows not seen: per token %.1f %%, ttft %.1f %%",
-                        100 * step.median, 100 * ttft.median);
+    return arena_printf(a, "median error on rows not seen: per token %.1f %%%s", 100 * step.median,
+                        ttft.n ? arena_printf(a, ", ttft %.1f %%", 100 * ttft.median).p
+                               : "; too few to say of the ttft");
 }
 
 static void chip(struct buf *out, struct arena *a, const struct measured_table *t, int32_t from,

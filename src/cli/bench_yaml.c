@@ -97,15 +97,17 @@ static void csv_cell(struct buf *out, struct str text)
 
 void bench_csv(struct buf *out, const struct bench_view *v)
 {
-    buf_lit(out, "model_path,system,isl,osl,batch_size,silicon_ttft_ms,silicon_tpot_ms,left_out\n");
+    buf_lit(
+        out,
+        "model_path,system,isl,osl,batch_size,silicon_ttft_ms,silicon_tpot_ms,left_out,users\n");
     for (int32_t i = 0; i < v->options->n_sides; i++)
         for (int32_t k = 0; k < v->sides[i].sweep.n; k++) {
             const struct row *r = &v->sides[i].sweep.rows[k];
             csv_cell(out, v->options->sides[i].model);
             csv_cell(out, v->options->sides[i].url_text);
-            buf_printf(out, "%.6g,%.6g,%.6g,%.6g,%.6g,%s\n",
+            buf_printf(out, "%.6g,%.6g,%.6g,%.6g,%.6g,%s,%d\n",
                        r->counted ? r->prompt_tok - r->cached_tok : r->prompt_asked, r->output_tok,
                        r->batch > 1 ? r->batch : 1, r->ttft_us.value / 1e3,
-                       r->per_token_us.value / 1e3, measured_out_name(row_out(r)));
+                       r->per_token_us.value / 1e3, measured_out_name(row_out(r)), r->users);
         }
 }
