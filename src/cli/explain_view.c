@@ -75,8 +75,14 @@ static struct str contract(struct arena *a, struct str candidate)
     struct str name = text_of(a, candidate, "contract");
     if (!name.n)
         return STR("-");
-    return arena_printf(a, STR_FMT " at %.0f %%", STR_ARG(name),
-                        100 * number_of(candidate, "pace"));
+    struct str by = text_of(a, candidate, "priced_by");
+    double share = 100 * number_of(candidate, "pace");
+    if (!str_eq(by, STR("demand")))
+        return arena_printf(a, STR_FMT " at %.0f %%, by " STR_FMT, STR_ARG(name), share,
+                            STR_ARG(by));
+    char age[UNIT_TEXT];
+    return arena_printf(a, STR_FMT " at %.0f %%, by demand %s ago", STR_ARG(name), share,
+                        unit_text_us(age, (int64_t)(number_of(candidate, "priced_age_ms") * 1e3)));
 }
 
 // What is a column only where some candidate has any of it.

@@ -13,6 +13,7 @@ enum err core_new(struct core **out, struct diag *diag)
     pthread_mutex_init(&c->lock, NULL);
     arena_init(&c->arena, CORE_BYTES_MAX);
     random_bytes(&c->secret, sizeof c->secret);
+    wanted_init(&c->wanted);
     enum err e = live_new(&c->live, &c->arena, LIVE_POOLS_MAX, LIVE_PAIRS_MAX);
     if (!e)
         e = live_remember(c->live, &c->arena);
@@ -252,6 +253,11 @@ void core_learn(struct core *c, const struct generation *g, const struct route_a
     pthread_mutex_lock(&c->lock);
     const struct forecast_who who = {tenant, model, ask->user};
     forecast_learn(c->forecast, &who, prompt_bytes, prompt_tok, output_tok);
+    const struct wanted_one one = {.tenant = tenant,
+                                  .prompt_tok = prompt_tok,
+                                  .expected_tok = ask->output_tok,
+                                  .output_tok = output_tok};
+    wanted_learn(&c->wanted, model, names_of(&g->names, NAMES_CLASS, ask->class), &one, ask->draw);
     pthread_mutex_unlock(&c->lock);
 }
 
@@ -263,10 +269,38 @@ void core_learn_answer(struct core *c, const struct generation *g, int32_t model
     pthread_mutex_unlock(&c->lock);
 }
 
-void core_request(struct core *c)
+void core_request(struct core *c, const struct generation *g, const struct route_ask *ask)
 {
+    int32_t model = names_of(&g->names, NAMES_MODEL, ask->model);
+    int32_t class = names_of(&g->names, NAMES_CLASS, ask->class);
     pthread_mutex_lock(&c->lock);
     retry_budget_request(&c->retries);
+    if (model >= 0)
+        wanted_came(&c->wanted, model, class, ask->wall_us);
+    pthread_mutex_unlock(&c->lock);
+}
+
+bool core_resolve_see(struct core *c, struct generation *g, struct resolve *x, int64_t now_us,
+                      int64_t wall_us)
+{
+    pthread_mutex_lock(&c->lock);
+    wanted_see(&c->wanted, wall_us);
+    bool due = resolve_is_due(x, g->route, &c->wanted, now_us, wall_us);
+    if (due)
+        resolve_see(x, g->route, &c->wanted, now_us, wall_us);
+    pthread_mutex_unlock(&c->lock);
+    return due;
+}
+
+void core_resolve_tell(struct core *c, struct generation *g, const struct resolve *x,
+                       int64_t now_us)
+{
+    struct resolve_found found;
+    pthread_mutex_lock(&c->lock);
+    for (int32_t i = 0; resolve_price(x, i, &found); i++) {
+        core_log_priced(c->log, g, found.contract, &found.price, now_us);
+        route_set_price(g->route, found.contract, &found.price, now_us);
+    }
     pthread_mutex_unlock(&c->lock);
 }
 

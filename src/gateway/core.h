@@ -11,6 +11,7 @@
 #include "io/loop.h"
 #include "route/failover.h"
 #include "route/forecast.h"
+#include "route/resolve.h"
 
 struct core;
 enum { CORE_GENERATIONS_MAX = 64 };
@@ -56,7 +57,8 @@ void core_done(struct core *c, struct generation *g, const struct route_ask *ask
 void core_learn(struct core *c, const struct generation *g, const struct route_ask *ask,
                 int64_t prompt_bytes, int32_t prompt_tok, int32_t output_tok);
 
-void core_request(struct core *c);  // a request came: the retry budget grows
+// A request came: the retry budget grows, and what is asked is counted.
+void core_request(struct core *c, const struct generation *g, const struct route_ask *ask);
 struct failover_decision core_failover(struct core *c, struct failover *f, struct route_ask *ask,
                                        enum fault fault, int64_t retry_after_us, int64_t now_us);
 // failover_may_leave() for an attempt that has shown no content in its time.
@@ -103,6 +105,12 @@ int32_t core_waiting(struct core *c);  // of all generations
 struct route_drawn core_draw(struct core *c, struct generation *g, const struct route_ask *ask,
                              const struct route_decision *d, const struct route_seen *seen,
                              int64_t now_us);
+// Prices of commitments (route/resolve.h) for the router of `g`. True: they are to be found now, and
+// `x` has seen what is needed, by the numbers of names.h; what was found is then told.
+bool core_resolve_see(struct core *c, struct generation *g, struct resolve *x, int64_t now_us,
+                      int64_t wall_us);
+void core_resolve_tell(struct core *c, struct generation *g, const struct resolve *x,
+                       int64_t now_us);
 struct route_commitment core_commitment(struct core *c, struct generation *g, int32_t contract);
 void core_commitment_used(struct core *c, struct generation *g, int32_t contract, double used,
                           int64_t now_us, int64_t wall_us);

@@ -246,3 +246,12 @@ void core_log_used(struct core_log *l, const struct generation *g, int32_t contr
     if (l)
         add(l, g, &r);
 }
+
+void core_log_priced(struct core_log *l, const struct generation *g, int32_t contract,
+                     const struct route_price *price, int64_t now_us)
+{
+    struct decisions_record r = {
+        .kind = DECISIONS_PRICED, .now_us = now_us, .place = contract, .price = *price};
+    if (l)
+        add(l, g, &r);
+}

@@ -50,5 +50,7 @@ void core_log_lever(struct core_log *l, const struct generation *g, int32_t pool
                     const struct route_lever *lever, int64_t now_us);
 void core_log_used(struct core_log *l, const struct generation *g, int32_t contract, double used,
                    int64_t now_us, int64_t wall_us);
+void core_log_priced(struct core_log *l, const struct generation *g, int32_t contract,
+                     const struct route_price *price, int64_t now_us);
 
 #endif

@@ -418,7 +418,7 @@ static void recognise(struct exchange *x)
     }
     if (!exchange_admit(x))
         return;
-    core_request(x->worker->core);
+    core_request(x->worker->core, x->generation, &x->ask);
     failover_init(&x->failover, &exchange_portfolio(x)->serve, exchange_now(x), x->ask.deadline_us);
     exchange_try(x);
     exchange_arm(x);

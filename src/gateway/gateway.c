@@ -4,6 +4,7 @@
 #include "gateway/levers.h"
 #include "gateway/limits.h"
 #include "gateway/reload.h"
+#include "gateway/repricer.h"
 
 #include <malloc.h>
 #include <signal.h>
@@ -347,6 +348,7 @@ static enum err start_first(struct gateway *g, struct loop *loop, struct diag *d
     loop_on_signal(loop, SIGINT, on_signal, g);
     loop_on_signal(loop, SIGUSR1, on_rotate, g);
     g->reload = reload_new(g);
+    g->repricer = repricer_new(g);
     loop_on_signal(loop, SIGHUP, on_hangup, g);
     return start_engines(g, diag);
 }
@@ -438,6 +440,7 @@ enum err gateway_run(const struct gateway_config *c, struct diag *diag)
         seats_close(g->seats);
     for (int32_t i = 0; i < g->n_workers; i++)
         worker_release(&g->workers[i]);
+    repricer_free(g->repricer);
     seats_free(g->seats);
     manager_free(g->manager);
     admin_free(g->admin);

@@ -14,6 +14,7 @@
 
 struct engines;
 struct reload;
+struct repricer;
 
 #include <pthread.h>
 
@@ -38,6 +39,7 @@ struct gateway {
     struct reload *reload;
     struct engines *engines;
     struct levers *levers;
+    struct repricer *repricer;
     struct worker *workers;  // [n_workers]; the first runs on the main thread
     pthread_t *threads;      // [n_workers]; the first is not used
     int32_t n_workers, n_threads;

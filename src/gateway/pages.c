@@ -4,6 +4,7 @@
 #include "gateway/levers.h"
 #include "gateway/limits.h"
 #include "gateway/reload.h"
+#include "gateway/repricer.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -168,6 +169,8 @@ static void write_metrics(struct worker *w, struct buf *out)
     reload_metrics(w->owner, out);
     limits_metrics(w->limits, w->generation, loop_now_us(w->loop), loop_wall_us(w->loop), out);
     commitments_metrics(w->core, w->generation, loop_wall_us(w->loop), out);
+    if (w->owner->repricer)
+        repricer_metrics(w->owner->repricer, out);
     levers_metrics(w->owner->levers, out);
     free(pools);
 }

@@ -256,6 +256,7 @@ static enum err tell(struct player *l, const struct decisions_record *r)
     case DECISIONS_USED:
         route_commitment_used(route, r->place, r->used, r->now_us, r->wall_us);
         break;
+    case DECISIONS_PRICED: route_set_price(route, r->place, &r->price, r->now_us); break;
     default: return on_later(l, route, r);
     }
     return ERR_NONE;
@@ -292,7 +293,8 @@ static bool makes_sense(const struct portfolio *p, const struct decisions_record
     case DECISIONS_WAIT: return asks_right(p, r->ask);
     case DECISIONS_READY: return is_index(r->place, 0, p->n_pools);
     case DECISIONS_LEVER: return is_index(r->place, 0, p->n_pools);
-    case DECISIONS_USED: return is_index(r->place, 0, p->n_contracts);
+    case DECISIONS_USED:
+    case DECISIONS_PRICED: return is_index(r->place, 0, p->n_contracts);
     default: return true;
     }
 }

@@ -56,7 +56,7 @@ struct router {
 
 // What commitments are worth, found anew (reprice.h).
 struct repricing {
-    struct asked asked;
+    struct wanted wanted;
     struct arena arena;       // of `resolve`
     struct resolve *resolve;  // for the newest router; NULL: the policy has no use for it
     int64_t due_us;           // when it is to be looked at again; NEVER

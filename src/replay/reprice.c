@@ -11,16 +11,16 @@ static struct route *newest(const struct replay *rp)
 
 static void learn_one(struct replay *rp, const struct arrival *a, int64_t wall_us)
 {
-    struct asked *asked = &rp->repricing.asked;
+    struct wanted *wanted = &rp->repricing.wanted;
     const struct forecast_who who = {a->tenant, a->model, a->user};
-    const struct asked_one one = {
+    const struct wanted_one one = {
         .tenant = a->tenant,
         .prompt_tok = a->prompt_tok,
         .expected_tok = rp->c->told ? a->output_tok : forecast_output_tok(rp->forecast, &who, 0),
         .output_tok = a->output_tok};
     forecast_learn(rp->forecast, &who, 0, a->prompt_tok, a->output_tok);
-    asked_came(asked, a->model, a->class, wall_us + a->at_us);
-    asked_learn(asked, a->model, a->class, &one, mix64(rp->c->seed ^ (uint64_t)a->at_us));
+    wanted_came(wanted, a->model, a->class, wall_us + a->at_us);
+    wanted_learn(wanted, a->model, a->class, &one, mix64(rp->c->seed ^ (uint64_t)a->at_us));
 }
 
 // What came before the trace begins teaches, as it would have taught a gateway that was there.
@@ -62,9 +62,9 @@ static enum err renew(struct replay *rp)
 
 enum err reprice_begin(struct replay *rp, struct diag *diag)
 {
-    asked_init(&rp->repricing.asked);
+    wanted_init(&rp->repricing.wanted);
     enum err e = rp->c->learn_us > 0 ? learn(rp, diag) : ERR_NONE;
-    asked_see(&rp->repricing.asked, rp->wall_us);
+    wanted_see(&rp->repricing.wanted, rp->wall_us);
     return e ? e : renew(rp);
 }
 
@@ -86,10 +86,10 @@ void reprice_now(struct replay *rp)
     int64_t wall_us = rp->wall_us + rp->now_us;
     struct resolve_found found;
     x->due_us = rp->now_us + RESOLVE_LOOK_US;
-    asked_see(&x->asked, wall_us);
-    if (!resolve_is_due(x->resolve, r, &x->asked, rp->now_us, wall_us))
+    wanted_see(&x->wanted, wall_us);
+    if (!resolve_is_due(x->resolve, r, &x->wanted, rp->now_us, wall_us))
         return;
-    resolve_see(x->resolve, r, &x->asked, rp->now_us, wall_us);
+    resolve_see(x->resolve, r, &x->wanted, rp->now_us, wall_us);
     resolve_solve(x->resolve);
     for (int32_t i = 0; resolve_price(x->resolve, i, &found); i++)
         route_set_price(r, found.contract, &found.price, rp->now_us);
@@ -98,15 +98,15 @@ void reprice_now(struct replay *rp)
 void reprice_came(struct replay *rp, const struct flight *x)
 {
     if (rp->repricing.resolve)
-        asked_came(&rp->repricing.asked, x->ask.model, x->ask.class, x->ask.wall_us);
+        wanted_came(&rp->repricing.wanted, x->ask.model, x->ask.class, x->ask.wall_us);
 }
 
 void reprice_answered(struct replay *rp, const struct flight *x)
 {
-    const struct asked_one one = {.tenant = x->ask.tenant,
-                                  .prompt_tok = x->prompt_tok,
-                                  .expected_tok = x->ask.output_tok,
-                                  .output_tok = x->output_tok};
+    const struct wanted_one one = {.tenant = x->ask.tenant,
+                                   .prompt_tok = x->prompt_tok,
+                                   .expected_tok = x->ask.output_tok,
+                                   .output_tok = x->output_tok};
     if (rp->repricing.resolve)
-        asked_learn(&rp->repricing.asked, x->ask.model, x->ask.class, &one, x->ask.draw);
+        wanted_learn(&rp->repricing.wanted, x->ask.model, x->ask.class, &one, x->ask.draw);
 }

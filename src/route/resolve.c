@@ -5,7 +5,7 @@
 #include <math.h>
 
 enum { OPTIONS = 16, SWEEPS = 4, HALVINGS = 10, ANSWERS_FIRST = 4 };
-static const int64_t FIRST_US = S(10);  // of looking, before anything is said
+static const int64_t FIRST_US = S(1);  // of looking, before anything is said
 // How much will come is not known: the price is the mean of those for as much as is expected,
 // counted double, and for so many times more and less.
 static const double SPREAD = 4;
@@ -27,9 +27,9 @@ struct of_contract {
     int32_t contract;
     bool sought;  // it has an end, something is left, and it can be drawn
     double left;
-    int64_t from_us, until_us;     // of its period, wall time
-    double weight[ASKED_STREAMS];  // requests to come, for one of the sample
-    double slot_us;                // time of slots that could be held until its period ends
+    int64_t from_us, until_us;      // of its period, wall time
+    double weight[WANTED_STREAMS];  // requests to come, for one of the sample
+    double slot_us;                 // time of slots that could be held until its period ends
     double share;
     struct route_price price;
     bool found;
@@ -37,14 +37,14 @@ struct of_contract {
 
 struct resolve {
     const struct route *r;
-    struct asked asked;
+    struct wanted wanted;
     int64_t wall_us, solved_us;  // of the last copy; when it was made: 0, never
     uint64_t there;              // a hash of what was there then
     struct at_offer *offers;     // [n_offers]
     struct of_contract contracts[RESOLVE_CONTRACTS];
     int32_t n_contracts;
-    struct option options[ASKED_SAMPLE][OPTIONS];
-    int32_t n_options[ASKED_SAMPLE];
+    struct option options[WANTED_SAMPLE][OPTIONS];
+    int32_t n_options[WANTED_SAMPLE];
 };
 
 bool resolve_is_wanted(const struct route *r)
@@ -92,7 +92,7 @@ static uint64_t hash_there(const struct route *r, int64_t wall_us)
     return hash;
 }
 
-static double hours_seen(const struct asked *a)
+static double hours_seen(const struct wanted *a)
 {
     double hours = 0;
     for (int32_t h = 0; h < WEEK_HOURS; h++)
@@ -100,12 +100,12 @@ static double hours_seen(const struct asked *a)
     return hours;
 }
 
-bool resolve_is_due(const struct resolve *x, const struct route *r, const struct asked *a,
+bool resolve_is_due(const struct resolve *x, const struct route *r, const struct wanted *a,
                     int64_t now_us, int64_t wall_us)
 {
     if (a->n_sample < ANSWERS_FIRST || hours_seen(a) * 3600e6 < (double)FIRST_US)
         return false;
-    bool news = a->n_sample < ASKED_SAMPLE && a->n_sample >= 2 * x->asked.n_sample;
+    bool news = a->n_sample < WANTED_SAMPLE && a->n_sample >= 2 * x->wanted.n_sample;
     return x->solved_us == 0 || news || now_us - x->solved_us >= RESOLVE_EVERY_US ||
            hash_there(r, wall_us) != x->there;
 }
@@ -138,11 +138,11 @@ static void see_contract(struct resolve *x, const struct route *r, struct of_con
     c->sought = c->left > 0 && c->until_us < NEVER && c->until_us > x->wall_us;
 }
 
-void resolve_see(struct resolve *x, const struct route *r, const struct asked *a, int64_t now_us,
+void resolve_see(struct resolve *x, const struct route *r, const struct wanted *a, int64_t now_us,
                  int64_t wall_us)
 {
     CHECK(r == x->r);
-    x->asked = *a;
+    x->wanted = *a;
     x->solved_us = now_us;
     x->wall_us = wall_us;
     x->there = hash_there(r, wall_us);
@@ -157,9 +157,9 @@ void resolve_see(struct resolve *x, const struct route *r, const struct asked *a
         see_contract(x, r, &x->contracts[i]);
 }
 
-struct asked *resolve_asked(struct resolve *x)
+struct wanted *resolve_wanted(struct resolve *x)
 {
-    return &x->asked;
+    return &x->wanted;
 }
 
 // --- what each could cost ---------------------------------------------------------------------
@@ -176,8 +176,8 @@ static double hold_us(const struct offer *o, const struct at_offer *at, double p
     return prefill + tok * step;
 }
 
-static void option_of(const struct resolve *x, const struct offer *o, const struct asked_one *one,
-                      const struct asked_stream *s, double trip_us, struct option *out)
+static void option_of(const struct resolve *x, const struct offer *o, const struct wanted_one *one,
+                      const struct wanted_stream *s, double trip_us, struct option *out)
 {
     const struct at_offer *at = &x->offers[o - x->r->offers];
     double prompt = one->prompt_tok, tok = one->expected_tok, ttft, per;
@@ -224,8 +224,8 @@ static void add_option(struct resolve *x, int32_t i, const struct option *o)
 static void find_options(struct resolve *x, int32_t i)
 {
     const struct route *r = x->r;
-    const struct asked_one *one = &x->asked.sample[i];
-    const struct asked_stream *s = &x->asked.streams[one->stream];
+    const struct wanted_one *one = &x->wanted.sample[i];
+    const struct wanted_stream *s = &x->wanted.streams[one->stream];
     x->n_options[i] = 0;
     if (s->model < 0 || one->tenant >= r->p->n_tenants)
         return;
@@ -272,11 +272,11 @@ static double drawn(struct resolve *x, int32_t at, double share)
     struct of_contract *c = &x->contracts[at];
     double units = 0, held_us = 0, before = c->share;
     c->share = share;
-    for (int32_t i = 0; i < x->asked.n_sample; i++) {
+    for (int32_t i = 0; i < x->wanted.n_sample; i++) {
         const struct option *o = cheapest(x, i);
         if (!o || o->at != at)
             continue;
-        double weight = c->weight[x->asked.sample[i].stream];
+        double weight = c->weight[x->wanted.sample[i].stream];
         units += weight * o->units;
         held_us += weight * o->hold_us;
     }
@@ -324,12 +324,12 @@ static void set_price(struct resolve *x, int32_t at)
 static void weigh(struct resolve *x)
 {
     double rates[WEEK_HOURS];
-    for (int32_t s = 0; s < x->asked.n_streams; s++) {
-        int32_t sampled = x->asked.streams[s].sampled;
-        asked_rates(&x->asked, s, rates);
+    for (int32_t s = 0; s < x->wanted.n_streams; s++) {
+        int32_t sampled = x->wanted.streams[s].sampled;
+        wanted_rates(&x->wanted, s, rates);
         for (int32_t i = 0; i < x->n_contracts; i++) {
             struct of_contract *c = &x->contracts[i];
-            double n = c->sought ? asked_between(rates, x->wall_us, c->until_us) : 0;
+            double n = c->sought ? wanted_between(rates, x->wall_us, c->until_us) : 0;
             c->weight[s] = sampled > 0 ? n / sampled : 0;
         }
     }
@@ -338,7 +338,7 @@ static void weigh(struct resolve *x)
 void resolve_solve(struct resolve *x)
 {
     weigh(x);
-    for (int32_t i = 0; i < x->asked.n_sample; i++)
+    for (int32_t i = 0; i < x->wanted.n_sample; i++)
         find_options(x, i);
     for (int sweep = 0; sweep < SWEEPS; sweep++) {
         bool moved = false;

@@ -1,5 +1,5 @@
 // resolve.h - what one more unit of each commitment is worth until its period ends, worked out anew
-// every few minutes from what was asked (asked.h) and what is left.
+// every few minutes from what was asked (wanted.h) and what is left.
 //
 //   resolve_see()    under the router's lock: copies what changes       some us
 //   resolve_solve()  beside it, on whatever thread                      some ms
@@ -26,11 +26,11 @@
 #ifndef CAUDAL_RESOLVE_H
 #define CAUDAL_RESOLVE_H
 
-#include "route/asked.h"
+#include "route/wanted.h"
 
 enum { RESOLVE_CONTRACTS = 64 };  // the first with a commitment; others are paced (pace.h)
 #define RESOLVE_EVERY_US S(300)
-#define RESOLVE_LOOK_US S(10)    // how often it is worth asking resolve_is_due()
+#define RESOLVE_LOOK_US S(1)     // how often it is worth asking resolve_is_due()
 #define RESOLVE_HOLDS_US S(900)  // a price that is older counts no more
 
 struct resolve;
@@ -44,14 +44,14 @@ bool resolve_is_wanted(const struct route *r);
 
 // Under the router's lock. Due after RESOLVE_EVERY_US, or when a pool has gone or come back or a
 // period has begun, and some requests have been seen.
-bool resolve_is_due(const struct resolve *x, const struct route *r, const struct asked *a,
+bool resolve_is_due(const struct resolve *x, const struct route *r, const struct wanted *a,
                     int64_t now_us, int64_t wall_us);
-void resolve_see(struct resolve *x, const struct route *r, const struct asked *a, int64_t now_us,
+void resolve_see(struct resolve *x, const struct route *r, const struct wanted *a, int64_t now_us,
                  int64_t wall_us);
 
 // The copy of resolve_see(), for an owner whose numbers of models, classes and tenants are not the
 // portfolio's: to be made so before resolve_solve(); -1: it has none of that name.
-struct asked *resolve_asked(struct resolve *x);
+struct wanted *resolve_wanted(struct resolve *x);
 // Reads what of the router never changes.
 void resolve_solve(struct resolve *x);
 

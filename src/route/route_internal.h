@@ -3,7 +3,7 @@
 //   bind.c    names -> their places in `live`; the router's three steps
 //   build.c   portfolio -> offers and lists, once
 //   commit.c  contracts with a commitment: what a request uses of one, what that costs now
-//   resolve.c what a unit of a commitment is worth, from what was asked (asked.c)
+//   resolve.c what a unit of a commitment is worth, from what was asked (wanted.c)
 //   lanes.c   what a list's candidates cost and when they are free, as score.h reads it
 //   score.c   candidates -> totals, many at once
 //   admit.c   may this offer have this request now, and why not?   limits, health, region, context

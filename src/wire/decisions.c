@@ -8,7 +8,7 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the format is little endian");
 
 const char decisions_head[DECISIONS_HEAD_BYTES] = "\x89"
-                                                  "caudal-event\r\n\x01";
+                                                  "caudal-event\r\n\x02";
 
 enum { LENGTH_BYTES = 2, VARINT_BYTES_MAX = 10 };
 
@@ -24,9 +24,9 @@ enum err decisions_head_read(struct str head, struct diag *diag)
     if (head.n < DECISIONS_HEAD_BYTES || memcmp(head.p, decisions_head, magic) != 0)
         return diag_set(diag, ERR_INVALID, "this is no event log of caudal serve");
     int version = (unsigned char)head.p[magic];
-    if (version != DECISIONS_VERSION)
+    if (version < 1 || version > DECISIONS_VERSION)
         return diag_set(diag, ERR_INVALID,
-                        "the event log is of version %d, and this caudal reads version %d", version,
+                        "the event log is of version %d, and this caudal reads up to version %d", version,
                         DECISIONS_VERSION);
     return ERR_NONE;
 }
@@ -307,6 +307,13 @@ static void code_rest(struct codec *c, struct decisions_record *r)
         code_i32(c, &r->place);
         code_i64(c, &r->wall_us);
         code_double(c, &r->used);
+        break;
+    case DECISIONS_PRICED:
+        code_i32(c, &r->place);
+        code_double(c, &r->price.low);
+        code_double(c, &r->price.high);
+        code_double(c, &r->price.part);
+        code_i64(c, &r->price.period_from_us);
         break;
     case DECISIONS_GAP: code_u64(c, &r->lost); break;
     case DECISIONS_END: code_bool(c, &r->yes); break;

@@ -15,7 +15,7 @@
 #include "base/str.h"
 #include "route/route.h"
 
-enum { DECISIONS_HEAD_BYTES = 16, DECISIONS_VERSION = 1, DECISIONS_RECORD_BYTES_MAX = 8 * 1024 };
+enum { DECISIONS_HEAD_BYTES = 16, DECISIONS_VERSION = 2, DECISIONS_RECORD_BYTES_MAX = 8 * 1024 };
 enum { DECISIONS_BLOCKS_MAX = 256 };  // of a prompt: as many as affinity.h remembers
 extern const char decisions_head[DECISIONS_HEAD_BYTES];  // what a log begins with
 // ERR_INVALID: no event log, or one of a version that is not known; `diag` says which.
@@ -38,6 +38,7 @@ enum decisions_kind {
     DECISIONS_SHADOW,          // route_shadow(), and route_took() when it says send
     DECISIONS_GAP,             // records that the log had no room for
     DECISIONS_END,             // nothing more is written
+    DECISIONS_PRICED,          // route_set_price(); since version 2
     DECISIONS_KINDS,
 };
 
@@ -51,16 +52,17 @@ struct decisions_record {
         *decision;            // PICK, SHADOW, WOKEN; all of it but `why` and the model's own times
     struct route_seen *seen;  // DRAW, DONE
     struct route_lever *lever;  // LEVER
-    uint64_t of;           // FIRST, DRAW, DONE: the number of its PICK or WOKEN; CANCEL, WOKEN: of
-                           // its WAIT
-    int64_t ttft_us;       // FIRST
-    int64_t wall_us;       // USED
-    int32_t place;         // READY, LEVER, SHADOW: pool; USED: contract
-    bool yes;              // WAIT: a place was found; READY: it is; END: the log is full
-    double used;           // USED
-    uint64_t fingerprint;  // GENERATION: of the portfolio
-    struct str policy;     // GENERATION
-    uint64_t lost;         // GAP: how many records
+    uint64_t of;      // FIRST, DRAW, DONE: the number of its PICK or WOKEN; CANCEL, WOKEN: of
+                      // its WAIT
+    int64_t ttft_us;  // FIRST
+    int64_t wall_us;  // USED
+    int32_t place;    // READY, LEVER, SHADOW: pool; USED, PRICED: contract
+    bool yes;         // WAIT: a place was found; READY: it is; END: the log is full
+    double used;      // USED
+    struct route_price price;  // PRICED
+    uint64_t fingerprint;      // GENERATION: of the portfolio
+    struct str policy;         // GENERATION
+    uint64_t lost;             // GAP: how many records
 };
 
 // The bytes of a record into `out`. 0: it needs more than `size`.

@@ -128,6 +128,19 @@ static void add_decision(struct buf *out, const struct explained *e)
     buf_printf(out, ",\"candidates\":%d,\"usable\":%d}", d->candidates, d->usable);
 }
 
+// Who says what a unit of its commitment is worth.
+static void add_pricing(struct buf *out, const struct route_candidate *c, int64_t now_us)
+{
+    static const char *const names[] = {[ROUTE_PRICED_NOT] = "not",
+                                        [ROUTE_PRICED_SPENT] = "what is left",
+                                        [ROUTE_PRICED_CALENDAR] = "the calendar",
+                                        [ROUTE_PRICED_PLAN] = "a plan",
+                                        [ROUTE_PRICED_SOLVED] = "demand"};
+    buf_printf(out, ",\"pace\":%.9g,\"priced_by\":\"%s\"", c->pace, names[c->pricing]);
+    if (c->pricing == ROUTE_PRICED_SOLVED)
+        buf_printf(out, ",\"priced_age_ms\":%.3f", (double)(now_us - c->priced_us) / 1e3);
+}
+
 static void add_candidate(struct buf *out, const struct explained *e,
                           const struct route_candidate *c)
 {
@@ -158,7 +171,7 @@ static void add_candidate(struct buf *out, const struct explained *e,
         buf_lit(out, "null");
     name(out, "contract", c->contract >= 0 ? p->contracts[c->contract].name : (struct str){0});
     if (c->contract >= 0)
-        buf_printf(out, ",\"pace\":%.9g", c->pace);
+        add_pricing(out, c, e->now_us);
     buf_lit(out, "}");
 }
 

@@ -100,6 +100,7 @@ class Decisions(unittest.TestCase):
             cls.text = read(gw.file)
             cls.statuses = cls.load(gw, admin)
             until(lambda: gw.metric("caudal_requests_in_progress") == 0)
+            cls.found = gw.metric("caudal_prices_found_total")
         with open(cls.portfolio, "w") as f:
             f.write(cls.text)
 
@@ -137,6 +138,23 @@ class Decisions(unittest.TestCase):
         self.assertGreater(r["answers"], 1500)
         self.assertEqual(r["generations"], 3, "the reloads are in it")
         self.assertGreater(self.statuses[200], 500)
+
+    def kinds(self):
+        """How many records of each kind the log has."""
+        data, at, counts = read(self.log, "rb"), HEAD, {}
+        while at < len(data):
+            n = struct.unpack_from("<I", data, at)[0]
+            record, end = at + FRAME, at + FRAME + n
+            while record < end:
+                counts[data[record + 2]] = counts.get(data[record + 2], 0) + 1
+                record += 2 + struct.unpack_from("<H", data, record)[0]
+            at = end
+        return counts
+
+    def test_prices_found_are_in_it(self):
+        priced = 17
+        self.assertGreater(self.found, 0)
+        self.assertEqual(self.kinds()[priced], self.found, "one commitment, so one record each time")
 
     def rewrite(self, change):
         """A copy of the log with one frame's records changed by `change`, its CRC right again."""
@@ -195,7 +213,7 @@ class Decisions(unittest.TestCase):
         damaged = bytearray(data)
         damaged[HEAD + FRAME + 5] ^= 1
         self.assertIn(f"the frame that begins at byte {HEAD} is damaged", of(damaged)[2])
-        self.assertIn("is of version 2, and this caudal reads version 1", of(data[:15] + b"\x02" + data[16:])[2])
+        self.assertIn("is of version 3, and this caudal reads up to version 2", of(data[:15] + b"\x03" + data[16:])[2])
         self.assertIn("no event log", of(b"caudal: 1\n" * 10)[2])
         self.assertIn("no event log", of(b"")[2])
         first = HEAD + FRAME + struct.unpack_from("<I", data, HEAD)[0]

@@ -39,20 +39,20 @@ static void paid_and(struct fleet *f, int32_t n, double amount)
 }
 
 // `n` requests in the first hour, each answered with what was expected.
-static void ask(struct asked *a, struct rng *r, int32_t n)
+static void ask(struct wanted *a, struct rng *r, int32_t n)
 {
-    asked_init(a);
-    asked_see(a, MONDAY_US);
+    wanted_init(a);
+    wanted_see(a, MONDAY_US);
     for (int32_t i = 0; i < n; i++) {
-        struct asked_one one = {.tenant = -1, .prompt_tok = (int32_t)rng_below(r, 2000)};
+        struct wanted_one one = {.tenant = -1, .prompt_tok = (int32_t)rng_below(r, 2000)};
         one.expected_tok = one.output_tok = 1 + (int32_t)rng_below(r, 400);
-        asked_came(a, 0, -1, MONDAY_US + i * (HOUR_US / n));
-        asked_learn(a, 0, -1, &one, rng_u64(r));
+        wanted_came(a, 0, -1, MONDAY_US + i * (HOUR_US / n));
+        wanted_learn(a, 0, -1, &one, rng_u64(r));
     }
-    asked_see(a, MONDAY_US + HOUR_US);
+    wanted_see(a, MONDAY_US + HOUR_US);
 }
 
-static struct resolve *solve(struct fleet *f, const struct asked *a)
+static struct resolve *solve(struct fleet *f, const struct wanted *a)
 {
     struct resolve *x;
     fleet_start(f, "caudal");
@@ -65,14 +65,14 @@ static struct resolve *solve(struct fleet *f, const struct asked *a)
     return x;
 }
 
-static double price_of_list(const struct pool *p, const struct asked_one *one)
+static double price_of_list(const struct pool *p, const struct wanted_one *one)
 {
     const struct token_price *t = &p->serves[0].price;
     return (one->prompt_tok * (double)t->input + one->output_tok * (double)t->output) / 1e15;
 }
 
 // The dual of what is left of the commitment, by CLP: `n` requests like those of the sample come.
-static double dual(const struct fleet *f, const struct asked *a, double n, double left)
+static double dual(const struct fleet *f, const struct wanted *a, double n, double left)
 {
     struct lp *lp = lp_new();
     int32_t commitment = lp_row(lp, -LP_FREE, left);
@@ -100,7 +100,7 @@ static void the_price_is_the_dual_of_the_transport_problem(void)
 {
     for (uint64_t seed = 1; seed <= 12; seed++) {
         struct fleet f;
-        static struct asked a;
+        static struct wanted a;
         struct rng r;
         rng_seed(&r, seed);
         double amount = 0.1 * (double)seed * 23 * ANSWERS * (1000 + 200) * 3e-6;
@@ -129,7 +129,7 @@ static void the_price_is_the_dual_of_the_transport_problem(void)
 static void what_nobody_can_use_up_is_free(void)
 {
     struct fleet f;
-    static struct asked a;
+    static struct wanted a;
     struct rng r;
     rng_seed(&r, 1);
     paid_and(&f, 2, 1e6);
@@ -149,52 +149,52 @@ static bool is(double v, double expected)
 // An hour's rate holds for hours like it; what comes again counts twice what was a week before.
 static void demand_is_what_like_hours_brought(void)
 {
-    static struct asked a;
+    static struct wanted a;
     double rates[WEEK_HOURS];
-    asked_init(&a);
-    asked_see(&a, MONDAY_US);
+    wanted_init(&a);
+    wanted_see(&a, MONDAY_US);
     for (int32_t h = 0; h < 24; h++)
         for (int32_t i = 0; i < (h == 9 ? 600 : 60); i++)
-            asked_came(&a, 0, 0, MONDAY_US + h * HOUR_US + i * S(6));
-    asked_see(&a, MONDAY_US + 24 * HOUR_US);
-    asked_rates(&a, 0, rates);
+            wanted_came(&a, 0, 0, MONDAY_US + h * HOUR_US + i * S(6));
+    wanted_see(&a, MONDAY_US + 24 * HOUR_US);
+    wanted_rates(&a, 0, rates);
     EXPECT(is(rates[9], 600) && is(rates[24 + 9], 600) && is(rates[24 + 8], 60), "%g %g %g",
            rates[9], rates[33], rates[32]);
     EXPECT(is(rates[5 * 24 + 9], 600), "the weekend was not seen: %g", rates[5 * 24 + 9]);
-    double day = asked_between(rates, MONDAY_US + 24 * HOUR_US, MONDAY_US + 48 * HOUR_US);
+    double day = wanted_between(rates, MONDAY_US + 24 * HOUR_US, MONDAY_US + 48 * HOUR_US);
     EXPECT(is(day, 23 * 60 + 600), "%g", day);
-    double weeks = asked_between(rates, MONDAY_US, MONDAY_US + 21 * 24 * HOUR_US);
+    double weeks = wanted_between(rates, MONDAY_US, MONDAY_US + 21 * 24 * HOUR_US);
     EXPECT(is(weeks, 21 * day), "%g", weeks);
     for (int32_t i = 0; i < 7; i++)  // nobody asks on the other days
-        asked_see(&a, MONDAY_US + (i + 1) * 24 * HOUR_US);
-    asked_see(&a, MONDAY_US + (7 * 24 + 9) * HOUR_US);
-    asked_see(&a, MONDAY_US + (7 * 24 + 10) * HOUR_US);
-    asked_rates(&a, 0, rates);
+        wanted_see(&a, MONDAY_US + (i + 1) * 24 * HOUR_US);
+    wanted_see(&a, MONDAY_US + (7 * 24 + 9) * HOUR_US);
+    wanted_see(&a, MONDAY_US + (7 * 24 + 10) * HOUR_US);
+    wanted_rates(&a, 0, rates);
     EXPECT(is(rates[9], 200), "600 a week ago, none now: %g", rates[9]);
     EXPECT(rates[24 + 9] == 0, "none on Tuesday: %g", rates[33]);
 }
 
 static void the_sample_is_of_fixed_size_and_of_all_that_came(void)
 {
-    static struct asked a;
+    static struct wanted a;
     struct rng r;
     rng_seed(&r, 7);
-    asked_init(&a);
-    asked_see(&a, MONDAY_US);
+    wanted_init(&a);
+    wanted_see(&a, MONDAY_US);
     double sum = 0;
     for (int32_t i = 0; i < 20000; i++) {
-        const struct asked_one one = {.tenant = -1, .prompt_tok = i, .output_tok = 1};
-        asked_learn(&a, i % 100, 0, &one, rng_u64(&r));
+        const struct wanted_one one = {.tenant = -1, .prompt_tok = i, .output_tok = 1};
+        wanted_learn(&a, i % 100, 0, &one, rng_u64(&r));
     }
     int32_t sampled = 0;
     for (int32_t i = 0; i < a.n_sample; i++)
         sum += a.sample[i].prompt_tok;
     for (int32_t i = 0; i < a.n_streams; i++)
         sampled += a.streams[i].sampled;
-    EXPECT(a.n_sample == ASKED_SAMPLE && sampled == ASKED_SAMPLE, "%d %d", (int)a.n_sample,
+    EXPECT(a.n_sample == WANTED_SAMPLE && sampled == WANTED_SAMPLE, "%d %d", (int)a.n_sample,
            (int)sampled);
-    EXPECT(a.n_streams == ASKED_STREAMS, "%d", (int)a.n_streams);
-    EXPECT(fabs(sum / ASKED_SAMPLE - 10000) < 700, "mean %g", sum / ASKED_SAMPLE);
+    EXPECT(a.n_streams == WANTED_STREAMS, "%d", (int)a.n_streams);
+    EXPECT(fabs(sum / WANTED_SAMPLE - 10000) < 700, "mean %g", sum / WANTED_SAMPLE);
 }
 
 static int32_t goes_to(struct fleet *f, int64_t now_us)

@@ -1,4 +1,4 @@
-#include "route/asked.h"
+#include "route/wanted.h"
 
 #include "base/rng.h"
 
@@ -7,19 +7,19 @@ static const double FADE = 0.5;          // of an hour of the week, when it come
 static const double ENOUGH = 0.25;       // of an hour, to say what it brings
 static const uint64_t MEMORY = 1 << 20;  // answers that the sample is of
 
-void asked_init(struct asked *a)
+void wanted_init(struct wanted *a)
 {
     memset(a, 0, sizeof *a);
 }
 
-static void begin_hour(struct asked *a, int32_t hour)
+static void begin_hour(struct wanted *a, int32_t hour)
 {
     a->covered[hour] *= FADE;
     for (int32_t i = 0; i < a->n_streams; i++)
         a->streams[i].hours[hour] *= FADE;
 }
 
-void asked_see(struct asked *a, int64_t wall_us)
+void wanted_see(struct wanted *a, int64_t wall_us)
 {
     if (a->seen_us == 0 || wall_us - a->seen_us > WEEK_US || wall_us < a->seen_us) {
         a->seen_us = wall_us;  // the first, or the clock was set
@@ -35,20 +35,20 @@ void asked_see(struct asked *a, int64_t wall_us)
     }
 }
 
-static int32_t stream_of(struct asked *a, int32_t model, int32_t class)
+static int32_t stream_of(struct wanted *a, int32_t model, int32_t class)
 {
     for (int32_t i = 0; i < a->n_streams; i++)
         if (a->streams[i].model == model && a->streams[i].class == class)
             return i;
-    if (a->n_streams == ASKED_STREAMS)
+    if (a->n_streams == WANTED_STREAMS)
         return -1;
-    a->streams[a->n_streams] = (struct asked_stream){.model = model, .class = class};
+    a->streams[a->n_streams] = (struct wanted_stream){.model = model, .class = class};
     return a->n_streams++;
 }
 
-void asked_came(struct asked *a, int32_t model, int32_t class, int64_t wall_us)
+void wanted_came(struct wanted *a, int32_t model, int32_t class, int64_t wall_us)
 {
-    asked_see(a, wall_us);
+    wanted_see(a, wall_us);
     int32_t i = stream_of(a, model, class);
     if (i < 0) {
         a->strange++;
@@ -59,16 +59,16 @@ void asked_came(struct asked *a, int32_t model, int32_t class, int64_t wall_us)
     a->streams[i].hours[week_hour(a->seen_us)]++;
 }
 
-void asked_learn(struct asked *a, int32_t model, int32_t class, const struct asked_one *one,
-                 uint64_t draw)
+void wanted_learn(struct wanted *a, int32_t model, int32_t class, const struct wanted_one *one,
+                  uint64_t draw)
 {
     int32_t stream = stream_of(a, model, class), at = a->n_sample;
     if (stream < 0)
         return;
     uint64_t of = ++a->learnt < MEMORY ? a->learnt : MEMORY;
-    if (a->n_sample == ASKED_SAMPLE) {
+    if (a->n_sample == WANTED_SAMPLE) {
         uint64_t place = mix64(draw ^ 0x61736b6564) % of;
-        if (place >= ASKED_SAMPLE)
+        if (place >= WANTED_SAMPLE)
             return;
         at = (int32_t)place;
         a->streams[a->sample[at].stream].sampled--;
@@ -84,7 +84,7 @@ struct part {  // of the hours that were seen
     double requests, hours;
 };
 
-static void add(struct part *p, const struct asked *a, const struct asked_stream *s, int32_t hour)
+static void add(struct part *p, const struct wanted *a, const struct wanted_stream *s, int32_t hour)
 {
     p->requests += s->hours[hour];
     p->hours += a->covered[hour];
@@ -96,7 +96,7 @@ static bool is_weekend(int32_t hour)
 }
 
 // An hour that was not seen: as the same hour of days of its kind, of all days, as the mean.
-static double rate_unseen(const struct asked *a, const struct asked_stream *s, int32_t hour,
+static double rate_unseen(const struct wanted *a, const struct wanted_stream *s, int32_t hour,
                           double mean)
 {
     struct part like = {0}, same = {0};
@@ -110,9 +110,9 @@ static double rate_unseen(const struct asked *a, const struct asked_stream *s, i
     return same.hours >= ENOUGH ? same.requests / same.hours : mean;
 }
 
-void asked_rates(const struct asked *a, int32_t stream, double *per_hour)
+void wanted_rates(const struct wanted *a, int32_t stream, double *per_hour)
 {
-    const struct asked_stream *s = &a->streams[stream];
+    const struct wanted_stream *s = &a->streams[stream];
     struct part all = {0};
     for (int32_t h = 0; h < WEEK_HOURS; h++)
         add(&all, a, s, h);
@@ -124,7 +124,7 @@ void asked_rates(const struct asked *a, int32_t stream, double *per_hour)
     }
 }
 
-double asked_between(const double *per_hour, int64_t from_us, int64_t until_us)
+double wanted_between(const double *per_hour, int64_t from_us, int64_t until_us)
 {
     if (until_us <= from_us)
         return 0;
