@@ -335,8 +335,8 @@ enum err replay_options_apply(const struct replay_options *o, struct arena *aren
                               const struct portfolio *p, struct replay_config *out,
                               struct diag *diag)
 {
-    *out = (struct replay_config){.p = p, .seed = (uint64_t)o->seeds[0], .whole = o->bound,
-                                  .learn_us = o->learn_us};
+    *out = (struct replay_config){
+        .p = p, .seed = (uint64_t)o->seeds[0], .whole = o->bound, .learn_us = o->learn_us};
     struct arrivals_config *a = &out->arrivals;
     *a = (struct arrivals_config){.p = p,
                                   .path = o->trace.n ? o->trace.p : NULL,

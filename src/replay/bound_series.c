@@ -113,7 +113,8 @@ static double slowest(const struct bounding *b, int32_t pool)
 static double step_us_most(const struct bounding *b, const struct least_unit *u, double slow_most)
 {
     const struct service *s = &u->service;
-    double n = (double)((s->slots + s->replicas - 1) / s->replicas * s->replicas);
+    int32_t full = (s->slots + s->replicas - 1) / s->replicas * s->replicas;
+    double n = full;
     double context = (double)s->slots * b->context_most;
     double us = service_step_us(s, n, context) + service_join_us(s, context);
     return (us + 1) * slow_most + 1;

@@ -47,8 +47,8 @@ MUST_USE enum err least_new(const struct least **out, struct arena *a,
                             const struct editions *editions, const struct events *events);
 
 struct least_cost {
-    int64_t ttft_us;  // round trip included
-    int64_t hold_us;  // of a slot
+    int64_t ttft_us;                // round trip included
+    int64_t hold_us;                // of a slot
     int64_t prefill_us, beside_us;  // beside_us of it before the step that it joins
     int64_t list_nusd;
     double power_nusd, waiting_nusd;  // power with its carbon

@@ -65,7 +65,7 @@ void routers_turn(struct replay *rp)
     flights_wake(rp);
 }
 
-int32_t routers_waiting(const struct replay *rp)
+int32_t routers_waiting_all(const struct replay *rp)
 {
     int32_t n = 0;
     for (int32_t i = rp->oldest; i <= rp->edition; i++)
@@ -73,7 +73,7 @@ int32_t routers_waiting(const struct replay *rp)
     return n;
 }
 
-int64_t routers_due_us(const struct replay *rp)
+int64_t routers_due_all_us(const struct replay *rp)
 {
     int64_t us = NEVER;
     for (int32_t i = rp->oldest; i <= rp->edition; i++) {

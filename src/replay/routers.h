@@ -16,7 +16,20 @@ void routers_release(struct replay *rp);
 // The next edition begins now: a router is built over it and joins. Whoever waits is looked at.
 void routers_turn(struct replay *rp);
 
-int32_t routers_waiting(const struct replay *rp);  // in all lines
-int64_t routers_due_us(const struct replay *rp);   // when a line may have something; NEVER
+// Of several routers; the two below ask the one there mostly is.
+int32_t routers_waiting_all(const struct replay *rp);
+int64_t routers_due_all_us(const struct replay *rp);
+
+static inline int32_t routers_waiting(const struct replay *rp)  // in all lines
+{
+    return rp->oldest == rp->edition ? route_waiting(rp->routers[rp->edition].route)
+                                     : routers_waiting_all(rp);
+}
+
+// When a line may have something; NEVER.
+static inline int64_t routers_due_us(const struct replay *rp)
+{
+    return routers_waiting(rp) ? routers_due_all_us(rp) : NEVER;
+}
 
 #endif

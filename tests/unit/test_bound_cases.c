@@ -339,7 +339,8 @@ static void small_cases_are_as_good_as_trying_everything(void)
     }
 }
 
-// Answers of 64 to 90 tokens within a second are one group of the program, but each has its own worth inside.
+// Answers of 64 to 90 tokens within a second are one group of the program, but each has its own
+// worth inside.
 static void a_commitment_is_priced_by_the_request_that_just_gets_it(void)
 {
     struct fleet f;
