@@ -53,19 +53,35 @@ static void on_look(struct timer *t)
     end_load(l);
 }
 
+// Users who all get as many tokens fall into step: their prompts are read together, when nobody is
+// written an answer, and what a prompt costs the others is not to be seen.
+static int32_t output_tok(const struct load_plan *plan, uint64_t number)
+{
+    int32_t tok = plan->output_tok;
+    if (!plan->vary || tok < 2)
+        return tok;
+    return tok - tok / 2 +
+           (int32_t)(mix64(plan->seed ^ mix64(number)) % (uint64_t)(tok / 2 * 2 + 1));
+}
+
+static int32_t output_tok_most(const struct load_plan *plan)
+{
+    return plan->vary ? plan->output_tok + plan->output_tok / 2 : plan->output_tok;
+}
+
 // What is under way counts as spent until its own count comes.
 static bool ask(struct load *l, struct caller *c, int64_t due_us)
 {
-    if (!purse_affords(l->purse, l->n_busy + 1, l->plan->prompt_tok, l->plan->output_tok)) {
+    if (!purse_affords(l->purse, l->n_busy + 1, l->plan->prompt_tok, output_tok_most(l->plan))) {
         end_load(l);
         return false;
     }
     buf_clear(&l->prompt);
-    prompt_write(&l->prompt, prompt_bytes(l->scale, l->plan->prompt_tok), l->plan->seed,
-                 l->n_asked++, l->plan->warm);
+    prompt_write(&l->prompt, prompt_bytes(l->scale, l->plan->prompt_tok), l->plan->seed, l->n_asked,
+                 l->plan->warm);
     l->n_busy++;
     caller_ask(c, &(struct question){.prompt = buf_str(&l->prompt),
-                                     .output_tok = l->plan->output_tok,
+                                     .output_tok = output_tok(l->plan, l->n_asked++),
                                      .due_us = due_us,
                                      .gaps = l->from_us == NEVER ? NULL : &l->out->gaps});
     return true;

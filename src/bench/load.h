@@ -22,6 +22,7 @@ struct load_plan {
     double rate_per_s;  // open
     int32_t prompt_tok, output_tok;
     bool warm;
+    bool vary;         // answers of half to one and a half times output_tok, the same for a seed
     int32_t requests;  // that are to count
     int32_t warm_up;   // answers of each user before that; in an open loop, of all
     int64_t time_us;   // no new request after so long

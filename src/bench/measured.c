@@ -190,7 +190,7 @@ static enum err read_left_out(enum measured_out *out, const struct sheet *s, str
 static enum err read_row(struct measured *m, enum measured_out *said, const struct sheet *s,
                          struct str line, struct buf *setup, struct diag *diag)
 {
-    double v[KNOWN] = {[USERS] = 1};
+    double v[KNOWN] = {[USERS] = -1};
     struct str text[KNOWN] = {{0}};
     buf_clear(setup);
     for (int32_t i = 0; i < s->n; i++) {
@@ -209,6 +209,8 @@ static enum err read_row(struct measured *m, enum measured_out *said, const stru
             return e;
     }
     double chips = chips_of(v);
+    bool users_said = v[USERS] >= 0;
+    double users = users_said ? v[USERS] : 0;
     *m = (struct measured){.model = text[MODEL],
                            .system = text[SYSTEM],
                            .setup = buf_str(setup),
@@ -219,7 +221,8 @@ static enum err read_row(struct measured *m, enum measured_out *said, const stru
                            .per_token_us = v[PER_TOKEN] * 1e3,
                            .chips = chips < 1e6 ? (int32_t)chips : 0,
                            .bytes_per_parameter = bytes_of(text[PRECISION]),
-                           .queued = v[USERS] != 1,
+                           .users = users,
+                           .queued = users_said && users != 1,
                            .engine = engine_of(text[BACKEND])};
     return ERR_NONE;
 }

@@ -39,6 +39,7 @@ struct measured {
     int32_t config;    // index; -1: not sorted yet
     double prompt, output, batch;
     double ttft_us, per_token_us;
+    double users;                // of a closed loop; 0: not said
     bool queued;                 // prompts of other users may have been in front of its own
     int32_t chips;               // of one replica; 0: not said
     double bytes_per_parameter;  // by its precision; 0: not said

@@ -74,8 +74,9 @@ static enum err read_row(const struct reading *r, struct measured m, struct str 
         return wrong(r, "per_token_us");
     m.prompt = is_true(row, STR("counted")) ? v[0] - v[1] : v[2];
     m.output = v[3];
-    double users;
-    m.queued = !get_number(&users, row, STR("users")) || users != 1;
+    if (!get_number(&m.users, row, STR("users")))
+        m.users = 0;  // an open loop
+    m.queued = m.users != 1;
     m.batch = v[4] > 1 ? v[4] : 1;
     return measured_add(r->t, r->arena, m, out_of(r, row));
 }

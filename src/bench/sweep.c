@@ -199,6 +199,7 @@ static void run_lengths(struct work *w)
                 run_levels(w, (struct load_plan){.prompt_tok = c->prompts[i],
                                                  .output_tok = c->outputs[k],
                                                  .warm = warm,
+                                                 .vary = c->vary,
                                                  .warm_up = c->warm_up,
                                                  .time_us = c->time_us,
                                                  .stop = c->stop});

@@ -25,6 +25,7 @@ struct sweep_config {
     int64_t time_us;  // of one repeat
     uint64_t seed;
     bool whole;                         // go on behind saturation
+    bool vary;                          // lengths of answers, around the stated ones
     const volatile sig_atomic_t *stop;  // once it is set, no more is measured; NULL: never
     // After each row of a supplier; NULL: nobody wants to know.
     void (*told)(void *ctx, int32_t side, const struct row *row);

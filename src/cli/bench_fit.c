@@ -9,6 +9,7 @@
 #include "cli/options.h"
 #include "io/file.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -217,7 +218,7 @@ static void point(struct buf *out, const struct measured_table *t, int32_t from,
 {
     const struct measured *row = &t->rows[from];
     struct service s;
-    double batch = 1, prompt = 0;
+    double batch = 1, prompt = 0, slots = 1;
     CHECK(validate_service(&s, t, from, to));
     if (s.prefill_split)
         buf_lit(out, "      # one length of prompt: half of a prefill is taken to be there however "
@@ -225,6 +226,7 @@ static void point(struct buf *out, const struct measured_table *t, int32_t from,
     for (int32_t i = from; i < to; i++) {
         batch = t->rows[i].batch > batch ? t->rows[i].batch : batch;
         prompt = t->rows[i].prompt > prompt ? t->rows[i].prompt : prompt;
+        slots = t->rows[i].users > slots ? t->rows[i].users : slots;
     }
     buf_lit(out, "      - {model: ");
     buf_add_json(out, row->model);
@@ -241,8 +243,8 @@ static void point(struct buf *out, const struct measured_table *t, int32_t from,
     duration(out, "prefill_per_token2", s.prefill_us_per_tok2);
     duration(out, "prefill_per_sequence", s.prefill_us_per_seq);
     duration(out, "prefill_per_token_sequence", s.prefill_us_per_tok_seq);
-    buf_printf(out, ", batch: %.0f, prompt: %.0f tok, slots: %.0f, basis: measured}\n", batch,
-               prompt, batch);
+    buf_printf(out, ", batch: %.6g, prompt: %.0f tok, slots: %.0f, basis: measured}\n", batch,
+               prompt, batch > slots ? ceil(batch) : slots);
 }
 
 // How far off it is, where there were rows enough to tell.

@@ -66,6 +66,9 @@ static void add_load(struct table *t, struct bench_options *o)
         option_custom("--prompt", "N,N", c, bench_read_prompts,
                       "lengths of prompts in tokens; 128,1024"),
         option_custom("--output", "N,N", c, bench_read_outputs, "lengths of answers in tokens; 64"),
+        option_flag("--vary", &c->vary,
+                    "answers of half to one and a half times that length, so\nthat users do not "
+                    "fall into step"),
         option_custom("--prefix", "cold|warm|both", c, bench_read_prefix,
                       "is the beginning of a prompt new, or one that was\nsent before; cold"),
         option_count("--requests", "N", &c->requests, 1, REQUESTS_MAX,

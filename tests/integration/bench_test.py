@@ -117,6 +117,19 @@ class Bench(unittest.TestCase):
             self.assertAlmostEqual(row["prompt_tok"], asked, delta=2)
             self.assertEqual(row["output_tok"], 7)
 
+    def test_answers_may_vary_around_their_length(self):
+        chunk = {"choices": [{"index": 0, "delta": {"content": "a"}}]}
+        with Recorder(lambda r: stream_answer(chunk, chunk, b"[DONE]")) as there:
+            args = (there.url, "--model", "m", "--users", "1", "--prompt", "40", "--output", "9", "--requests", "60", "--vary")
+            lengths = []
+            for _ in range(2):
+                self.assertEqual(bench(*args)[0], 0)
+                lengths.append([json.loads(r["body"])["max_tokens"] for r in there.requests][2:])  # behind those for the scale
+                there.requests.clear()
+        self.assertEqual(*lengths, "and are the same for a seed")
+        self.assertEqual((min(lengths[0]), max(lengths[0])), (5, 13))
+        self.assertAlmostEqual(sum(lengths[0]) / len(lengths[0]), 9, delta=1)
+
     def test_two_suppliers_are_compared(self):
         with Sim("--ttft", "60ms", "--per-token", "20ms") as slow, Sim("--ttft", "5ms", "--per-token", "2ms") as fast:
             status, out, err = bench(slow.url, fast.url, "--model", "m", "--users", "1", "--prompt", "40", "--output",
