@@ -1,14 +1,18 @@
 #!/usr/bin/env python3
 """How well a real engine is foretold: `caudal bench` measures llama.cpp at some loads and lengths, `caudal bench fit`
-makes a chip of it, `caudal replay` plays another load of other lengths, and `caudal bench` then measures that.
+makes a chip of it, and `caudal replay` plays a trace of other lengths that comes at its own times, which the engine is then
+sent as well.
 
-    CAUDAL=build/src/cli/caudal tests/bench/real_engine.py [--rounds N]
+    tests/bench/real_engine.py [--build FOLDER] [--rounds N] [--threads N]
 
-Wants a machine that does nothing else, and the engine (tools/fetch-engine). A round is about a minute and a half; each
-has an engine of its own. Prints predicted, measured and the error of time to first token, time per token and whole answer.
+Wants a machine that does nothing else, and the engine (tools/fetch-engine). A round is about three minutes and has an
+engine of its own; it is measured before the trace and behind it, so that a machine that grows slower by the same all the time
+is foretold as it was in the middle. Prints predicted, measured and the error of time to first token, time per token and
+whole answer.
 """
 
 import argparse
+import csv
 import json
 import os
 import random
@@ -23,11 +27,12 @@ import urllib.error
 import urllib.request
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
-CAUDAL = os.environ.get("CAUDAL", os.path.join(ROOT, "build", "src", "cli", "caudal"))
 MODEL, SLOTS = "smollm2-135m", 4
-SEEN = ["--users", "1,2,4", "--prompt", "64,384", "--output", "32", "--requests", "10"]
-RATE, PROMPT, OUTPUT, ASKED = 0.7, 160, 56, 24  # what is foretold: neither load nor lengths were seen
-REPLAYED = 4000
+USERS, PROMPTS, ANSWER, REQUESTS = "1,2,4", (64, 192), 24, 6  # what is measured
+# What is foretold: neither the load, which is so many answers under way in the mean if each were alone, nor the lengths
+# were measured.
+LOAD, ASKED, PROMPT, OUTPUT = 0.4, 24, (80, 160), (32, 64)
+FIGURES = ("ttft", "per token", "whole")
 
 
 def free_port():
@@ -36,11 +41,11 @@ def free_port():
         return s.getsockname()[1]
 
 
-def start_engine():
+def start_engine(threads):
     port = free_port()
     engine = subprocess.Popen([sys.executable, os.path.join(ROOT, "engine", "llama_engine.py"), "--port", str(port),
-                               "--model", "SmolLM2-135M-Instruct.Q4_1.gguf", "--alias", MODEL, "--parallel", str(SLOTS)],
-                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                               "--model", "SmolLM2-135M-Instruct.Q4_1.gguf", "--alias", MODEL, "--parallel", str(SLOTS),
+                               "--threads", str(threads)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     until = time.monotonic() + 60
     while True:
         try:
@@ -52,75 +57,110 @@ def start_engine():
             time.sleep(0.2)
 
 
-def caudal(*args):
-    done = subprocess.run([CAUDAL, *args], capture_output=True, text=True, timeout=300)
-    if done.returncode:
-        sys.exit(f"real_engine: caudal {args[0]}: {done.stderr}")
-    return done.stdout
+class Round:
+    def __init__(self, build, folder, seed):
+        self.caudal = os.environ.get("CAUDAL", os.path.join(build, "src", "cli", "caudal"))
+        self.load = os.path.join(build, "tests", "bench", "bench_twin_load")
+        self.folder, self.seed, self.tables = folder, seed, []
+
+    def run(self, *args, stdin=None):
+        done = subprocess.run(args, capture_output=True, text=True, timeout=900, stdin=stdin)
+        if done.returncode:
+            sys.exit(f"real_engine: {' '.join(args[:3])}: {done.stderr}")
+        return done.stdout
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def measure(self, url):
+        for prompt in PROMPTS:
+            self.tables.append(self.path(f"table{len(self.tables)}.csv"))
+            self.run(self.caudal, "bench", url, "--model", MODEL, "--whole", "--seed", str(self.seed + len(self.tables)),
+                     "--users", USERS, "--prompt", str(prompt), "--output", str(ANSWER), "--vary", "--requests", str(REQUESTS),
+                     "--table", self.tables[-1], "--json")
+
+    def fit(self):
+        """A portfolio of one pool, with the chip that was fitted to what was measured."""
+        chips, out = self.path("chips.yaml"), self.path("p.yaml")
+        self.run(self.caudal, "bench", "fit", "--out", chips, *self.tables)
+        with open(chips) as f:
+            text = f.read().replace("pools: {}  # yours, in another file\n", "")
+        chip = text.split("chips:\n  ")[1].split("\n")[0].rpartition(":")[0]  # in quotes, as it is there
+        with open(out, "w") as f:
+            f.write(f"{text}pools:\n  here: {{api: openai, url: 'http://x/v1', key: k, chip: {chip}, serves: [{MODEL}]}}\n")
+        return out
+
+    def trace(self, name, requests):
+        with open(self.path(name), "w") as f:
+            f.write("t_us,prompt_tokens,output_tokens\n")
+            f.writelines(f"{t:.0f},{prompt:.0f},{output:.0f}\n" for t, prompt, output in requests)
+        return self.path(name)
+
+    def replay(self, portfolio, trace):
+        """Medians, in us."""
+        run = json.loads(self.run(self.caudal, "replay", portfolio, "--trace", trace, "--policy", "round-robin", "--json"))
+        times = run["runs"][0]["pools"][0]
+        return {f: times[key]["p50"] for f, key in zip(FIGURES, ("ttft_us", "per_token_us", "total_us"))}
+
+    def send(self, url, trace):
+        with open(trace) as f:
+            rows = list(csv.DictReader(self.run(self.load, url, MODEL, "", "told", stdin=f).splitlines()))
+        return [{k: v if k == "why" else float(v) for k, v in row.items()} for row in rows]
 
 
-def bench(url, seed, *args):
-    return json.loads(caudal("bench", url, "--model", MODEL, "--whole", "--seed", str(seed), "--json", *args))
+def median(rows, of):
+    return statistics.median(of(r) for r in rows)
 
 
-def fit(folder, table):
-    """A portfolio of one pool, with the chip that was fitted to the table."""
-    chips = os.path.join(folder, "chips.yaml")
-    caudal("bench", "fit", "--out", chips, table)
-    with open(chips) as f:
-        text = f.read().replace("pools: {}  # yours, in another file\n", "")
-    name = text.split("chips:\n  ")[1].split("\n")[0].rpartition(":")[0]  # in quotes, as it is there
-    model = text.split("models:\n  ")[1].split("\n")[0].rpartition(":")[0]
-    path = os.path.join(folder, "p.yaml")
-    with open(path, "w") as f:
-        f.write(text + f"pools:\n  here: {{api: openai, url: 'http://x/v1', key: k, chip: {name}, "
-                       f"serves: [{model}]}}\n")
-    return path
-
-
-def foretell(folder, portfolio, rate, prompt, output, seed):
-    r, at, trace = random.Random(seed), 0.0, os.path.join(folder, "trace.csv")
-    with open(trace, "w") as f:
-        f.write("t_us,prompt_tokens,output_tokens\n")
-        for _ in range(REPLAYED):
-            at += r.expovariate(rate)
-            f.write(f"{at * 1e6:.0f},{prompt:.0f},{output:.0f}\n")
-    run = json.loads(caudal("replay", portfolio, "--trace", trace, "--policy", "round-robin", "--json"))["runs"][0]
-    times = run["pools"][0]
-    return {"ttft": times["ttft_us"]["p50"], "per token": times["per_token_us"]["p50"], "whole": times["total_us"]["p50"]}
-
-
-def one_round(seed, folder):
-    engine, url = start_engine()
+def one_round(args, seed, folder):
+    r, chance = Round(args.build, folder, seed), random.Random(seed)
+    lengths = [(chance.uniform(*PROMPT), chance.uniform(*OUTPUT)) for _ in range(ASKED)]
+    gaps = [chance.expovariate(1) for _ in range(ASKED)]
+    engine, url = start_engine(args.threads)
     try:
-        table = os.path.join(folder, "table.csv")
-        caudal("bench", url, "--model", MODEL, "--whole", "--seed", str(seed), "--table", table, *SEEN)
-        row = bench(url, seed + 1000, "--users", "0", "--rates", f"{RATE}/s", "--prompt", str(PROMPT), "--output",
-                    str(OUTPUT), "--requests", str(ASKED))["suppliers"][0]["rows"][0]
+        r.measure(url)
+        alone = r.replay(r.fit(), r.trace("one.csv", [(0, sum(PROMPT) / 2, sum(OUTPUT) / 2)]))["whole"]
+        at = [alone / LOAD * sum(gaps[:i]) for i in range(ASKED)]
+        rows = r.send(url, r.trace("asked.csv", [(t, *both) for t, both in zip(at, lengths)]))
+        r.measure(url)
     finally:
         engine.send_signal(signal.SIGTERM)
         engine.wait()
-    said = foretell(folder, fit(folder, table), RATE, row["prompt_tok"], row["output_tok"], seed)
-    seen = {"ttft": row["ttft_us"]["value"], "per token": row["per_token_us"]["value"], "whole": row["total_p50_us"]}
-    return {k: (said[k], seen[k]) for k in said}, row
+    good = [x for x in rows if not x["why"]]
+    if len(good) < len(rows):
+        sys.exit(f"real_engine: {len(rows) - len(good)} of {len(rows)} requests failed: {rows}")
+    # As the engine counted them: a template is in front of each prompt, and some of it in its cache.
+    sent = [(x["due_us"], x["prompt_tok"] - x["cached_tok"], x["output_tok"]) for x in rows]
+    said = r.replay(r.fit(), r.trace("sent.csv", sent))
+    seen = {"ttft": median(good, lambda x: x["ttft_us"]), "whole": median(good, lambda x: x["total_us"]),
+            "per token": median(good, lambda x: (x["total_us"] - x["ttft_us"]) / (x["output_tok"] - 1))}
+    print(f"round {seed}: {LOAD / alone * 1e6:.2f}/s, {median(sent, lambda x: x[1]):.0f} tokens of prompt that no cache had, "
+          f"{median(sent, lambda x: x[2]):.0f} of answer, {len(good)} requests")
+    for f in FIGURES:
+        print(f"  {f:10} foretold {said[f] / 1e3:8.1f} ms  measured {seen[f] / 1e3:8.1f} ms  {100 * (said[f] / seen[f] - 1):+6.1f} %",
+              flush=True)
+    if args.keep:
+        for name in os.listdir(folder):
+            os.replace(os.path.join(folder, name), os.path.join(args.keep, f"{seed}-{name}"))
+        with open(os.path.join(args.keep, f"{seed}-rows.json"), "w") as f:
+            json.dump(rows, f)
+    return {f: said[f] / seen[f] - 1 for f in FIGURES}
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    p.add_argument("--build", default=os.path.join(ROOT, "build"))
     p.add_argument("--rounds", type=int, default=3)
-    rounds = p.parse_args().rounds
-    errors = {}
-    for i in range(rounds):
+    p.add_argument("--threads", type=int, default=1, help="of the engine (1)")
+    p.add_argument("--keep", metavar="FOLDER", help="leave tables, chips, traces and what was measured there")
+    args = p.parse_args()
+    errors = []
+    for i in range(args.rounds):
         with tempfile.TemporaryDirectory() as folder:
-            result, row = one_round(i + 1, folder)
-        print(f"round {i + 1}: {RATE}/s, prompts of {row['prompt_tok']:.0f} tokens, answers of {row['output_tok']:.0f}, "
-              f"{row['requests']} requests, {row['errors']} errors", flush=True)
-        for name, (said, seen) in result.items():
-            errors.setdefault(name, []).append(said / seen - 1)
-            print(f"  {name:10} foretold {said / 1e3:8.1f} ms  measured {seen / 1e3:8.1f} ms  {100 * (said / seen - 1):+6.1f} %",
-                  flush=True)
-    for name, e in errors.items():
-        print(f"{name:10} median {100 * statistics.median(e):+.1f} % [{100 * min(e):+.1f} to {100 * max(e):+.1f}]")
+            errors.append(one_round(args, i + 1, folder))
+    for f in FIGURES:
+        e = [x[f] for x in errors]
+        print(f"{f:10} median {100 * statistics.median(e):+.1f} % [{100 * min(e):+.1f} to {100 * max(e):+.1f}]")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 // twin_load.c - sends a trace to a gateway at the trace's own times, whatever comes back, and says
 // how each answer came.
 //
-//   twin_load URL MODEL KEY < TRACE      rows of t_us,prompt_tokens,output_tokens below a header
+//   twin_load URL MODEL KEY [told] < TRACE   rows of t_us,prompt_tokens,output_tokens below a header
 //
 // Prints a row for each request, in the order of the trace: when it was due after the first (us),
 // time to first token and whole answer from then (us), the tokens that were counted, and what
 // failed. How long the answer is to be is told by min_tokens, which the simulated supplier obeys
-// and the gateway does not read: to the gateway lengths are as unknown as to a replay.
+// and the gateway does not read: to the gateway lengths are as unknown as to a replay. With `told`
+// it is what every supplier understands.
 
 #include "base/arena.h"
 #include "bench/figures.h"
@@ -15,6 +16,7 @@
 #include "net.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { ROW_BYTES = 256, BYTES_PER_TOK = 4, PATIENCE_S = 600 };
 
@@ -33,6 +35,7 @@ static struct {
     size_t room;
     int32_t n, n_asked, n_done;
     int64_t begin_us;
+    bool told;
     struct timer next;
 } run;
 
@@ -76,9 +79,10 @@ static void ask(struct request *rq, int64_t due_us)
     prompt_write(&prompt, (size_t)rq->prompt_tok * BYTES_PER_TOK, 1, (uint64_t)(rq - run.requests),
                  false);
     rq->caller = caller_new(run.loop, &run.target, on_done, rq);
-    caller_ask(
-        rq->caller,
-        &(struct question){.prompt = buf_str(&prompt), .more = str_of(length), .due_us = due_us});
+    caller_ask(rq->caller, &(struct question){.prompt = buf_str(&prompt),
+                                              .output_tok = run.told ? rq->output_tok : 0,
+                                              .more = run.told ? (struct str){0} : str_of(length),
+                                              .due_us = due_us});
     buf_release(&prompt);
 }
 
@@ -109,16 +113,17 @@ static void start(void *arg)
 static void print_row(const struct request *rq)
 {
     const struct sample *s = &rq->sample;
-    printf("%lld,%.0f,%.0f,%d,%d,%s\n", (long long)(s->due_us - run.begin_us), sample_ttft_us(s),
-           sample_total_us(s), s->prompt_tok, s->output_tok, rq->why);
+    printf("%lld,%.0f,%.0f,%d,%d,%d,%s\n", (long long)(s->due_us - run.begin_us), sample_ttft_us(s),
+           sample_total_us(s), s->prompt_tok, s->cached_tok, s->output_tok, rq->why);
 }
 
 int main(int argc, char **argv)
 {
     struct diag diag = {0};
     struct url url;
-    if (argc != 4)
-        DIE("usage: twin_load URL MODEL KEY < TRACE");
+    run.told = argc == 5 && !strcmp(argv[4], "told");
+    if (argc != 4 && !run.told)
+        DIE("usage: twin_load URL MODEL KEY [told] < TRACE");
     if (url_parse(&url, str_of(argv[1]), &diag) || loop_new(&run.loop, &diag))
         DIE("twin_load: %s", diag.text);
     run.target = (struct bench_target){.host = url.host,
@@ -135,7 +140,7 @@ int main(int argc, char **argv)
     loop_post(run.loop, start, NULL);
     loop_run(run.loop);
     loop_free(run.loop);
-    puts("due_us,ttft_us,total_us,prompt_tok,output_tok,why");
+    puts("due_us,ttft_us,total_us,prompt_tok,cached_tok,output_tok,why");
     for (int32_t i = 0; i < run.n; i++) {
         print_row(&run.requests[i]);
         caller_free(run.requests[i].caller);
