@@ -86,10 +86,10 @@ bench: build
 bench-twin: build
 	@CAUDAL=$(BUILD)/src/cli/caudal tests/bench/twin
 
-# A real engine measured, fitted and foretold: five minutes, on a machine that does nothing else.
+# A real engine measured, fitted and foretold: a quarter of an hour, on a machine that does nothing else.
 bench-engine: build
 	@tools/fetch-engine
-	@CAUDAL=$(BUILD)/src/cli/caudal tests/bench/real_engine.py
+	@tests/bench/real_engine.py --build $(BUILD)
 
 cover: deps
 	@tools/deps dev

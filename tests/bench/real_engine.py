@@ -3,11 +3,12 @@
 makes a chip of it, and `caudal replay` plays a trace of other lengths that comes at its own times, which the engine is then
 sent as well.
 
-    tests/bench/real_engine.py [--build FOLDER] [--rounds N] [--threads N]
+    tests/bench/real_engine.py [--build FOLDER] [--rounds N] [--threads N] [--sim US]
 
-Wants a machine that does nothing else, and the engine (tools/fetch-engine). A round is about three minutes and has an
+Wants a machine that does nothing else, and the engine (tools/fetch-engine). A round is about five minutes and has an
 engine of its own; it is measured before the trace and behind it, so that a machine that grows slower by the same all the time
-is foretold as it was in the middle. Prints predicted, measured and the error of time to first token, time per token and
+is foretold as it was in the middle. With --sim a supplier of known speed takes the engine's place, whose prompts cost 4 ms a
+token, and those who are being answered US of it: a check of the method, which no other work on the machine disturbs much. Prints predicted, measured and the error of time to first token, time per token and
 whole answer.
 """
 
@@ -33,6 +34,15 @@ USERS, PROMPTS, ANSWER, REQUESTS = "1,2,4", (64, 192), 24, 6  # what is measured
 # were measured.
 LOAD, ASKED, PROMPT, OUTPUT = 0.4, 24, (80, 160), (32, 64)
 FIGURES = ("ttft", "per token", "whole")
+SIMULATED = f"""caudal: 1
+models: {{{MODEL}: {{}}}}
+chips:
+  c:
+    points:
+      - {{model: {MODEL}, step: 12 ms, step_per_sequence: 3 ms, prefill: 250 tok/s, prefill_start: 20 ms, slots: {SLOTS},
+         step_per_prompt: "${{JOIN}} us"}}
+pools: {{here: {{api: openai, url: 'http://127.0.0.1:9/v1', key: k, chip: c, serves: [{MODEL}]}}}}
+"""
 
 
 def free_port():
@@ -55,6 +65,15 @@ def start_engine(threads):
             if engine.poll() is not None or time.monotonic() > until:
                 sys.exit("real_engine: the engine did not start; tools/fetch-engine gets it")
             time.sleep(0.2)
+
+
+def start_sim(caudal, folder, join_us):
+    portfolio = os.path.join(folder, "sim.yaml")
+    with open(portfolio, "w") as f:
+        f.write(SIMULATED)
+    sim = subprocess.Popen([caudal, "sim", "--listen", "127.0.0.1:0", "--portfolio", portfolio, "--pool", "here",
+                            "--prefix-cache", "0tok"], stdout=subprocess.PIPE, text=True, env={**os.environ, "JOIN": str(join_us)})
+    return sim, sim.stdout.readline().split()[-1]
 
 
 class Round:
@@ -116,7 +135,7 @@ def one_round(args, seed, folder):
     r, chance = Round(args.build, folder, seed), random.Random(seed)
     lengths = [(chance.uniform(*PROMPT), chance.uniform(*OUTPUT)) for _ in range(ASKED)]
     gaps = [chance.expovariate(1) for _ in range(ASKED)]
-    engine, url = start_engine(args.threads)
+    engine, url = start_engine(args.threads) if args.sim is None else start_sim(r.caudal, folder, args.sim)
     try:
         r.measure(url)
         alone = r.replay(r.fit(), r.trace("one.csv", [(0, sum(PROMPT) / 2, sum(OUTPUT) / 2)]))["whole"]
@@ -152,6 +171,7 @@ def main():
     p.add_argument("--build", default=os.path.join(ROOT, "build"))
     p.add_argument("--rounds", type=int, default=3)
     p.add_argument("--threads", type=int, default=1, help="of the engine (1)")
+    p.add_argument("--sim", type=int, metavar="US", help="of a simulated supplier instead, see above")
     p.add_argument("--keep", metavar="FOLDER", help="leave tables, chips, traces and what was measured there")
     args = p.parse_args()
     errors = []
