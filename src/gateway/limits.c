@@ -156,13 +156,13 @@ static void show(const struct quota *q, const struct quota_level *levels, int32_
     int32_t requests = quota_tightest(q, levels, n, false, ask->now_us);
     int32_t tokens = quota_tightest(q, levels, n, true, ask->now_us);
     if (requests >= 0) {
-        struct quota_view v = quota_look(q, &levels[requests], ask->now_us, ask->wall_us);
+        struct quota_view v = quota_rates(q, &levels[requests], ask->now_us);
         s->requests_limit = v.requests_limit;
         s->requests_left = v.requests_limit - v.requests;
         s->requests_reset_us = v.requests_reset_us;
     }
     if (tokens >= 0) {
-        struct quota_view v = quota_look(q, &levels[tokens], ask->now_us, ask->wall_us);
+        struct quota_view v = quota_rates(q, &levels[tokens], ask->now_us);
         s->tokens_limit = v.tokens_limit;
         s->tokens_left = v.tokens_limit - v.tokens;
         s->tokens_reset_us = v.tokens_reset_us;

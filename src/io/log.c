@@ -239,21 +239,31 @@ static void add_value(struct buf *b, const struct log_field *f, bool json)
     }
 }
 
+enum { QUOTED = 1, ESCAPED = 2 };  // what a byte needs around it, or more than that
+
+static uint8_t needs_of(struct str s)
+{
+    static const uint8_t needs[256] = {
+        [0 ... 0x1f] = ESCAPED, [' '] = QUOTED,   ['='] = QUOTED,
+        ['"'] = ESCAPED,        ['\\'] = ESCAPED, [0x7f ... 0xff] = ESCAPED};
+    uint8_t need = 0;
+    for (; s.n >= 4; s = (struct str){s.p + 4, s.n - 4})
+        need |= needs[(unsigned char)s.p[0]] | needs[(unsigned char)s.p[1]] |
+                needs[(unsigned char)s.p[2]] | needs[(unsigned char)s.p[3]];
+    for (size_t i = 0; i < s.n; i++)
+        need |= needs[(unsigned char)s.p[i]];
+    return need;
+}
+
 // What stands around a text where it is short and holds nothing that is escaped: a field of most
 // lines is written in one go. NULL: it has to be looked at.
 static const struct str *quote_of(struct str s, bool json)
 {
-    enum { QUOTED = 1, ESCAPED = 2 };  // needs quotes around it, or more than that
-    static const uint8_t needs[256] = {
-        [0 ... 0x1f] = ESCAPED, [' '] = QUOTED,   ['='] = QUOTED,
-        ['"'] = ESCAPED,        ['\\'] = ESCAPED, [0x7f ... 0xff] = ESCAPED};
     static const struct str bare = {"", 0}, quote = {"\"", 1};
-    uint8_t need = s.n == 0 || json ? QUOTED : 0;
     if (s.n > SHORT_BYTES)
         return NULL;
-    for (size_t i = 0; i < s.n; i++)
-        need |= needs[(unsigned char)s.p[i]];
-    return need & ESCAPED ? NULL : need ? &quote : &bare;
+    uint8_t need = needs_of(s);
+    return need & ESCAPED ? NULL : need || json || !s.n ? &quote : &bare;
 }
 
 // As add_field(), for what quote_of() knows and for numbers. False: not written.

@@ -444,24 +444,16 @@ static int64_t empty_in_us(double used, double per_s)
     return us < 1e15 ? (int64_t)us : (int64_t)1e15;
 }
 
-struct quota_view quota_look(const struct quota *q, const struct quota_level *level, int64_t now_us,
-                             int64_t wall_us)
+struct quota_view quota_rates(const struct quota *q, const struct quota_level *level,
+                              int64_t now_us)
 {
     const struct spender *s = &q->spenders[level->place];
     const struct allowance *a = level->allowance;
-    const struct tally *day = find_tally(s->days, DAYS, day_of(wall_us, a->zone_us));
-    const struct tally *month = find_tally(s->months, MONTHS, month_of(wall_us, a->zone_us));
     struct quota_view v = {
         .requests_limit = a->requests_per_s > 0 ? a->requests_per_s * minute_s : -1,
         .tokens_limit = a->tokens_per_s > 0 ? a->tokens_per_s * minute_s : -1,
         .in_flight = s->in_flight,
         .in_flight_limit = a->in_flight > 0 ? a->in_flight : -1,
-        .day_nusd = day->spent,
-        .day_reserved_nusd = day->reserved,
-        .day_limit_nusd = a->budget_day_nusd,
-        .month_nusd = month->spent,
-        .month_reserved_nusd = month->reserved,
-        .month_limit_nusd = a->budget_month_uusd < 0 ? -1 : month_limit(a),
     };
     if (a->requests_per_s > 0)
         v.requests = used_now(&s->requests, now_us);
@@ -469,6 +461,23 @@ struct quota_view quota_look(const struct quota *q, const struct quota_level *le
         v.tokens = used_now(&s->tokens, now_us);
     v.requests_reset_us = empty_in_us(v.requests, a->requests_per_s);
     v.tokens_reset_us = empty_in_us(v.tokens, a->tokens_per_s);
+    return v;
+}
+
+struct quota_view quota_look(const struct quota *q, const struct quota_level *level, int64_t now_us,
+                             int64_t wall_us)
+{
+    const struct spender *s = &q->spenders[level->place];
+    const struct allowance *a = level->allowance;
+    const struct tally *day = find_tally(s->days, DAYS, day_of(wall_us, a->zone_us));
+    const struct tally *month = find_tally(s->months, MONTHS, month_of(wall_us, a->zone_us));
+    struct quota_view v = quota_rates(q, level, now_us);
+    v.day_nusd = day->spent;
+    v.day_reserved_nusd = day->reserved;
+    v.day_limit_nusd = a->budget_day_nusd;
+    v.month_nusd = month->spent;
+    v.month_reserved_nusd = month->reserved;
+    v.month_limit_nusd = a->budget_month_uusd < 0 ? -1 : month_limit(a);
     return v;
 }
 

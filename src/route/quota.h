@@ -105,6 +105,9 @@ struct quota_view {
     int64_t day_nusd, day_reserved_nusd, day_limit_nusd;
     int64_t month_nusd, month_reserved_nusd, month_limit_nusd;
 };
+// Without what the budgets say: rates and what is in flight, for the lines that every answer has.
+struct quota_view quota_rates(const struct quota *q, const struct quota_level *level,
+                              int64_t now_us);
 struct quota_view quota_look(const struct quota *q, const struct quota_level *level, int64_t now_us,
                              int64_t wall_us);
 // The level with the least left of it, of requests (`tokens` false) or tokens; -1: none limits it.
