@@ -13,20 +13,10 @@ static void copy_id(char out[RECORD_REQUEST_BYTES], const char *id)
     strncpy(out, id, RECORD_REQUEST_BYTES);
 }
 
-static uint64_t id_of(enum record_name kind, struct str name)
+// What the ledger calls a thing of the portfolio, by its index; 0 for -1.
+static uint64_t id_of(const struct exchange *x, enum record_name kind, int32_t index)
 {
-    return record_id(kind, name);
-}
-
-static uint64_t contract_id(const struct portfolio *p, const struct pool *pool)
-{
-    return pool->contract < 0 ? 0 : id_of(RECORD_CONTRACT, p->contracts[pool->contract].name);
-}
-
-static uint64_t tenant_id(const struct exchange *x)
-{
-    const struct tenant *t = exchange_tenant(x);
-    return t ? id_of(RECORD_TENANT, t->name) : 0;
+    return index < 0 ? 0 : x->generation->ids[kind][index];
 }
 
 // What this send may cost at most: a token has at least one byte, so the body bounds the prompt;
@@ -61,11 +51,11 @@ bool exchange_reserve(struct exchange *x)
     uint32_t flags = x->stream ? RECORD_STREAM : 0;
     flags |= x->n_sends > 0 ? RECORD_FAILED_OVER : 0;
     struct record_reserve r = {
-        .tenant = tenant_id(x),
-        .pool = id_of(RECORD_POOL, pool->name),
-        .supplier = id_of(RECORD_SUPPLIER, p->suppliers[pool->supplier].name),
-        .contract = contract_id(p, pool),
-        .model = id_of(RECORD_MODEL, p->models[x->decision.model].name),
+        .tenant = id_of(x, RECORD_TENANT, x->ask.tenant),
+        .pool = id_of(x, RECORD_POOL, x->decision.pool),
+        .supplier = id_of(x, RECORD_SUPPLIER, pool->supplier),
+        .contract = id_of(x, RECORD_CONTRACT, pool->contract),
+        .model = id_of(x, RECORD_MODEL, x->decision.model),
         .bound_nusd = bound_nusd(x, s, &flags),
         .prompt_tok = x->ask.prompt_tok,
         .surface = (uint16_t)x->surface,
@@ -83,7 +73,7 @@ static void write_draw(const struct exchange *x, struct record_settle *s)
     if (x->draw.contract < 0)
         return;
     const struct contract *c = &p->contracts[x->draw.contract];
-    s->commitment = id_of(RECORD_CONTRACT, c->name);
+    s->commitment = id_of(x, RECORD_CONTRACT, x->draw.contract);
     s->unit = (uint16_t)c->commitment.unit;
     s->drawn = x->draw.units;
 }
@@ -138,13 +128,13 @@ void exchange_ledger_request(struct exchange *x)
     int32_t model = answered ? x->decision.model : x->ask.model;
     const struct pool *pool = answered ? &p->pools[x->decision.pool] : NULL;
     struct record_request r = {
-        .tenant = tenant_id(x),
-        .pool = pool ? id_of(RECORD_POOL, pool->name) : 0,
-        .supplier = pool ? id_of(RECORD_SUPPLIER, p->suppliers[pool->supplier].name) : 0,
-        .contract = pool ? contract_id(p, pool) : 0,
-        .model_asked = id_of(RECORD_MODEL, p->models[x->ask.model].name),
-        .model = id_of(RECORD_MODEL, p->models[model].name),
-        .class = x->ask.class < 0 ? 0 : id_of(RECORD_CLASS, p->classes[x->ask.class].name),
+        .tenant = id_of(x, RECORD_TENANT, x->ask.tenant),
+        .pool = pool ? id_of(x, RECORD_POOL, x->decision.pool) : 0,
+        .supplier = pool ? id_of(x, RECORD_SUPPLIER, pool->supplier) : 0,
+        .contract = pool ? id_of(x, RECORD_CONTRACT, pool->contract) : 0,
+        .model_asked = id_of(x, RECORD_MODEL, x->ask.model),
+        .model = id_of(x, RECORD_MODEL, model),
+        .class = id_of(x, RECORD_CLASS, x->ask.class),
         .list_nusd = x->list_nusd,
         .charged_nusd = x->charged_nusd,
         .key = x->key ? x->key->number : 0,

@@ -187,6 +187,25 @@ static enum err endpoint_init(struct generation *g, struct endpoint *ep,
     return str_eq(s->proxy, STR("none")) ? ERR_NONE : set_proxy(&g->arena, ep, s->proxy, diag);
 }
 
+// The numbers that the ledger knows names by: each request needs a dozen. False: no room.
+static bool number_names(struct generation *g)
+{
+    const struct portfolio *p = g->portfolio;
+#define NUMBER(kind, list)                                                 \
+    if (!(g->ids[kind] = arena_new(&g->arena, uint64_t, p->n_##list + 1))) \
+        return false;                                                      \
+    for (int32_t i = 0; i < p->n_##list; i++)                              \
+        g->ids[kind][i] = record_id(kind, p->list[i].name);
+    NUMBER(RECORD_TENANT, tenants)
+    NUMBER(RECORD_POOL, pools)
+    NUMBER(RECORD_SUPPLIER, suppliers)
+    NUMBER(RECORD_CONTRACT, contracts)
+    NUMBER(RECORD_MODEL, models)
+    NUMBER(RECORD_CLASS, classes)
+#undef NUMBER
+    return true;
+}
+
 static enum err build(struct generation *g, struct str https_proxy, struct str no_proxy,
                       struct diag *diag)
 {
@@ -226,6 +245,8 @@ static enum err build(struct generation *g, struct str https_proxy, struct str n
         for (int32_t k = 0; k < pool->n_serves; k++)
             service_of(&g->services[i][k], p, pool, pool->serves[k].model);
     }
+    if (!number_names(g))
+        return diag_set(diag, ERR_LIMIT, "the portfolio is too large");
     return auth_build(g, diag);
 }
 

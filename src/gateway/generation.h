@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "gateway/names.h"
+#include "io/record.h"
 #include "io/tls.h"
 #include "portfolio/portfolio.h"
 #include "portfolio/service.h"
@@ -54,6 +55,7 @@ struct generation {
     int32_t n_auth;
     struct key *keys;  // [n_keys], of the portfolio
     int32_t n_keys;
+    uint64_t *ids[RECORD_KEY];         // by kind and index: record_id() of the portfolio's names
     struct generation_limits *limits;  // made by limits_adopt()
     struct str *tenant_regions;
     _Atomic int32_t users;  // requests and workers that hold it
