@@ -255,7 +255,7 @@ static enum err read_lines(struct measured_table *t, struct arena *a, const char
 static enum err read_plain(struct measured_table *t, struct arena *a, const char *name,
                            struct str text, struct diag *diag)
 {
-    bool json = text.n && text.p[0] == '{';
+    bool json = str_starts(text, STR("{"));
     return json ? measured_read_json(t, a, name, text, diag) : read_lines(t, a, name, text, diag);
 }
 
