@@ -151,7 +151,7 @@ void core_estimate(struct core *c, const struct generation *g, struct route_ask 
     int32_t model = names_of(&g->names, NAMES_MODEL, ask->model);
     pthread_mutex_lock(&c->lock);
     ask->prompt_tok = forecast_prompt_tok(c->forecast, model, prompt_bytes);
-    const struct forecast_who who = {tenant, model, ask->user};
+    const struct forecast_who who = {tenant, model, ask->user, ask->prompt_tok};
     ask->output_tok = forecast_output_tok(c->forecast, &who, ask->output_tok_max);
     pthread_mutex_unlock(&c->lock);
 }
@@ -251,12 +251,12 @@ void core_learn(struct core *c, const struct generation *g, const struct route_a
     int32_t tenant = names_of(&g->names, NAMES_TENANT, ask->tenant);
     int32_t model = names_of(&g->names, NAMES_MODEL, ask->model);
     pthread_mutex_lock(&c->lock);
-    const struct forecast_who who = {tenant, model, ask->user};
+    const struct forecast_who who = {tenant, model, ask->user, prompt_tok};
     forecast_learn(c->forecast, &who, prompt_bytes, prompt_tok, output_tok);
     const struct wanted_one one = {.tenant = tenant,
-                                  .prompt_tok = prompt_tok,
-                                  .expected_tok = ask->output_tok,
-                                  .output_tok = output_tok};
+                                   .prompt_tok = prompt_tok,
+                                   .expected_tok = ask->output_tok,
+                                   .output_tok = output_tok};
     wanted_learn(&c->wanted, model, names_of(&g->names, NAMES_CLASS, ask->class), &one, ask->draw);
     pthread_mutex_unlock(&c->lock);
 }

@@ -105,8 +105,8 @@ int32_t core_waiting(struct core *c);  // of all generations
 struct route_drawn core_draw(struct core *c, struct generation *g, const struct route_ask *ask,
                              const struct route_decision *d, const struct route_seen *seen,
                              int64_t now_us);
-// Prices of commitments (route/resolve.h) for the router of `g`. True: they are to be found now, and
-// `x` has seen what is needed, by the numbers of names.h; what was found is then told.
+// Prices of commitments (route/resolve.h) for the router of `g`. True: they are to be found now,
+// and `x` has seen what is needed, by the numbers of names.h; what was found is then told.
 bool core_resolve_see(struct core *c, struct generation *g, struct resolve *x, int64_t now_us,
                       int64_t wall_us);
 void core_resolve_tell(struct core *c, struct generation *g, const struct resolve *x,

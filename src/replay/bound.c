@@ -9,7 +9,7 @@ static const int64_t BUCKET_US_MIN = S(1);
 // As long as its answer would have been thought to be; what is learnt of it comes behind at once.
 static void expect(struct forecast *f, struct arrival *r)
 {
-    const struct forecast_who who = {r->tenant, r->model, r->user};
+    const struct forecast_who who = {r->tenant, r->model, r->user, r->prompt_tok};
     int32_t tok = r->output_tok;
     r->output_tok = forecast_output_tok(f, &who, 0);
     forecast_learn(f, &who, 0, r->prompt_tok, tok);

@@ -256,7 +256,7 @@ void flight_begin(struct replay *rp, const struct arrival *a)
     struct flight *x = flight_new(rp);
     const struct serve_config *s = &rp->p->serve;
     int64_t patience_us = class_patience_us(rp->p, a->class);
-    const struct forecast_who who = {a->tenant, a->model, a->user};
+    const struct forecast_who who = {a->tenant, a->model, a->user, a->prompt_tok};
     x->ask = (struct route_ask){
         .model = a->model,
         .class = a->class,
@@ -318,7 +318,7 @@ void flight_last(struct replay *rp, struct flight *x)
     if (x->output_tok > 1)
         seen.per_token_us = (rp->now_us - x->first_us) / (x->output_tok - 1);
     route_done(flight_route(rp, x), &x->ask, &x->d, &seen, rp->now_us);
-    const struct forecast_who who = {x->ask.tenant, x->ask.model, x->ask.user};
+    const struct forecast_who who = {x->ask.tenant, x->ask.model, x->ask.user, x->prompt_tok};
     forecast_learn(rp->forecast, &who, 0, x->prompt_tok, x->output_tok);
     reprice_answered(rp, x);
     settle(rp, x, END_ANSWERED);

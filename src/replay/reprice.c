@@ -12,7 +12,7 @@ static struct route *newest(const struct replay *rp)
 static void learn_one(struct replay *rp, const struct arrival *a, int64_t wall_us)
 {
     struct wanted *wanted = &rp->repricing.wanted;
-    const struct forecast_who who = {a->tenant, a->model, a->user};
+    const struct forecast_who who = {a->tenant, a->model, a->user, a->prompt_tok};
     const struct wanted_one one = {
         .tenant = a->tenant,
         .prompt_tok = a->prompt_tok,

@@ -3,6 +3,7 @@
 #include "base/rng.h"
 
 enum { CELLS_MAX = 65536, WARM = 16, OUTPUT_FIRST = 256, WAYS = 4 };
+enum { KINDS = 24 };  // of prompts, by halving their length
 static const double BYTES_PER_TOK_FIRST = 4, TOKENS_FIRST = 64;  // what is believed, and how firmly
 static const double BYTES_PER_TOK_MIN = 0.5, BYTES_PER_TOK_MAX = 64;
 static const double OUTPUT_KEEP = 1 - 1.0 / WARM;
@@ -10,6 +11,8 @@ static const double USER_KEEP = 1 - 1.0 / 1024;
 static const double USER_DOUBT = 8;  // answers of everybody's that one user's stand against
 
 static const double BYTES_KEEP = 1 - 1.0 / 64;
+static const double KIND_KEEP = 1 - 1.0 / 4096;
+static const double KIND_DOUBT = 8;  // answers to all prompts that those to a kind stand against
 
 // A mean that starts as the plain one and forgets after WARM samples.
 struct mean {
@@ -31,12 +34,21 @@ struct user {
     uint64_t heard;  // when it was learnt of last, in lessons
 };
 
+// Answers of one model: to prompts of each kind, and to all. Sums that fade.
+struct answers {
+    double tok, n;
+    struct {
+        double tok, n;
+    } kinds[KINDS];
+};
+
 struct forecast {
     int32_t n_tenants, n_models, n_cells;
     struct cell *cells;
     struct user *users;  // [FORECAST_USERS], in sets of WAYS by their key
     uint64_t lessons;
     struct mean *model_output;             // [n_models]
+    struct answers *answers;               // [n_models]
     double *bytes, *tokens;                // [n_models], sums that fade
     double *answer_bytes, *answer_tokens;  // likewise
 };
@@ -54,12 +66,13 @@ enum err forecast_new(struct forecast **out, struct arena *a, int32_t n_tenants,
     f->cells = arena_new(a, struct cell, f->n_cells);
     f->users = arena_new(a, struct user, FORECAST_USERS);
     f->model_output = arena_new(a, struct mean, n_models);
+    f->answers = arena_new(a, struct answers, n_models);
     f->bytes = arena_new(a, double, n_models);
     f->tokens = arena_new(a, double, n_models);
     f->answer_bytes = arena_new(a, double, n_models);
     f->answer_tokens = arena_new(a, double, n_models);
-    if (!f->cells || !f->users || !f->model_output || !f->bytes || !f->tokens || !f->answer_bytes ||
-        !f->answer_tokens)
+    if (!f->cells || !f->users || !f->model_output || !f->answers || !f->bytes || !f->tokens ||
+        !f->answer_bytes || !f->answer_tokens)
         return ERR_LIMIT;
     for (int32_t m = 0; m < n_models; m++) {
         f->tokens[m] = TOKENS_FIRST;
@@ -106,6 +119,7 @@ void forecast_move(struct forecast *f, const struct forecast *from)
     }
     for (int32_t m = 0; m < from->n_models; m++) {
         f->model_output[m] = from->model_output[m];
+        f->answers[m] = from->answers[m];
         f->bytes[m] = from->bytes[m];
         f->tokens[m] = from->tokens[m];
         f->answer_bytes[m] = from->answer_bytes[m];
@@ -137,6 +151,35 @@ static struct user *user_of(const struct forecast *f, const struct forecast_who 
     return NULL;
 }
 
+static int32_t kind_of(int32_t prompt_tok)
+{
+    int32_t kind = prompt_tok > 0 ? 31 - __builtin_clz((uint32_t)prompt_tok) : -1;
+    return kind < KINDS ? kind : KINDS - 1;
+}
+
+// How much longer answers to prompts like this one are than those to all.
+static double of_kind(const struct forecast *f, int32_t model, int32_t prompt_tok)
+{
+    const struct answers *a = &f->answers[model];
+    int32_t kind = kind_of(prompt_tok);
+    if (kind < 0 || !(a->n > 0) || !(a->tok > 0))
+        return 1;
+    double mean = a->tok / a->n;
+    return (a->kinds[kind].tok + KIND_DOUBT * mean) / (a->kinds[kind].n + KIND_DOUBT) / mean;
+}
+
+static void kind_learn(struct forecast *f, int32_t model, int32_t prompt_tok, int32_t output_tok)
+{
+    struct answers *a = &f->answers[model];
+    int32_t kind = kind_of(prompt_tok);
+    if (kind < 0)
+        return;
+    a->tok = a->tok * KIND_KEEP + output_tok;
+    a->n = a->n * KIND_KEEP + 1;
+    a->kinds[kind].tok = a->kinds[kind].tok * KIND_KEEP + output_tok;
+    a->kinds[kind].n = a->kinds[kind].n * KIND_KEEP + 1;
+}
+
 static double output_mean(const struct forecast *f, const struct forecast_who *who)
 {
     if (!is_known(f, who->model))
@@ -146,6 +189,7 @@ static double output_mean(const struct forecast *f, const struct forecast_who *w
     double tok = is_of(c, who->tenant, who->model) ? c->output.value
                  : all->n > 0                      ? all->value
                                                    : OUTPUT_FIRST;
+    tok *= of_kind(f, who->model, who->prompt_tok);
     const struct user *u = user_of(f, who);
     return u ? (u->n * u->mean + USER_DOUBT * tok) / (u->n + USER_DOUBT) : tok;
 }
@@ -233,8 +277,11 @@ void forecast_learn(struct forecast *f, const struct forecast_who *who, int64_t 
         struct cell *c = cell_of(f, who->tenant, model);
         if (!is_of(c, who->tenant, model))
             *c = (struct cell){.tenant = who->tenant, .model = model};
-        mean_learn(&c->output, output_tok);
-        mean_learn(&f->model_output[model], output_tok);
+        // As long as it would have been, had the prompt been one like all.
+        double plain = output_tok / of_kind(f, model, prompt_tok);
+        mean_learn(&c->output, plain);
+        mean_learn(&f->model_output[model], plain);
+        kind_learn(f, model, prompt_tok, output_tok);
         if (who->user)
             user_learn(f, who, output_tok);
     }

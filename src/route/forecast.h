@@ -3,8 +3,9 @@
 //
 // Output length is an exponentially weighted mean of what was seen, capped by max_tokens: of the
 // end user who asks, drawn towards that of (tenant, model) the more the less of him was seen, and
-// that towards the model's. Prompt tokens are bytes times a ratio learnt per model. Fixed memory,
-// under the same lock as the router.
+// that towards the model's. What is not known of a user goes by the length of the prompt: answers
+// to prompts like it, over those to all, of the model. Prompt tokens are bytes times a ratio learnt
+// per model. Fixed memory, under the same lock as the router.
 
 #ifndef CAUDAL_FORECAST_H
 #define CAUDAL_FORECAST_H
@@ -18,11 +19,12 @@ enum { FORECAST_USERS = 32768 };  // remembered; who was not heard of for longes
 
 struct forecast_who {
     int32_t tenant, model;
-    uint64_t user;  // a hash, keyed by what makes users of two tenants two; 0: not said
+    uint64_t user;       // a hash, keyed by what makes users of two tenants two; 0: not said
+    int32_t prompt_tok;  // as far as it is known; 0: not
 };
 
-// All from `a`: 1 MiB for the users, of which the system backs what is used, and about 32 bytes for
-// each (tenant, model), of which there are at most 65,536.
+// All from `a`: 1 MiB for the users, of which the system backs what is used, about 32 bytes for
+// each (tenant, model), of which there are at most 65,536, and 400 for each model.
 MUST_USE enum err forecast_new(struct forecast **out, struct arena *a, int32_t n_tenants,
                                int32_t n_models);
 // Does it have room for so many?

@@ -8,13 +8,13 @@ static struct arena arena;
 
 static int32_t output_tok(const struct forecast *f, int32_t tenant, int32_t model, int32_t max_tok)
 {
-    return forecast_output_tok(f, &(struct forecast_who){tenant, model, 0}, max_tok);
+    return forecast_output_tok(f, &(struct forecast_who){tenant, model, 0, 0}, max_tok);
 }
 
 static void learn(struct forecast *f, int32_t tenant, int32_t model, int64_t prompt_bytes,
                   int32_t prompt_tok, int32_t tok)
 {
-    forecast_learn(f, &(struct forecast_who){tenant, model, 0}, prompt_bytes, prompt_tok, tok);
+    forecast_learn(f, &(struct forecast_who){tenant, model, 0, 0}, prompt_bytes, prompt_tok, tok);
 }
 
 static struct forecast *make(int32_t tenants, int32_t models)
@@ -62,7 +62,7 @@ static void it_learns_lengths_for_each_tenant_and_model(void)
 static void it_learns_lengths_of_each_end_user(void)
 {
     struct forecast *f = make(2, 2);
-    struct forecast_who terse = {0, 0, 7}, wordy = {0, 0, 8}, other = {0, 0, 9};
+    struct forecast_who terse = {0, 0, 7, 0}, wordy = {0, 0, 8, 0}, other = {0, 0, 9, 0};
     for (int32_t i = 0; i < 200; i++) {
         forecast_learn(f, &terse, 0, 0, 40);
         forecast_learn(f, &wordy, 0, 0, 2000);
@@ -75,7 +75,7 @@ static void it_learns_lengths_of_each_end_user(void)
     int32_t once = forecast_output_tok(f, &other, 0);
     EXPECT(once > all / 2, "one answer proves little: %d after %d", once, all);
     EXPECT(forecast_output_tok(f, &wordy, 100) == 100, "capped");
-    struct forecast_who elsewhere = {1, 0, 8}, model = {0, 1, 8};
+    struct forecast_who elsewhere = {1, 0, 8, 0}, model = {0, 1, 8, 0};
     EXPECT(forecast_output_tok(f, &elsewhere, 0) == output_tok(f, 1, 0, 0),
            "another tenant's user");
     EXPECT(forecast_output_tok(f, &model, 0) == 256, "another model");
@@ -91,13 +91,41 @@ static void it_learns_lengths_of_each_end_user(void)
 
 // More users than there is room for: memory stays as it is, and one that was heard of just now is
 // known.
+// Half of the prompts are long and have long answers; a user who is known goes by his own.
+static void it_learns_lengths_by_that_of_the_prompt(void)
+{
+    struct forecast *f = make(2, 2);
+    struct forecast_who brief = {0, 0, 0, 300}, lengthy = {0, 0, 0, 5000};
+    for (int32_t i = 0; i < 400; i++) {
+        forecast_learn(f, &brief, 0, 280 + i % 40, 100);
+        forecast_learn(f, &lengthy, 0, 4800 + i, 1500);
+    }
+    int32_t few = forecast_output_tok(f, &brief, 0), many = forecast_output_tok(f, &lengthy, 0);
+    EXPECT(few > 80 && few < 130 && many > 1300 && many < 1600, "%d %d", few, many);
+    int32_t all = output_tok(f, 0, 0, 0);
+    EXPECT(all > 700 && all < 900, "nothing known of the prompt: %d", all);
+    struct forecast_who strange = {0, 0, 0, 1 << 30}, other = {1, 0, 0, 5000};
+    EXPECT(forecast_output_tok(f, &strange, 0) > 400, "a kind that was not seen is like all");
+    EXPECT(forecast_output_tok(f, &other, 0) > 1300, "prompts are alike for tenants: %d",
+           forecast_output_tok(f, &other, 0));
+    struct forecast_who known = {0, 0, 5, 5000};
+    for (int32_t i = 0; i < 300; i++)
+        forecast_learn(f, &known, 0, 5000, 20);
+    EXPECT(forecast_output_tok(f, &known, 0) < 60, "his own: %d",
+           forecast_output_tok(f, &known, 0));
+    struct forecast *grown;
+    NEED(!forecast_new(&grown, &arena, 5, 5));
+    forecast_move(grown, f);
+    EXPECT(forecast_output_tok(grown, &brief, 0) == forecast_output_tok(f, &brief, 0), "moved");
+}
+
 static void users_without_end_share_bounded_memory(void)
 {
     struct forecast *f = make(1, 1);
     size_t used = arena.used;
     int32_t wrong = 0;
     for (uint64_t u = 1; u <= 5 * FORECAST_USERS; u++) {
-        struct forecast_who who = {0, 0, u};
+        struct forecast_who who = {0, 0, u, 0};
         for (int32_t i = 0; i < 3; i++)
             forecast_learn(f, &who, 0, 0, u % 2 ? 4000 : 1);
         int32_t tok = forecast_output_tok(f, &who, 0), all = output_tok(f, 0, 0, 0);
@@ -200,6 +228,7 @@ int main(void)
     TEST(before_anything_was_seen_it_guesses);
     TEST(it_learns_lengths_for_each_tenant_and_model);
     TEST(it_learns_lengths_of_each_end_user);
+    TEST(it_learns_lengths_by_that_of_the_prompt);
     TEST(users_without_end_share_bounded_memory);
     TEST(it_learns_bytes_per_token);
     TEST(it_learns_bytes_per_token_of_answers);
