@@ -1,7 +1,9 @@
-#include "base/rng.h"
 #include "portfolio/commitment.h"
 #include "route/resolve.h"
 #include "route/route_internal.h"
+
+// So much too much or too little, in time, moves a solved price all the way.
+static const double AHEAD_US = 30e6;
 
 // A commitment is counted in its own unit, from what each request was seen to use: USD by the list
 // price of its tokens, tokens by their number, and what is capacity (accelerator-hours, MW-months,
@@ -79,11 +81,17 @@ static bool is_solved(const struct live_contract *c, int64_t step_us)
            c->pace.used < c->pace.amount;
 }
 
-// Which of the two prices holds is drawn for each step of time.
 static double solved_share(const struct live_contract *c, int64_t step_us)
 {
-    double at = (double)(mix64((uint64_t)step_us ^ c->key.a) >> 11) * 0x1p-53;
-    return at < c->price.part ? c->price.low : c->price.high;
+    const struct route_price *p = &c->price;
+    double ahead = 0;
+    if (p->per_us > 0) {
+        double meant = c->priced_used + p->per_us * (double)(step_us - c->priced_us);
+        ahead = (c->pace.used - meant) / (p->per_us * AHEAD_US);
+        ahead = ahead < -1 ? -1 : ahead > 1 ? 1 : ahead;
+    }
+    double share = (p->low + p->high) / 2 + (p->high - p->low) / 2 * ahead;
+    return (double)(int32_t)(share * PACE_STEPS + 0.5) / PACE_STEPS;
 }
 
 static double share_at(const struct route *r, const struct commit *m, int64_t now_us)
@@ -128,6 +136,7 @@ void route_set_price(struct route *r, int32_t contract, const struct route_price
         return;
     struct live_contract *c = &r->live->contracts[m->place];
     c->price = *price;
+    c->priced_used = c->pace.used;
     c->priced_us = now_us;
     c->price_until_us = now_us + RESOLVE_HOLDS_US;
     live_contract_changed(r->live, m->place);

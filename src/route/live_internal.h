@@ -76,6 +76,7 @@ struct live_contract {
     struct pace pace;
     struct route_price price;           // route_set_price(); holds until price_until_us
     int64_t priced_us, price_until_us;  // 0: none was said
+    double priced_used;                 // what was used then
     int64_t stop_until_us;  // nothing may be used beyond it, and it is used up; 0: not so
 };
 

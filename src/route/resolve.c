@@ -9,7 +9,7 @@ static const int64_t FIRST_US = S(1);  // of looking, before anything is said
 // How much will come is not known: the price is the mean of those for as much as is expected,
 // counted double, and for so many times more and less.
 static const double SPREAD = 4;
-static const double PRICE_STEP = 1.0 / 32;  // beyond the band within which chance decides
+static const double PRICE_STEP = 1.0 / 16;  // beyond the band within which chance decides
 
 struct at_offer {  // of an offer, as it was seen
     bool there;
@@ -29,6 +29,7 @@ struct of_contract {
     double left;
     int64_t from_us, until_us;      // of its period, wall time
     double weight[WANTED_STREAMS];  // requests to come, for one of the sample
+    double soon;                    // share of these until the next time
     double slot_us;                 // time of slots that could be held until its period ends
     double share;
     struct route_price price;
@@ -312,27 +313,34 @@ static double seek_mean(struct resolve *x, int32_t at)
 static void set_price(struct resolve *x, int32_t at)
 {
     struct of_contract *c = &x->contracts[at];
-    double lo = c->share > PRICE_STEP ? c->share - PRICE_STEP : 0;
-    double hi = c->share < 1 - PRICE_STEP ? c->share + PRICE_STEP : 1;
-    double most = drawn(x, at, lo), least = drawn(x, at, hi);
-    double part = most > least ? (c->left - least) / (most - least) : 1;
-    part = part < 0 ? 0 : part > 1 ? 1 : part;
-    c->price = (struct route_price){lo, hi, part, c->from_us};
+    double low = c->share > PRICE_STEP ? c->share - PRICE_STEP : 0;
+    double high = c->share < 1 - PRICE_STEP ? c->share + PRICE_STEP : 1;
+    if (c->share <= 0 || c->share >= 1)
+        low = high = c->share;
+    double use = drawn(x, at, low);
+    use = use < c->left ? use : c->left;
+    c->price =
+        (struct route_price){low, high, use * c->soon / (double)RESOLVE_EVERY_US, c->from_us};
     c->found = true;
 }
 
 static void weigh(struct resolve *x)
 {
-    double rates[WEEK_HOURS];
+    double rates[WEEK_HOURS], all[RESOLVE_CONTRACTS] = {0}, soon = 0;
+    int64_t soon_us = x->wall_us + RESOLVE_EVERY_US;
     for (int32_t s = 0; s < x->wanted.n_streams; s++) {
         int32_t sampled = x->wanted.streams[s].sampled;
         wanted_rates(&x->wanted, s, rates);
+        soon += wanted_between(rates, x->wall_us, soon_us);
         for (int32_t i = 0; i < x->n_contracts; i++) {
             struct of_contract *c = &x->contracts[i];
             double n = c->sought ? wanted_between(rates, x->wall_us, c->until_us) : 0;
             c->weight[s] = sampled > 0 ? n / sampled : 0;
+            all[i] += n;
         }
     }
+    for (int32_t i = 0; i < x->n_contracts; i++)
+        x->contracts[i].soon = all[i] > soon ? soon / all[i] : 1;
 }
 
 void resolve_solve(struct resolve *x)

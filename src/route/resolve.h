@@ -20,8 +20,8 @@
 // How much will come is the least certain of all, so prices for four times as much and a fourth are
 // sought too, and count in the mean. Chosen on days 1 to 3 of docs/benchmarks.md's weeks.
 //
-// Prices jump where many requests are alike, so two that stand PRICE_STEP apart are given and how
-// much of the time the lower one holds.
+// What is drawn jumps where many requests are alike, so a price has room to move, PRICE_STEP either
+// way, as more or less is used than is meant (route_set_price()).
 
 #ifndef CAUDAL_RESOLVE_H
 #define CAUDAL_RESOLVE_H

@@ -277,10 +277,12 @@ void route_commitment_used(struct route *r, int32_t contract, double used, int64
                            int64_t wall_us);
 
 // What a unit of a contract's commitment is worth from now on, of the price beyond, as resolve.h
-// found it at `now_us`: in place of its pace, in this period and as long as such a price holds. Two
-// of them, since one cannot split requests that are alike: the lower for that part of the time.
+// found it: in place of its pace, in this period and as long as such a price holds. It stands in
+// the middle, and moves to the lower or the higher as less or more is used meanwhile than is meant:
+// one price cannot split requests that are alike.
 struct route_price {
-    double low, high, part;
+    double low, high;
+    double per_us;           // of the commitment's unit, meant to be used
     int64_t period_from_us;  // wall time
 };
 void route_set_price(struct route *r, int32_t contract, const struct route_price *price,

@@ -312,7 +312,7 @@ static void code_rest(struct codec *c, struct decisions_record *r)
         code_i32(c, &r->place);
         code_double(c, &r->price.low);
         code_double(c, &r->price.high);
-        code_double(c, &r->price.part);
+        code_double(c, &r->price.per_us);
         code_i64(c, &r->price.period_from_us);
         break;
     case DECISIONS_GAP: code_u64(c, &r->lost); break;
