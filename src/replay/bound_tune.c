@@ -123,7 +123,7 @@ static void tune_all(struct bounding *b)
 
 void tune(struct bounding *b)
 {
-    double before[PREPAID_MOST];
+    double before[PREPAID_MOST] = {0};
     if (b->tuning.n == 0 || b->n_prepaid > PREPAID_MOST)
         return;
     for (int32_t i = 0; i < b->n_prepaid; i++)
