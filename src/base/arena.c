@@ -4,12 +4,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { CHUNK_FIRST = 1024, CHUNK_LARGEST = 64 * 1024 };
+// The first chunk, with what stands before its bytes, is the largest piece that malloc() gives and
+// takes back without looking around (glibc's tcache): most requests need no second.
+enum { CHUNK_FIRST = 1000, CHUNK_LARGEST = 64 * 1024 };
 
 struct arena_chunk {
     struct arena_chunk *older;
     size_t used, size;
-    bool lent;  // not ours to free, and not zeroed
     alignas(max_align_t) char bytes[];
 };
 
@@ -50,8 +51,7 @@ void arena_reset(struct arena *a)
 {
     while (a->chunks) {
         struct arena_chunk *older = a->chunks->older;
-        if (!a->chunks->lent)
-            free(a->chunks);
+        free(a->chunks);
         a->chunks = older;
     }
     a->used = 0;
@@ -64,22 +64,20 @@ void arena_release(struct arena *a)
     a->limit = 0;
 }
 
-void arena_lend(struct arena *a, void *p, size_t n)
-{
-    struct arena_chunk *c = p;
-    CHECK(!a->chunks && (uintptr_t)p % alignof(max_align_t) == 0);
-    if (n < sizeof *c)
-        return;
-    *c = (struct arena_chunk){.size = n - sizeof *c, .lent = true};
-    a->chunks = c;
-}
-
 static struct arena_chunk *chunk_add(struct arena *a, size_t bytes)
 {
     size_t size = a->next_chunk > bytes ? a->next_chunk : bytes;
     if (a->next_chunk < CHUNK_LARGEST)
         a->next_chunk *= 2;
-    struct arena_chunk *c = take(sizeof *c + size);
+    struct arena_chunk *c;
+    if (size <= CHUNK_FIRST) {
+        c = malloc(sizeof *c + size);
+        CHECK(c);
+        memset(c->bytes, 0, size);
+        c->used = 0;
+    } else {
+        c = take(sizeof *c + size);  // calloc: what the system gives is zeroed and not yet touched
+    }
     c->size = size;
     c->older = a->chunks;
     a->chunks = c;
@@ -100,8 +98,6 @@ void *arena_take(struct arena *a, size_t bytes)
     if (!c || bytes > c->size - c->used)
         c = chunk_add(a, bytes);
     void *p = c->bytes + c->used;
-    if (c->lent)
-        memset(p, 0, bytes);
     c->used += bytes;
     a->used += bytes;
     return p;

@@ -20,9 +20,6 @@ struct arena {
 
 // Takes nothing from the system until the first allocation. A limit of 0 is an arena that is full.
 void arena_init(struct arena *a, size_t limit);
-// Lends an arena that has given nothing out its first memory: `n` bytes at `p`, which the caller
-// has back with arena_reset() or arena_release(). Too few are left alone.
-void arena_lend(struct arena *a, void *p, size_t n);
 void arena_release(struct arena *a);  // all of it; the arena is then empty and full
 void arena_reset(struct arena *a);    // gives all memory back and keeps the limit
 

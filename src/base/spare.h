@@ -8,7 +8,7 @@
 
 #include "base/buf.h"
 
-enum { SPARE_BYTES = 4096, SPARES_MAX = 320 };
+enum { SPARE_BYTES = 4096, SPARES_MAX = 256 };
 
 struct spares {  // zeroed: none; one thread's
     char *block[SPARES_MAX];

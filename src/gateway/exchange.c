@@ -176,7 +176,6 @@ static void release(void *arg)
     spare_take(spares, &x->out);
     spare_take(spares, &x->answer);
     arena_release(&x->arena);
-    spare_take(spares, &x->room);
     free((void *)(uintptr_t)x->origin.p);
     span_release(&x->span);
     generation_drop(x->generation);
@@ -477,8 +476,6 @@ void exchange_begin(struct worker *w, struct client *c, const struct asked *q)
     generation_hold(x->generation);
     exchange_list_add(x);
     arena_init(&x->arena, ARENA_SLACK);
-    spare_lend(loop_spares(w->loop), &x->room);
-    arena_lend(&x->arena, x->room.p, x->room.size);
     buf_init(&x->body, (size_t)s->body_bytes);
     buf_init_secret(&x->wire_head, 64 * 1024);
     buf_init(&x->wire_body, (size_t)s->body_bytes + 64 * 1024);

@@ -41,7 +41,6 @@ struct exchange {
     struct generation *generation;   // held
     struct exchange *newer, *older;  // of its worker
     struct arena arena;              // as long as nothing has been relayed: request and its headers
-    struct buf room;                 // the block that the arena begins in
     struct buf body;                 // the client's bytes; given back with the first content
     struct buf wire_head, wire_body;  // as sent to the supplier; likewise
     struct openai_request *rq;        // in the arena

@@ -324,7 +324,6 @@ static void on_first(struct exchange *x)
     x->passed_headers = x->path = x->class_said = (struct str){0};
     exchange_forget_blocks(x);
     arena_reset(&x->arena);
-    spare_take(spares, &x->room);
     exchange_arm(x);  // for silence inside the answer, which may be due sooner
 }
 

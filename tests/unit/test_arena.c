@@ -98,41 +98,8 @@ static void what_grows_keeps_what_it_holds(void)
     free(p);
 }
 
-static bool is_zero(const char *p, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (p[i])
-            return false;
-    return true;
-}
-
-// What is lent is used first, whatever was in it, and is the lender's again.
-static void lent_memory_comes_first_and_goes_back(void)
-{
-    char *block = malloc(4096);
-    NEED(block);
-    struct arena a;
-    arena_init(&a, 100 * 1000);
-    for (int round = 0; round < 3; round++) {
-        memset(block, 'x', 4096);
-        arena_lend(&a, block, round == 2 ? 16 : 4096);  // too few: left alone
-        char *first = arena_take(&a, 1000), *second = arena_take(&a, 1000);
-        bool within = first > block && second + 1000 <= block + 4096;
-        EXPECT(first && second && within == (round != 2), "round %d", round);
-        EXPECT(is_zero(first, 1000) && is_zero(second, 1000), "zeroed");
-        char *more = arena_take(&a, 8000);
-        EXPECT(more && (more + 8000 <= block || more >= block + 4096), "beyond it");
-        EXPECT(is_zero(more, 8000), "zeroed");
-        EXPECT(!arena_take(&a, 100 * 1000), "the limit holds");
-        arena_reset(&a);
-    }
-    arena_release(&a);
-    free(block);
-}
-
 int main(void)
 {
-    TEST(lent_memory_comes_first_and_goes_back);
     TEST(memory_is_zeroed_and_aligned);
     TEST(nothing_passes_the_limit);
     TEST(sizes_that_overflow_are_refused);
