@@ -3,6 +3,9 @@
 #include "base/rng.h"
 
 static const int64_t HOUR_US = S(3600), WEEK_US = S(7 * 86400);
+// Loops read their clocks at different moments, and a request says when it came, not when it was
+// read: what is late by less than this is no clock that was set.
+static const int64_t LATE_US = S(3600);
 static const double FADE = 0.5;          // of an hour of the week, when it comes again
 static const double ENOUGH = 0.25;       // of an hour, to say what it brings
 static const uint64_t MEMORY = 1 << 20;  // answers that the sample is of
@@ -21,7 +24,7 @@ static void begin_hour(struct wanted *a, int32_t hour)
 
 void wanted_see(struct wanted *a, int64_t wall_us)
 {
-    if (a->seen_us == 0 || wall_us - a->seen_us > WEEK_US || wall_us < a->seen_us) {
+    if (a->seen_us == 0 || wall_us - a->seen_us > WEEK_US || wall_us < a->seen_us - LATE_US) {
         a->seen_us = wall_us;  // the first, or the clock was set
         return;
     }

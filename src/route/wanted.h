@@ -42,7 +42,8 @@ struct wanted {
 };
 
 void wanted_init(struct wanted *a);
-// Time has passed, whether anything was asked or not.
+// Time has passed, whether anything was asked or not. One that is before the last by less than an
+// hour changes nothing: no time counts twice.
 void wanted_see(struct wanted *a, int64_t wall_us);
 // A request came, for the first time. `model`, `class` as the owner numbers them.
 void wanted_came(struct wanted *a, int32_t model, int32_t class, int64_t wall_us);

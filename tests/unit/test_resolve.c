@@ -174,6 +174,27 @@ static void demand_is_what_like_hours_brought(void)
     EXPECT(rates[24 + 9] == 0, "none on Tuesday: %g", rates[33]);
 }
 
+// Each loop has its own clock, and a long body is told of when it is read.
+static void time_counts_once_though_requests_are_told_late(void)
+{
+    static struct wanted a;
+    double rates[WEEK_HOURS];
+    wanted_init(&a);
+    wanted_see(&a, MONDAY_US);
+    for (int32_t i = 0; i < 3600; i++) {
+        wanted_came(&a, 0, 0, MONDAY_US + S(i));
+        wanted_came(&a, 0, 0, MONDAY_US + S(i < 30 ? 0 : i - 30));
+    }
+    wanted_see(&a, MONDAY_US + HOUR_US);
+    wanted_came(&a, 0, 0, MONDAY_US + HOUR_US - S(5));
+    wanted_see(&a, MONDAY_US + HOUR_US + S(1));
+    wanted_rates(&a, 0, rates);
+    EXPECT(is(a.covered[0], 1) && is(rates[0], 7200), "%g of an hour, %g", a.covered[0], rates[0]);
+    int64_t set_us = MONDAY_US - 24 * HOUR_US;
+    wanted_see(&a, set_us);
+    EXPECT(a.seen_us == set_us, "a clock that is set back by a day is believed");
+}
+
 static void the_sample_is_of_fixed_size_and_of_all_that_came(void)
 {
     static struct wanted a;
@@ -293,6 +314,7 @@ int main(void)
     TEST(the_price_is_the_dual_of_the_transport_problem);
     TEST(what_nobody_can_use_up_is_free);
     TEST(demand_is_what_like_hours_brought);
+    TEST(time_counts_once_though_requests_are_told_late);
     TEST(the_sample_is_of_fixed_size_and_of_all_that_came);
     TEST(a_price_holds_for_its_time_and_its_period);
     TEST(a_price_moves_as_use_is_ahead_or_behind);
