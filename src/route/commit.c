@@ -74,20 +74,28 @@ void commit_bind(const struct route *r, struct offer *o)
     }
 }
 
-// The price of route_set_price(), while it holds: in its period, with something left of it.
-static bool is_solved(const struct live_contract *c, int64_t step_us)
+// As it is at this time, whether anything was used since then or not.
+static struct pace pace_at(const struct route *r, const struct commit *m, int64_t step_us)
 {
-    return step_us < c->price_until_us && c->price.period_from_us == c->pace.from_us &&
-           c->pace.used < c->pace.amount;
+    struct pace pace = r->live->contracts[m->place].pace;
+    pace_see(&pace, &m->terms, step_us + r->live->wall_us);
+    return pace;
 }
 
-static double solved_share(const struct live_contract *c, int64_t step_us)
+// The price of route_set_price(), while it holds: in its period, with something left of it.
+static bool is_solved(const struct live_contract *c, const struct pace *pace, int64_t step_us)
+{
+    return step_us < c->price_until_us && c->price.period_from_us == pace->from_us &&
+           pace->used < pace->amount;
+}
+
+static double solved_share(const struct live_contract *c, const struct pace *pace, int64_t step_us)
 {
     const struct route_price *p = &c->price;
     double ahead = 0;
     if (p->per_us > 0) {
         double meant = c->priced_used + p->per_us * (double)(step_us - c->priced_us);
-        ahead = (c->pace.used - meant) / (p->per_us * AHEAD_US);
+        ahead = (pace->used - meant) / (p->per_us * AHEAD_US);
         ahead = ahead < -1 ? -1 : ahead > 1 ? 1 : ahead;
     }
     double share = (p->low + p->high) / 2 + (p->high - p->low) / 2 * ahead;
@@ -101,8 +109,9 @@ static double share_at(const struct route *r, const struct commit *m, int64_t no
     int64_t step_us = now_us & ~(int64_t)(FADE_US - 1);
     if (!l->wall_known)
         return 0;
-    return is_solved(c, step_us) ? solved_share(c, step_us)
-                                 : pace_share(&c->pace, &m->terms, step_us + l->wall_us);
+    struct pace pace = pace_at(r, m, step_us);
+    return is_solved(c, &pace, step_us) ? solved_share(c, &pace, step_us)
+                                        : pace_share(&pace, &m->terms, step_us + l->wall_us);
 }
 
 double commit_share(const struct route *r, const struct offer *o, int64_t now_us)
@@ -116,12 +125,13 @@ enum route_pricing commit_pricing(const struct route *r, const struct offer *o, 
     const struct commit *m = &r->commits[o->commit];
     const struct live_contract *c = &r->live->contracts[m->place];
     int64_t step_us = now_us & ~(int64_t)(FADE_US - 1);
+    struct pace pace = pace_at(r, m, step_us);
     *priced_us = 0;
-    if (is_solved(c, step_us)) {
+    if (is_solved(c, &pace, step_us)) {
         *priced_us = c->priced_us;
         return ROUTE_PRICED_SOLVED;
     }
-    if (pace_is_spent(&c->pace) || c->pace.until_us == NEVER)
+    if (pace_is_spent(&pace) || pace.until_us == NEVER)
         return ROUTE_PRICED_SPENT;
     bool planned = m->terms.plan && step_us + r->live->wall_us < m->terms.plan_until_us;
     return planned ? ROUTE_PRICED_PLAN : ROUTE_PRICED_CALENDAR;
@@ -136,7 +146,7 @@ void route_set_price(struct route *r, int32_t contract, const struct route_price
         return;
     struct live_contract *c = &r->live->contracts[m->place];
     c->price = *price;
-    c->priced_used = c->pace.used;
+    c->priced_used = pace_at(r, m, now_us).used;
     c->priced_us = now_us;
     c->price_until_us = now_us + RESOLVE_HOLDS_US;
     live_contract_changed(r->live, m->place);

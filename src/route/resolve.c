@@ -86,10 +86,13 @@ static uint64_t hash_there(const struct route *r, int64_t wall_us)
     lanes_see_wall(r, wall_us);
     for (int32_t i = 0; i < r->n_offers; i++)
         hash = (hash ^ (uint64_t)is_there(r, &r->offers[i])) * 0x9e3779b97f4a7c15u;
-    for (int32_t i = 0; i < r->p->n_contracts; i++)
-        if (r->commits[i].place >= 0)
-            hash = (hash ^ (uint64_t)r->live->contracts[r->commits[i].place].pace.from_us) *
-                   0x9e3779b97f4a7c15u;
+    for (int32_t i = 0; i < r->p->n_contracts; i++) {
+        if (r->commits[i].place < 0)
+            continue;
+        struct pace pace = r->live->contracts[r->commits[i].place].pace;
+        pace_see(&pace, &r->commits[i].terms, wall_us);
+        hash = (hash ^ (uint64_t)pace.from_us) * 0x9e3779b97f4a7c15u;
+    }
     return hash;
 }
 

@@ -267,6 +267,28 @@ static void a_price_holds_for_its_time_and_its_period(void)
     fleet_release(&f);
 }
 
+// Whether the period is another one does not depend on anybody's having drawn of it since.
+static void a_period_that_nobody_drew_in_has_begun_all_the_same(void)
+{
+    struct fleet f;
+    paid_and(&f, 1, 31);
+    f.contracts[0].from_us = 0;
+    f.contracts[0].until_us = 0;
+    f.contracts[0].commitment.per = PERIOD_MONTH;
+    fleet_start(&f, "caudal");
+    const int64_t february_us = 27 * 24 * HOUR_US, before_us = february_us - S(60);
+    route_commitment_used(f.route, 0, 30, before_us, MONDAY_US + before_us);
+    const struct route_price price = {0.9, 0.9, 0, MONDAY_US - 4 * 24 * HOUR_US};
+    route_set_price(f.route, 0, &price, before_us);
+    EXPECT(pricing(&f, february_us - S(5)) == ROUTE_PRICED_SOLVED, "January's price in January");
+    EXPECT(pricing(&f, february_us + S(5)) == ROUTE_PRICED_CALENDAR, "not in February");
+    const struct route_price next = {0.2, 0.2, 0, MONDAY_US + february_us};
+    route_set_price(f.route, 0, &next, february_us + S(10));
+    EXPECT(pricing(&f, february_us + S(15)) == ROUTE_PRICED_SOLVED, "February's");
+    EXPECT(goes_to(&f, february_us + S(15)) == 0, "and it is gone by");
+    fleet_release(&f);
+}
+
 // At a third both cost the same: between 0.3 and 0.4, as much is drawn as is meant.
 static void a_price_moves_as_use_is_ahead_or_behind(void)
 {
@@ -317,6 +339,7 @@ int main(void)
     TEST(time_counts_once_though_requests_are_told_late);
     TEST(the_sample_is_of_fixed_size_and_of_all_that_came);
     TEST(a_price_holds_for_its_time_and_its_period);
+    TEST(a_period_that_nobody_drew_in_has_begun_all_the_same);
     TEST(a_price_moves_as_use_is_ahead_or_behind);
     TEST(out_of_memory_is_said);
     return test_end();
