@@ -140,6 +140,8 @@ static void see_contract(struct resolve *x, const struct route *r, struct of_con
     c->left = pace.amount - pace.used;
     c->slot_us = slots_of(x, r, c->contract) * (double)(c->until_us - x->wall_us);
     c->sought = c->left > 0 && c->until_us < NEVER && c->until_us > x->wall_us;
+    if (!c->sought)  // the others are sought beside what routing goes by
+        c->share = pace_share(&pace, &m->terms, x->wall_us);
 }
 
 void resolve_see(struct resolve *x, const struct route *r, const struct wanted *a, int64_t now_us,
@@ -153,7 +155,8 @@ void resolve_see(struct resolve *x, const struct route *r, const struct wanted *
     for (int32_t i = 0; i < r->n_offers; i++) {
         const struct offer *o = &r->offers[i];
         const struct live_pair *pair = &r->live->pairs[o->pair];
-        x->offers[i] = (struct at_offer){is_there(r, o), r->live->pools[o->place].in_flight,
+        bool there = is_there(r, o) && commit_stop_us(r, o) <= now_us;
+        x->offers[i] = (struct at_offer){there, r->live->pools[o->place].in_flight,
                                          (float)learn_ratio_ttft(pair, now_us),
                                          (float)learn_ratio_per_token(pair, now_us)};
     }

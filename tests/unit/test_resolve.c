@@ -141,6 +141,35 @@ static void what_nobody_can_use_up_is_free(void)
     fleet_release(&f);
 }
 
+// Each of two pools draws a commitment, and the second's is used up: a unit of the first saves the
+// list price of the second.
+static void one_that_is_used_up_has_the_price_beyond(void)
+{
+    struct fleet f;
+    static struct wanted a;
+    struct rng r;
+    rng_seed(&r, 3);
+    paid_and(&f, 1, 1);
+    f.pools[1].contract = 1;
+    f.p.n_contracts = 2;
+    f.contracts[1] = f.contracts[0];
+    f.contracts[1].name = STR("d");
+    ask(&a, &r, ANSWERS);
+    fleet_start(&f, "caudal");
+    struct resolve *x;
+    struct resolve_found found;
+    NEED(!resolve_new(&x, &f.arena, f.route));
+    route_commitment_used(f.route, 0, 0, HOUR_US, MONDAY_US + HOUR_US);
+    route_commitment_used(f.route, 1, 2, HOUR_US, MONDAY_US + HOUR_US);
+    resolve_see(x, f.route, &a, HOUR_US, MONDAY_US + HOUR_US);
+    resolve_solve(x);
+    NEED(resolve_price(x, 0, &found));
+    double price = (found.price.low + found.price.high) / 2;
+    EXPECT(found.contract == 0 && fabs(price - 1.0 / 3) < 2e-3, "1 of its 3 USD: %g", price);
+    EXPECT(!resolve_price(x, 1, &found), "nothing is to be said of the other");
+    fleet_release(&f);
+}
+
 static bool is(double v, double expected)
 {
     return fabs(v - expected) < 1e-9 * (1 + expected);
@@ -335,6 +364,7 @@ int main(void)
 {
     TEST(the_price_is_the_dual_of_the_transport_problem);
     TEST(what_nobody_can_use_up_is_free);
+    TEST(one_that_is_used_up_has_the_price_beyond);
     TEST(demand_is_what_like_hours_brought);
     TEST(time_counts_once_though_requests_are_told_late);
     TEST(the_sample_is_of_fixed_size_and_of_all_that_came);
