@@ -171,7 +171,7 @@ static void take_span(struct pass *p, struct span_context *span, const struct as
 {
     p->span = *span;
     *span = (struct span_context){0};
-    buf_init(&p->asked, HEAD_BYTES_MAX);
+    buf_init(&p->asked, q->head->method.n + 1 + q->path.n);
     if (p->span.id)
         buf_join(&p->asked, q->head->method, STR(" "), q->path);
 }

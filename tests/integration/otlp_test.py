@@ -66,11 +66,11 @@ def served(receiver, *suppliers, sample="100 %", more="", args=(), **options):
     return Gateway(portfolio(*suppliers, serve=traces, **options), *args)
 
 
-def passing(receiver, there, *args, sample="100 %"):
+def passing(receiver, there, *args, sample="100 %", more=""):
     """A gateway whose tenant's calls without a model go there."""
     return Gateway(f"""
 caudal: 1
-serve: {{traces: {{to: '{receiver.url}', sample: {sample}}}}}
+serve: {{traces: {{to: '{receiver.url}', sample: {sample}}}{more}}}
 suppliers: {{files: {{url: "{there.url}", key: secret-of-files}}}}
 pools: {{a: {{api: openai, url: "{there.url}", key: k, serves: [m]}}}}
 tenants: {{t: {{passthrough: files}}}}
@@ -189,6 +189,14 @@ class PassedThrough(unittest.TestCase):
                 got = files.requests[-1]["headers"]
                 self.assertEqual(got["traceparent"], f"00-{TRACE}-{send['spanId']}-01")
                 self.assertEqual(got["tracestate"], "vendor=1")
+
+    def test_a_path_may_be_as_long_as_a_head_may(self):
+        path = "/v1/files/" + "a" * 70_000
+        with Receiver() as there, Recorder() as files, \
+                passing(there, files, more=", limits: {head: 256 KiB}") as gw:
+            gw.get(path)
+            request, _ = self.spans(there, 2)
+            self.assertEqual(len(attributes(request)["url.path"]), len(path))
 
     def test_one_that_fails_says_why(self):
         with Receiver() as there, Recorder() as files, passing(there, files) as gw:
