@@ -211,21 +211,29 @@ static void option_of(const struct resolve *x, const struct offer *o, const stru
     out->units = prompt * o->use_input + came * o->use_output + out->hold_us * o->use_hold;
 }
 
-// Of those that draw nothing only the cheapest can win; of the others as many as there is room for.
+static bool is_no_dearer(const struct option *a, const struct option *b)
+{
+    return a->base <= b->base && a->value <= b->value;
+}
+
+// Of those that draw nothing only the cheapest can win, and always has room; of the others those
+// that no other is cheaper than at any price, as many as there is room for.
 static void add_option(struct resolve *x, int32_t i, const struct option *o)
 {
     struct option *all = x->options[i];
     int32_t *n = &x->n_options[i];
     for (int32_t k = 0; k < *n; k++) {
-        bool worse = o->base <= all[k].base && o->value <= all[k].value;
-        if (all[k].at != o->at || (o->at >= 0 && !worse))
+        bool better = is_no_dearer(o, &all[k]);
+        if (all[k].at != o->at || !(better || is_no_dearer(&all[k], o)))
             continue;
-        if (worse)
+        if (better)
             all[k] = *o;
         return;
     }
     if (*n < OPTIONS)
         all[(*n)++] = *o;
+    else if (o->at < 0)
+        all[OPTIONS - 1] = *o;
 }
 
 static void find_options(struct resolve *x, int32_t i)

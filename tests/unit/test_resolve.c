@@ -170,6 +170,28 @@ static void one_that_is_used_up_has_the_price_beyond(void)
     fleet_release(&f);
 }
 
+// One that draws nothing is never left out, however many there are that draw.
+static void many_pools_of_a_commitment_leave_room_for_another(void)
+{
+    struct fleet f;
+    static struct wanted a;
+    struct rng r;
+    rng_seed(&r, 5);
+    paid_and(&f, 0, 1);
+    for (int32_t i = 0; i < 20; i++) {
+        fleet_price(fleet_pool(&f, "more", 0), 4 + i);
+        f.pools[1 + i].contract = 0;
+        f.pools[1 + i].name = arena_printf(&f.arena, "more-%d", (int)i);
+    }
+    fleet_price(fleet_pool(&f, "spot", 0), 1);
+    ask(&a, &r, ANSWERS);
+    struct resolve_found found;
+    NEED(resolve_price(solve(&f, &a), 0, &found));
+    double price = (found.price.low + found.price.high) / 2;
+    EXPECT(fabs(price - 1.0 / 3) < 2e-3, "1 of 3 USD: %g", price);
+    fleet_release(&f);
+}
+
 static bool is(double v, double expected)
 {
     return fabs(v - expected) < 1e-9 * (1 + expected);
@@ -365,6 +387,7 @@ int main(void)
     TEST(the_price_is_the_dual_of_the_transport_problem);
     TEST(what_nobody_can_use_up_is_free);
     TEST(one_that_is_used_up_has_the_price_beyond);
+    TEST(many_pools_of_a_commitment_leave_room_for_another);
     TEST(demand_is_what_like_hours_brought);
     TEST(time_counts_once_though_requests_are_told_late);
     TEST(the_sample_is_of_fixed_size_and_of_all_that_came);
