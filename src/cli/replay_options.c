@@ -93,11 +93,11 @@ static enum err read_seeds(void *to, struct str value, struct diag *diag)
         int64_t from, last;
         if (!read_range(part, &from, &last))
             break;
-        for (int64_t i = from; i <= last; i++) {
-            enum err e = add_seed(o, i, diag);
-            if (e)
-                return e;
-        }
+        enum err e = add_seed(o, from, diag);
+        for (int64_t i = from; !e && i < last;)
+            e = add_seed(o, ++i, diag);
+        if (e)
+            return e;
         if (!rest.n)
             return ERR_NONE;
     }

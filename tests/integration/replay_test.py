@@ -155,6 +155,8 @@ class Reports(unittest.TestCase):
 
     def test_seeds_are_run_side_by_side_and_their_spread_is_said(self):
         args = ("fleet.yaml", "--demand", "--to", "3min", "--policy", "caudal,two-choices", "--bound", "--json")
+        last = str(2**63 - 1)
+        self.assertEqual(json.loads(run(*args, "--seeds", f"{last}..{last}").stdout)["seeds"], [int(last)])
         many = run(*args, "--seeds", "3..5,9", "--jobs", "1").stdout
         self.assertEqual(many, run(*args, "--seeds", "3..5,9", "--jobs", "3").stdout)
         many = json.loads(many)
