@@ -75,6 +75,15 @@ static bool change_price(struct maker *m, const struct change *c)
     return true;
 }
 
+// Far enough away is for ever.
+static int64_t moved(int64_t at_us, int64_t by_us)
+{
+    int64_t out;
+    if (__builtin_add_overflow(at_us, by_us, &out))
+        return by_us > 0 ? NEVER : INT64_MIN;
+    return out;
+}
+
 static bool change_phase(struct maker *m, const struct change *c)
 {
     const struct contract *said = &m->said->contracts[c->contract];
@@ -89,7 +98,7 @@ static bool change_phase(struct maker *m, const struct change *c)
     if (!*from_us || !now->phases)
         return false;
     int64_t *at = &(*from_us)[c->phase];
-    *at = c->kind == CHANGE_PHASE_AT ? c->us : *at + c->us;
+    *at = c->kind == CHANGE_PHASE_AT ? c->us : moved(*at, c->us);
     for (int32_t i = 0; i < said->n_phases; i++) {
         struct phase ph = said->phases[i];
         ph.from_us = (*from_us)[i];

@@ -102,6 +102,7 @@ static void a_phase_slips_or_comes_early(void)
         {"5 s later phase 1 begins 1970-01-01T00:01:10Z\n", 30 * 3 + 70 * 1},
         {"5 s later phase 1970-01-01T00:01:30Z begins 1970-01-01T00:01:10Z\n", 30 * 3 + 70 * 1},
         {"0 s later phase 1 slips 1 d\n", 100 * 3},
+        {"0 s later phase 1 slips 100000000 d\n1 s later phase 1 slips 100000000 d\n", 100 * 3},
     };
     for (size_t i = 0; i < COUNTOF(cases); i++) {
         struct fleet f;
