@@ -55,8 +55,7 @@ struct wanted *resolve_wanted(struct resolve *x);
 // Reads what of the router never changes.
 void resolve_solve(struct resolve *x);
 
-// The prices found; false: there is no i-th. To be given to route_set_price() with the time of
-// resolve_see().
+// The prices found, for route_set_price(); false: there is no i-th.
 struct resolve_found {
     int32_t contract;
     struct route_price price;
