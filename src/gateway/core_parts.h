@@ -16,7 +16,7 @@ struct core {
     struct forecast *forecast;  // by the numbers of names.h
     struct arena forecast_arena;
     struct retry_budget retries;
-    struct wanted wanted;  // by the numbers of names.h
+    struct wanted wanted;                                  // by the numbers of names.h
     struct generation *generations[CORE_GENERATIONS_MAX];  // in use, oldest first
     int32_t n_generations;
     int64_t adopted;  // generations so far

@@ -1,7 +1,8 @@
 // otlp.h - spans of sampled requests, to an OpenTelemetry receiver: OTLP over HTTP, in JSON.
 //
 //   exchange.c, passthrough.c --otlp_begin()--> is it sampled, and under which trace
-//   exchange_trace.c, passthrough_end.c --otlp_add()--> waiting spans --a second later--> one POST --> serve.traces.to
+//   exchange_trace.c, passthrough_end.c --otlp_add()--> waiting spans --a second later--> one POST
+//                                                                             --> serve.traces.to
 //
 // One exporter a worker, on its loop. What waits is bounded; what does not fit, or is not taken
 // after a few tries, is dropped and counted. Serving never waits for the receiver, nor does the end

@@ -26,8 +26,8 @@ enum err decisions_head_read(struct str head, struct diag *diag)
     int version = (unsigned char)head.p[magic];
     if (version < 1 || version > DECISIONS_VERSION)
         return diag_set(diag, ERR_INVALID,
-                        "the event log is of version %d, and this caudal reads up to version %d", version,
-                        DECISIONS_VERSION);
+                        "the event log is of version %d, and this caudal reads up to version %d",
+                        version, DECISIONS_VERSION);
     return ERR_NONE;
 }
 

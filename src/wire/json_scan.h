@@ -94,7 +94,7 @@ static inline bool is_blank(char c)
 
 static inline const char *blank_skip(const char *p, const char *end)
 {
-    if (p<end && * p> ' ')
+    if (p != end && *p > ' ')  // most are none
         return p;
     while (p < end && is_blank(*p))
         p++;
