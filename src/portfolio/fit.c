@@ -3,7 +3,7 @@
 #include "base/arena.h"
 #include "base/cholesky.h"
 #include "base/rng.h"
-#include "portfolio/least.h"
+#include "portfolio/squares.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@
 // median error by cross-validation (0.7 to 2; 0.03 to 0.3).
 static const double REACH = 0.7, NOISE = 0.1;
 
-_Static_assert((int)FIT_TERMS == (int)LEAST_TERMS, "the solver's");
+_Static_assert((int)FIT_TERMS == (int)SQUARES_TERMS, "the solver's");
 
 struct fit {
     enum fit_kind kind;
@@ -56,7 +56,7 @@ static void row_of(double out[FIT_TERMS], const struct fit *f, const struct fit_
 static void round_of(double weight[FIT_TERMS], const struct fit *f, const double most[FIT_TERMS],
                      const struct fit_sample *s, int32_t n)
 {
-    struct least q = {.b = {0}};
+    struct squares q = {.b = {0}};
     double row[FIT_TERMS];
     for (int32_t k = 0; k < n; k++) {
         double rest = 1 - s[k].known_us / s[k].us, off = -rest;
@@ -66,9 +66,9 @@ static void round_of(double weight[FIT_TERMS], const struct fit *f, const double
             off += row[i] * weight[i];
         }
         double pull = 1 / (fabs(off) > NEAR ? fabs(off) : NEAR);
-        least_add(&q, row, rest, pull);
+        squares_add(&q, row, rest, pull);
     }
-    least_solve(weight, &q);
+    squares_solve(weight, &q);
 }
 
 static void fit_sum(struct fit *f, const struct fit_sample *s, int32_t n)

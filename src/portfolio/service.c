@@ -1,7 +1,7 @@
 #include "portfolio/service.h"
 
 #include "base/rng.h"
-#include "portfolio/least.h"
+#include "portfolio/squares.h"
 #include "portfolio/roofline.h"
 
 #include <math.h>
@@ -36,19 +36,19 @@ static void sample_add(struct samples *all, double x, double us)
 // relative error, because the steps of one chip span two orders of magnitude.
 static void fit(double out[TERMS], const struct samples *all, int n_terms)
 {
-    struct least q = {.b = {0}};
-    double x_max = 0, terms[LEAST_TERMS];
+    struct squares q = {.b = {0}};
+    double x_max = 0, terms[SQUARES_TERMS];
     for (int32_t i = 0; i < all->n; i++)
         x_max = all->s[i].x > x_max ? all->s[i].x : x_max;
     if (x_max <= 0)
         x_max = 1;
     for (int32_t i = 0; i < all->n; i++) {
-        double x = all->s[i].x / x_max, row[LEAST_TERMS] = {1 / all->s[i].us};
+        double x = all->s[i].x / x_max, row[SQUARES_TERMS] = {1 / all->s[i].us};
         for (int j = 1; j < n_terms; j++)
             row[j] = row[j - 1] * x;
-        least_add(&q, row, 1, 1);
+        squares_add(&q, row, 1, 1);
     }
-    least_solve(terms, &q);
+    squares_solve(terms, &q);
     out[0] = terms[0];
     out[1] = terms[1] / x_max;
     out[2] = terms[2] / (x_max * x_max);

@@ -1,12 +1,12 @@
-#include "portfolio/least.h"
+#include "portfolio/squares.h"
 
 // What of a term is left when those before it are taken out must be more than this part of it.
 static const double DETERMINED = 1e-10;
 
-void least_add(struct least *q, const double row[LEAST_TERMS], double value, double weight)
+void squares_add(struct squares *q, const double row[SQUARES_TERMS], double value, double weight)
 {
-    for (int32_t i = 0; i < LEAST_TERMS; i++) {
-        for (int32_t j = 0; j < LEAST_TERMS; j++)
+    for (int32_t i = 0; i < SQUARES_TERMS; i++) {
+        for (int32_t j = 0; j < SQUARES_TERMS; j++)
             q->a[i][j] += weight * row[i] * row[j];
         q->b[i] += weight * row[i] * value;
     }
@@ -14,11 +14,11 @@ void least_add(struct least *q, const double row[LEAST_TERMS], double value, dou
 
 // Solves for the terms in `set` (a bit each), the others are 0. False: they are not determined.
 // Symmetric and positive when determined: elimination needs no pivoting.
-static bool solve(double out[LEAST_TERMS], const struct least *q, unsigned set)
+static bool solve(double out[SQUARES_TERMS], const struct squares *q, unsigned set)
 {
-    double m[LEAST_TERMS][LEAST_TERMS + 1];
-    int32_t which[LEAST_TERMS], n = 0;
-    for (int32_t i = 0; i < LEAST_TERMS; i++) {
+    double m[SQUARES_TERMS][SQUARES_TERMS + 1];
+    int32_t which[SQUARES_TERMS], n = 0;
+    for (int32_t i = 0; i < SQUARES_TERMS; i++) {
         out[i] = 0;
         if (set & (1u << i))
             which[n++] = i;
@@ -48,26 +48,26 @@ static bool solve(double out[LEAST_TERMS], const struct least *q, unsigned set)
 
 static bool none_negative(const double *v)
 {
-    for (int32_t i = 0; i < LEAST_TERMS; i++)
+    for (int32_t i = 0; i < SQUARES_TERMS; i++)
         if (v[i] < 0)
             return false;
     return true;
 }
 
-void least_solve(double out[LEAST_TERMS], const struct least *q)
+void squares_solve(double out[SQUARES_TERMS], const struct squares *q)
 {
-    double best = -1, w[LEAST_TERMS];
-    for (int32_t i = 0; i < LEAST_TERMS; i++)
+    double best = -1, w[SQUARES_TERMS];
+    for (int32_t i = 0; i < SQUARES_TERMS; i++)
         out[i] = 0;
-    for (unsigned set = 1; set < 1u << LEAST_TERMS; set++) {
+    for (unsigned set = 1; set < 1u << SQUARES_TERMS; set++) {
         if (!solve(w, q, set) || !none_negative(w))
             continue;
         double gain = 0;  // the samples less the residual
-        for (int32_t i = 0; i < LEAST_TERMS; i++)
+        for (int32_t i = 0; i < SQUARES_TERMS; i++)
             gain += w[i] * q->b[i];
         if (gain > best * (1 + 1e-12)) {
             best = gain;
-            for (int32_t i = 0; i < LEAST_TERMS; i++)
+            for (int32_t i = 0; i < SQUARES_TERMS; i++)
                 out[i] = w[i];
         }
     }
