@@ -10,6 +10,7 @@
 #include "cli/receipt.h"
 #include "io/file.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -204,12 +205,15 @@ static void add_difference(struct buf *out, const struct view *v, int32_t i)
     buf_lit(out, "}\n");
 }
 
-static bool write_diff(const struct view *v)
+static enum err write_diff(const struct view *v, struct diag *diag)
 {
     struct buf out;
-    FILE *f = fopen(arena_str(v->arena, v->o->diff).p, "w");
+    struct str name = arena_str(v->arena, v->o->diff);
+    if (!name.p)
+        return diag_set(diag, ERR_LIMIT, "%s", err_text(ERR_LIMIT));
+    FILE *f = fopen(name.p, "w");
     if (!f)
-        return false;
+        return file_failure(diag, name.p, errno);
     buf_init(&out, OUTPUT_MAX);
     bool written = true;
     for (int32_t i = 0; i < v->questions.n && written; i++) {
@@ -220,7 +224,7 @@ static bool write_diff(const struct view *v)
         written = n == 0 || fwrite(buf_str(&out).p, 1, n, f) == n;
     }
     buf_release(&out);
-    return fclose(f) == 0 && written;
+    return fclose(f) == 0 && written ? ERR_NONE : file_failure(diag, name.p, errno);
 }
 
 // --- all of it --------------------------------------------------------------------------------
@@ -271,8 +275,7 @@ static enum err ask(struct view *v, const volatile sig_atomic_t *stop, struct di
 static int show(const struct view *v)
 {
     struct buf out;
-    if (v->o->diff.n && !write_diff(v))
-        return fail("the file of --diff cannot be written");
+    struct diag diag = {0};
     buf_init(&out, OUTPUT_MAX);
     if (v->o->json)
         add_json(&out, v);
@@ -283,6 +286,8 @@ static int show(const struct view *v)
     buf_release(&out);
     if (!written)
         return fail("the output could not be written");
+    if (v->o->diff.n && write_diff(v, &diag))
+        return fail(diag.text);
     return v->counts.n ? EXIT_DONE : fail("not one question was answered by both");
 }
 

@@ -7,6 +7,7 @@
 #include "cli/columns.h"
 #include "cli/load.h"
 #include "cli/options.h"
+#include "cli/out_file.h"
 #include "io/file.h"
 
 #include <math.h>
@@ -297,16 +298,6 @@ static void chips(struct buf *out, struct arena *a, const struct measured_table 
 
 // --- the command --------------------------------------------------------------------------------
 
-static bool write_file(struct arena *a, struct str path, struct str text)
-{
-    struct str name = arena_str(a, path);
-    FILE *f = name.p ? fopen(name.p, "w") : NULL;
-    if (!f)
-        return false;
-    bool written = fwrite(text.p, 1, text.n, f) == text.n;
-    return fclose(f) == 0 && written;
-}
-
 static enum err read_tables(struct measured_table *t, struct arena *a, char **paths, int n,
                             struct diag *diag)
 {
@@ -345,14 +336,17 @@ static int show(struct arena *a, const struct fit_options *o, const struct measu
                 const struct portfolio *shapes)
 {
     struct buf out;
+    struct diag diag = {0};
     struct outcomes outcomes = {.n = 0};
     uint64_t seed = (uint64_t)o->seed;
     int status = EXIT_DONE;
     buf_init(&out, OUTPUT_MAX);
     if (o->out.n) {
         chips(&out, a, t, seed);
-        if (out.overflow || !write_file(a, o->out, buf_str(&out)))
-            status = fail("the file of --out cannot be written");
+        if (out.overflow)
+            status = fail("the chips are too long to be written");
+        else if (out_file_write(o->out, buf_str(&out), &diag))
+            status = fail(diag.text);
         buf_clear(&out);
     }
     try_all(&outcomes, t, shapes, seed);
@@ -360,9 +354,8 @@ static int show(struct arena *a, const struct fit_options *o, const struct measu
         report_json(&out, t, &outcomes);
     else
         report_text(&out, a, t, &outcomes);
-    size_t n = buf_len(&out);
-    if (fwrite(buf_str(&out).p, 1, n, stdout) != n || fflush(stdout) != 0)
-        status = fail("the output could not be written");
+    if (!str_eq(o->out, STR("-")) && out_file_write(STR("-"), buf_str(&out), &diag))
+        status = fail(diag.text);
     buf_release(&out);
     return status;
 }
@@ -371,7 +364,9 @@ int bench_fit(int argc, char **argv)
 {
     struct fit_options o = {.seed = 1};
     const struct option_row rows[] = {
-        option_text("--out", "FILE", &o.out, "writes chips for the portfolio, as YAML"),
+        option_text("--out", "FILE", &o.out,
+                    "writes chips for the portfolio, as YAML;\n- is standard output, instead of "
+                    "the errors"),
         option_text("--shapes", "FILE", &o.shapes,
                     "models and chips by the table's names: judges what has no points too"),
         option_count("--seed", "N", &o.seed, 0, INT32_MAX, "of the folds; 1"),
@@ -401,10 +396,12 @@ int bench_fit(int argc, char **argv)
     };
     int n_operands;
     int status = options_begin(&command, argc, argv, &n_operands);
+    struct diag diag = {0};
     if (status != OPTIONS_GO)
         return status;
+    if (out_file_check(o.out, &diag))
+        return fail(diag.text);
     struct arena a;
-    struct diag diag = {0};
     struct measured_table t = {0};
     struct portfolio shapes;
     arena_init(&a, ARENA_MAX);

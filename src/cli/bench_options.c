@@ -182,9 +182,38 @@ static enum err check_side(const struct bench_options *o, int32_t i, struct diag
     return ERR_NONE;
 }
 
+// What is said of a second supplier that is not there is a mistake, or its URL is missing.
+static enum err check_second(const struct bench_options *o, struct diag *diag)
+{
+    const struct bench_side *s = &o->sides[1];
+    if (o->n_sides == BENCH_SIDES ||
+        !(s->model.n || s->surface || s->price.listed || s->price.usd_per_h > 0 || s->power.n))
+        return ERR_NONE;
+    return diag_set(diag, ERR_INVALID, "--against-%s is of a second supplier: say its URL too",
+                    s->model.n               ? "model"
+                    : s->surface             ? "surface"
+                    : s->price.listed        ? "price"
+                    : s->price.usd_per_h > 0 ? "cost"
+                                             : "power");
+}
+
+static enum err check_output(const struct bench_options *o, struct diag *diag)
+{
+    int n = o->json + str_eq(o->points, STR("-")) + str_eq(o->table, STR("-")) +
+            str_eq(o->html, STR("-"));
+    return n < 2 ? ERR_NONE
+                 : diag_set(diag, ERR_INVALID,
+                            "standard output holds one of --json, --points -, --table - and "
+                            "--html -: give the others a file");
+}
+
 static enum err check_options(struct bench_options *o, struct diag *diag)
 {
-    enum err e = ERR_NONE;
+    enum err e = check_second(o, diag);
+    if (!e)
+        e = check_output(o, diag);
+    if (e)
+        return e;
     if (!o->sides[0].model.n)
         return diag_set(diag, ERR_INVALID, "--model is missing: the model that is measured");
     if (!o->sides[1].model.n)

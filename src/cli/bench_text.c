@@ -12,6 +12,12 @@ static struct str time_cell(struct arena *a, double us)
     return us > 0 ? arena_str(a, str_of(unit_text_us(text, (int64_t)(us + 0.5)))) : STR("-");
 }
 
+// Of a sum.
+static struct str part_cell(struct arena *a, double us)
+{
+    return us > 0 ? time_cell(a, us) : STR("0");
+}
+
 // "12.1 ms +3 -2%": how far the interval goes to each side, in percent of the figure.
 static struct str figure_cell(struct arena *a, struct figure f, struct str value)
 {
@@ -88,12 +94,12 @@ static void notes(struct buf *out, struct arena *a, const struct bench_side_view
     if (s->n_points) {
         buf_printf(out,
                    "  decode step   " STR_FMT " + " STR_FMT " for each sequence in the batch\n",
-                   STR_ARG(time_cell(a, m->step_us)), STR_ARG(time_cell(a, m->step_us_per_seq)));
+                   STR_ARG(part_cell(a, m->step_us)), STR_ARG(part_cell(a, m->step_us_per_seq)));
         double each_us = m->prefill_us_per_tok;  // often below one
         struct str each =
             each_us < 1000 ? arena_printf(a, "%.4g us", each_us) : time_cell(a, each_us);
         buf_printf(out, "  prefill       " STR_FMT " + " STR_FMT " for each token of prompt\n",
-                   STR_ARG(time_cell(a, m->prefill_us)), STR_ARG(each));
+                   STR_ARG(part_cell(a, m->prefill_us)), STR_ARG(each));
         buf_printf(out, "  that is       %s, from %d point%s\n", m->why, s->n_points,
                    s->n_points == 1 ? "" : "s");
         if (m->prefill_split)

@@ -7,6 +7,7 @@
 
 #include "cli/bench_view.h"
 #include "cli/options.h"
+#include "cli/out_file.h"
 #include "io/tls.h"
 
 #include <signal.h>
@@ -112,49 +113,40 @@ static enum err measure(struct bench_view *v, struct diag *diag)
     return e;
 }
 
-static bool write_as(const struct bench_view *v, struct str file,
-                     void (*write)(struct buf *out, const struct bench_view *v))
+// What was measured is shown whatever becomes of the files: it may have cost money.
+static int write_as(const struct bench_view *v, struct str file,
+                    void (*write)(struct buf *out, const struct bench_view *v))
 {
     struct buf out;
-    struct str path = arena_str(v->arena, file);
-    bool to_stdout = str_eq(path, STR("-"));
-    FILE *f = to_stdout ? stdout : fopen(path.p, "w");
-    if (!f)
-        return false;
+    struct diag diag = {0};
+    if (!file.n)
+        return EXIT_DONE;
     buf_init(&out, OUTPUT_MAX);
     write(&out, v);
-    size_t n = buf_len(&out);
-    bool written = fwrite(buf_str(&out).p, 1, n, f) == n && fflush(f) == 0;
+    enum err e = out_file_write(file, buf_str(&out), &diag);
     buf_release(&out);
-    return (to_stdout || fclose(f) == 0) && written;
+    return e ? fail(diag.text) : EXIT_DONE;
+}
+
+static int write_points(const struct bench_view *v)
+{
+    bool points = false;
+    for (int32_t i = 0; i < v->options->n_sides; i++)
+        points = points || v->sides[i].n_points > 0;
+    if (v->options->points.n && !points)
+        return fail("no level makes an operating point: nothing is written to --points");
+    return write_as(v, v->options->points, bench_yaml);
 }
 
 static int show(const struct bench_view *v)
 {
     const struct bench_options *o = v->options;
-    bool points = false;
-    for (int32_t i = 0; i < o->n_sides; i++)
-        points = points || v->sides[i].n_points > 0;
-    if (o->points.n && !points)
-        return fail("no level makes an operating point: nothing is written to --points");
-    if (o->points.n && !write_as(v, o->points, bench_yaml))
-        return fail("the file of --points cannot be written");
-    if (o->table.n && !write_as(v, o->table, bench_csv))
-        return fail("the file of --table cannot be written");
-    if (o->html.n && !write_as(v, o->html, bench_html))
-        return fail("the file of --html cannot be written");
-    if (str_eq(o->points, STR("-")) || str_eq(o->table, STR("-")) || str_eq(o->html, STR("-")))
-        return EXIT_DONE;
-    struct buf out;
-    buf_init(&out, OUTPUT_MAX);
-    if (o->json)
-        bench_json(&out, v);
-    else
-        bench_text(&out, v);
-    size_t n = buf_len(&out);
-    bool written = fwrite(buf_str(&out).p, 1, n, stdout) == n && fflush(stdout) == 0;
-    buf_release(&out);
-    return written ? EXIT_DONE : fail("the output could not be written");
+    int status = EXIT_DONE;
+    if (!str_eq(o->points, STR("-")) && !str_eq(o->table, STR("-")) && !str_eq(o->html, STR("-")))
+        status = write_as(v, STR("-"), o->json ? bench_json : bench_text);
+    int points = write_points(v), table = write_as(v, o->table, bench_csv),
+        html = write_as(v, o->html, bench_html);
+    return status || points || table || html ? EXIT_FAILED : EXIT_DONE;
 }
 
 static int64_t wall_now_us(void)
@@ -194,9 +186,13 @@ int cmd_bench(int argc, char **argv)
     if (argc > 1 && str_eq(str_of(argv[1]), STR("fit")))
         return bench_fit(argc - 1, argv + 1);
     struct bench_options o;
+    struct diag diag = {0};
     int status = bench_options_read(&o, argc, argv);
     if (status != OPTIONS_GO)
         return status;
+    if (out_file_check(o.points, &diag) || out_file_check(o.table, &diag) ||
+        out_file_check(o.html, &diag) || out_file_check(o.diff, &diag))
+        return fail(diag.text);
     signal(SIGINT, on_signal);
     status = o.agree.n ? bench_agree(&o, &stopped) : bench_levels(&o);
     signal(SIGINT, SIG_DFL);

@@ -67,6 +67,30 @@ class Bench(unittest.TestCase):
         self.assertEqual([r["users"] for r in rows], [1, 4])
         self.assertTrue(rows[1]["saturated"])
 
+    def test_what_was_measured_is_shown_whatever_becomes_of_its_files(self):
+        with Sim("--ttft", "5ms", "--per-token", "2ms") as sim, tempfile.TemporaryDirectory() as folder:
+            few = (sim.url, "--model", "m", "--prompt", "40", "--requests", "2", "--users", "1")
+            # One token tells no speed, so that no level makes a point.
+            table = os.path.join(folder, "table.csv")
+            status, out, err = bench(*few, "--output", "1", "--points", os.path.join(folder, "p.yaml"), "--table", table)
+            self.assertEqual(status, 1, out)
+            self.assertIn("no level makes an operating point", err)
+            self.assertIn("ttft", out)
+            self.assertTrue(os.path.exists(table))
+            # What cannot be written is said before anything is asked, with its name and why: nobody listens there.
+            for flag in ("--points", "--table", "--html"):
+                file = os.path.join(folder, "none", "x")
+                status, out, err = bench("http://127.0.0.1:1/v1", "--model", "m", flag, file)
+                self.assertEqual((status, out, err), (1, "", f"caudal bench: {file}: No such file or directory\n"))
+
+    def test_options_that_would_do_nothing_are_refused(self):
+        for args, why in ((("--against-model", "x"), "--against-model is of a second supplier"),
+                          (("--against-price", "1 USD/Mtok,1 USD/Mtok"), "--against-price is of a second supplier"),
+                          (("--json", "--points", "-"), "standard output holds one of")):
+            status, _, err = bench("http://127.0.0.1:9/v1", "--model", "m", *args)
+            self.assertEqual(status, 2, err)
+            self.assertIn(why, err)
+
     def test_points_make_a_portfolio(self):
         with Sim("--ttft", "5ms", "--per-token", "2ms") as sim, tempfile.TemporaryDirectory() as folder:
             file = os.path.join(folder, "points.yaml")
