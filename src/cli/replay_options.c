@@ -157,11 +157,20 @@ static const struct command replay_command = {
     .operand = "a portfolio file",
 };
 
+// Something beside --decisions and --json that is not as replay_options_read() begins.
+static bool says_how_to_play(const struct replay_options *o)
+{
+    return o->trace.n || o->lengths.n || o->demand || o->policies.n || o->model.n || o->class.n ||
+           o->events.n || o->prices.n || o->prices_write.n || o->bound_write.n || o->bound ||
+           o->html || o->many_seeds || o->seeds[0] != 1 || o->sort || o->n_maps || o->n_used ||
+           o->skip_bad || o->learn_us || o->from_us || o->until_us != NEVER || o->at_us != -1 ||
+           o->cache_tok != -1 || o->rate != 1 || o->cv != 1 || o->spread != 1 || o->repeat != 1;
+}
+
 // NULL: the options make sense together.
 static const char *wrong(const struct replay_options *o)
 {
-    if (o->decisions.n &&
-        (o->trace.n || o->demand || o->policies.n || o->bound || o->html || o->many_seeds))
+    if (o->decisions.n && says_how_to_play(o))
         return "--decisions goes with nothing but --json";
     if (o->decisions.n)
         return NULL;

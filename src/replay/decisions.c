@@ -327,9 +327,12 @@ static enum err play(struct player *l, const struct decisions_record *r)
     return tell(l, r);
 }
 
-static enum err play_all(struct player *l, struct spool_reader *file)
+static enum err play_all(struct player *l, struct spool_reader *file, struct str path)
 {
-    enum err e = decisions_head_read(spool_head(file), l->diag);
+    struct diag why = {0};
+    enum err e = decisions_head_read(spool_head(file), &why);
+    if (e)
+        return diag_set(l->diag, e, STR_FMT ": %s", STR_ARG(path), why.text);
     for (struct str records; !e && !l->over;) {
         e = spool_next(file, &records, l->diag);
         if (!e && !records.n)
@@ -360,7 +363,7 @@ enum err decisions_run(struct decisions_result *out, struct arena *a, const stru
     e = live_new(&l.live, a, LIVE_POOLS_MAX, LIVE_PAIRS_MAX);
     if (!e)
         e = live_remember(l.live, a);
-    e = e ? diag_set(diag, e, "the portfolio is too large") : play_all(&l, file);
+    e = e ? diag_set(diag, e, "the portfolio is too large") : play_all(&l, file, path);
     spool_close(file);
     while (l.n_generations)
         end_generation(&l, l.generations[0].serial);

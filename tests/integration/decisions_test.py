@@ -215,7 +215,7 @@ class Decisions(unittest.TestCase):
         self.assertIn(f"the frame that begins at byte {HEAD} is damaged", of(damaged)[2])
         self.assertIn("is of version 3, and this caudal reads up to version 2", of(data[:15] + b"\x03" + data[16:])[2])
         self.assertIn("no event log", of(b"caudal: 1\n" * 10)[2])
-        self.assertIn("no event log", of(b"")[2])
+        self.assertEqual(of(b"")[2], f"caudal replay: {self.log}.bad: this is no event log of caudal serve\n")
         first = HEAD + FRAME + struct.unpack_from("<I", data, HEAD)[0]
         second = first + FRAME + struct.unpack_from("<I", data, first)[0]
         status, out, err = of(data[:first] + data[second:])
@@ -225,6 +225,12 @@ class Decisions(unittest.TestCase):
         self.assertEqual((status, err), (0, ""))
         self.assertIn("It does not say that it ends", out)
         self.assertIn(f"what begins at byte {first} is no frame", of(data[:first] + bytes(64))[2])
+
+    def test_what_would_be_passed_over_is_refused(self):
+        for args in (("--rate", "x5"), ("--from", "3s"), ("--seed", "2"), ("--events", "none")):
+            status, out, err = compare(self.portfolio, self.log, *args)
+            self.assertEqual((status, out), (2, ""), args)
+            self.assertIn("--decisions goes with nothing but --json", err)
 
     def test_other_files_are_refused(self):
         with open(self.portfolio + ".other", "w") as f:
