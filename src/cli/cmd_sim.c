@@ -132,7 +132,7 @@ static enum err add_faults(struct sim *s, const struct sim_options *o, struct lo
     if (o->schedule)
         e = file_read(&text, a, str_of(o->schedule), FILE_BYTES_MAX, diag);
     if (o->schedule && !e)
-        e = sim_faults_schedule(faults, text, loop_now_us(l), diag);
+        e = sim_faults_schedule(faults, str_of(o->schedule), text, loop_now_us(l), diag);
     return e;
 }
 

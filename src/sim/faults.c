@@ -112,8 +112,8 @@ static enum err read_scheduled(struct sim_faults *f, struct str line, int64_t st
     return add(f, &fault, diag);
 }
 
-enum err sim_faults_schedule(struct sim_faults *f, struct str text, int64_t start_us,
-                             struct diag *diag)
+enum err sim_faults_schedule(struct sim_faults *f, struct str name, struct str text,
+                             int64_t start_us, struct diag *diag)
 {
     int32_t before = f->n;
     struct str line;
@@ -122,8 +122,8 @@ enum err sim_faults_schedule(struct sim_faults *f, struct str text, int64_t star
         enum err e = read_scheduled(f, line, start_us, &why);
         if (e) {
             f->n = before;
-            return diag_set(diag, e, "schedule line '" STR_FMT "': %s (expected AT DURATION SPEC)",
-                            STR_ARG(line), why.text);
+            return diag_set(diag, e, STR_FMT ": line '" STR_FMT "': %s (expected AT DURATION SPEC)",
+                            STR_ARG(name), STR_ARG(line), why.text);
         }
     }
     return ERR_NONE;

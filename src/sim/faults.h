@@ -87,8 +87,9 @@ MUST_USE enum err sim_faults_add_lines(struct sim_faults *f, struct str text, st
 // The same, in place of all that were there; on failure nothing changes.
 MUST_USE enum err sim_faults_replace(struct sim_faults *f, struct str text, struct diag *diag);
 // Adds a schedule: lines "AT DURATION SPEC", AT counted from `start_us`; DURATION '-' has no end.
-MUST_USE enum err sim_faults_schedule(struct sim_faults *f, struct str text, int64_t start_us,
-                                      struct diag *diag);
+// `name` is what `diag` calls `text`.
+MUST_USE enum err sim_faults_schedule(struct sim_faults *f, struct str name, struct str text,
+                                      int64_t start_us, struct diag *diag);
 
 // What the request for `model` that comes in now gets; uses up counts and chance. O(faults).
 struct sim_effect sim_faults_pick(struct sim_faults *f, struct str model, int64_t now_us);

@@ -116,9 +116,10 @@ static enum err read_drip(struct sim_fault *f, struct str value, struct diag *di
     enum err e = read_count(&f->drip_bytes, STR("drip"), str_trim(bytes), 1, diag);
     if (e)
         return e;
-    e = sim_fault_duration(&f->drip_us, str_trim(value), diag);
+    struct diag why = {0};
+    e = sim_fault_duration(&f->drip_us, str_trim(value), &why);
     if (e)
-        return e;
+        return diag_set(diag, e, "drip: %s, as in drip=1byte/10ms", why.text);
     if (f->drip_us < 1)
         return diag_set(diag, ERR_INVALID, "drip: the time must be above 0, as in drip=1byte/10ms");
     return ERR_NONE;

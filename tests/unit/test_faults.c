@@ -149,8 +149,9 @@ static void a_schedule_holds_when_it_says(void)
     struct sim_faults fs;
     sim_faults_init(&fs, 1);
     struct diag diag = {.e = ERR_NONE};
-    enum err e = sim_faults_schedule(
-        &fs, STR("# at lasts what\n10s 20s 503\n60s - slow=3,model=a\n"), S(100), &diag);
+    enum err e = sim_faults_schedule(&fs, STR("day"),
+                                     STR("# at lasts what\n10s 20s 503\n60s - slow=3,model=a\n"),
+                                     S(100), &diag);
     EXPECT(!e && fs.n == 2, "%s", diag.text);
     static const struct {
         int64_t at_us;
@@ -164,7 +165,13 @@ static void a_schedule_holds_when_it_says(void)
         EXPECT(slow == (want[i].slow ? 3.0 : 1.0), "at %ld: %g", (long)want[i].at_us, slow);
         EXPECT(sim_faults_slow(&fs, STR("b"), want[i].at_us) == 1.0, "another model");
     }
-    EXPECT(sim_faults_schedule(&fs, STR("10s 503\n"), 0, &diag) == ERR_INVALID, "no duration");
+    e = sim_faults_schedule(&fs, STR("day"), STR("10s 503\n"), 0, &diag);
+    EXPECT(e == ERR_INVALID && str_starts(str_of(diag.text), STR("day: line '10s 503': got 503")),
+           "%s", diag.text);
+    struct diag drip = {.e = ERR_NONE};
+    e = sim_faults_add(&fs, STR("drip=1"), &drip);
+    EXPECT(e == ERR_INVALID && str_starts(str_of(drip.text), STR("drip: got nothing")), "%s",
+           drip.text);
     EXPECT(fs.n == 2, "%d", fs.n);
     sim_faults_release(&fs);
 }
