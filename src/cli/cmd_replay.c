@@ -312,7 +312,8 @@ static int finish(struct arena *a, const struct replay_options *o, const struct 
                                .trace = o->trace.n ? o->trace : STR("demand"),
                                .seed = (uint64_t)o->seeds[0],
                                .partial = partial,
-                               .arena = a};
+                               .arena = a,
+                               .events = &w->runs[0].config.events};
     if (o->bound && !partial && find_bounds(&bound, o, w, &view, tallies, &partial))
         return fail(w->runs[0].diag.text);
     view.partial = partial;

@@ -266,6 +266,22 @@ static void one_policy(struct buf *out, const struct replay_view *v, const struc
     cells(out, v, "tenant", all, p->n_tenants + 1, true);
 }
 
+// A slip of the pen in a time would otherwise be an outage that did no harm.
+static void late_events(struct buf *out, const struct replay_view *v)
+{
+    const struct events *ev = v->events;
+    int64_t end_us = v->runs[0]->ended_us;
+    int32_t late = 0;
+    char end[UNIT_TEXT];
+    for (int32_t i = 0; i < ev->n; i++)
+        late += ev->all[i].at_us > end_us;
+    for (int32_t i = 0; i < ev->n_changes; i++)
+        late += ev->changes[i].at_us > end_us;
+    if (late && !v->partial)
+        buf_printf(out, "events after the last answer, at %s, which change nothing: %d of %d\n",
+                   unit_text_us(end, end_us), (int)late, (int)(ev->n + ev->n_changes));
+}
+
 // What was not replayed as it stood, and what the figures rest on. The same for every policy.
 static void remarks(struct buf *out, const struct replay_view *v)
 {
@@ -300,6 +316,7 @@ static void remarks(struct buf *out, const struct replay_view *v)
             out,
             "%d of %d pools state no chip, so their speed is a guess: see docs/simulation.md\n",
             (int)guessed, (int)v->p->n_pools);
+    late_events(out, v);
     replay_begun_text(out, v);
 }
 

@@ -19,6 +19,7 @@ struct replay_view {
     const int64_t *seeds;                  // [n_seeds], the first is `seed`
     int32_t n_seeds;
     struct arena *arena;  // for work; not owned
+    const struct events *events;  // what --events says; maybe none
     // With --bound, otherwise NULL.
     const struct bound *bound;
     struct tally *const *told;  // [n_runs], of the same policies told the length of each answer

@@ -279,6 +279,15 @@ class Errors(unittest.TestCase):
         done = run("small.yaml", "--trace", self.path, "--skip-bad", "5", "--map", "other=m", "--json")
         self.assertEqual(json.loads(done.stdout)["runs"][0]["answered"], 2)
 
+    def test_events_after_the_end_are_counted(self):
+        with open(os.path.join(GOLDEN, "fleet.yaml")) as f:
+            pool = re.search(r"(?m)^pools:\n  ([\w-]+):", f.read()).group(1)
+        with open(self.path, "w") as f:
+            f.write(f"0 s {pool} heals\n400 d {pool} dies\n")
+        out = run("fleet.yaml", *CASES["mixed"], "--events", self.path).stdout
+        self.assertRegex(out, r"(?m)^events after the last answer, at .*, which change nothing: 1 of 2$")
+        self.assertNotIn("events after", run("fleet.yaml", *CASES["failing"]).stdout)
+
     def test_a_damaged_file_leaves_no_output(self):
         out = self.path + ".out"
         for pack in (gzip.compress, by_zstd):
