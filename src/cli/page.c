@@ -32,6 +32,15 @@ void page_begin(struct buf *out, struct str page, struct str report)
     add_script_json(out, report);
 }
 
+void page_text(struct buf *out, struct str text)
+{
+    struct buf quoted;
+    buf_init(&quoted, out->limit);
+    buf_add_json(&quoted, text);
+    add_script_json(out, buf_str(&quoted));
+    buf_release(&quoted);
+}
+
 void page_end(struct buf *out, struct str page)
 {
     buf_lit(out, ";</script>\n<script>");

@@ -9,6 +9,8 @@
 // and a script that sets R to `report`. Behind it the caller may write more of that script (";const
 // X=..."), and then page_end().
 void page_begin(struct buf *out, struct str page, struct str report);
+// A text as the script writes one.
+void page_text(struct buf *out, struct str text);
 void page_end(struct buf *out, struct str page);
 
 #endif

@@ -68,6 +68,12 @@ void replay_html(struct buf *out, const struct replay_view *v)
         buf_printf(out, "%s", i ? "," : "");
         add_spans(out, v->runs[i]);
     }
-    buf_lit(out, "]}");
+    buf_lit(out, "],remarks:");
+    struct buf remarks;
+    buf_init(&remarks, REPORT_MAX);
+    replay_remarks_text(&remarks, v);
+    page_text(out, buf_str(&remarks));
+    buf_release(&remarks);
+    buf_lit(out, "}");
     page_end(out, page);
 }

@@ -283,7 +283,7 @@ static void late_events(struct buf *out, const struct replay_view *v)
 }
 
 // What was not replayed as it stood, and what the figures rest on. The same for every policy.
-static void remarks(struct buf *out, const struct replay_view *v)
+void replay_remarks_text(struct buf *out, const struct replay_view *v)
 {
     const struct tally *t = v->runs[0];
     for (int32_t i = 0; i < t->n_unknowns; i++)
@@ -317,7 +317,6 @@ static void remarks(struct buf *out, const struct replay_view *v)
             "%d of %d pools state no chip, so their speed is a guess: see docs/simulation.md\n",
             (int)guessed, (int)v->p->n_pools);
     late_events(out, v);
-    replay_begun_text(out, v);
 }
 
 void replay_text(struct buf *out, const struct replay_view *v)
@@ -329,7 +328,8 @@ void replay_text(struct buf *out, const struct replay_view *v)
     buf_printf(out, STR_FMT ": %lld requests in %s from %s, seed %llu\n", STR_ARG(v->trace),
                (long long)(t->all.requests + t->open), unit_text_us(span, t->arrivals_us),
                unit_text_instant(from, t->wall_us), (unsigned long long)v->seed);
-    remarks(out, v);
+    replay_remarks_text(out, v);
+    replay_begun_text(out, v);
     buf_lit(out, "\n");
     if (v->figures)
         replay_seeds_text(out, v);

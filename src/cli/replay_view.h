@@ -18,7 +18,7 @@ struct replay_view {
     const struct replay_figures *figures;  // [n_seeds][n_runs]
     const int64_t *seeds;                  // [n_seeds], the first is `seed`
     int32_t n_seeds;
-    struct arena *arena;  // for work; not owned
+    struct arena *arena;          // for work; not owned
     const struct events *events;  // what --events says; maybe none
     // With --bound, otherwise NULL.
     const struct bound *bound;
@@ -46,6 +46,8 @@ struct replay_commitments replay_commitments(const struct tally *t);  // of all 
 double replay_joules(const struct tally *t);                          // of what idles too
 
 void replay_text(struct buf *out, const struct replay_view *v);
+// What was not replayed as it stood, and what the figures rest on; a line each.
+void replay_remarks_text(struct buf *out, const struct replay_view *v);
 void replay_bound_text(struct buf *out, const struct replay_view *v);
 void replay_begun_text(struct buf *out, const struct replay_view *v);
 void replay_contracts_text(struct buf *out, const struct replay_view *v, const struct tally *t);

@@ -287,6 +287,8 @@ class Errors(unittest.TestCase):
         out = run("fleet.yaml", *CASES["mixed"], "--events", self.path).stdout
         self.assertRegex(out, r"(?m)^events after the last answer, at .*, which change nothing: 1 of 2$")
         self.assertNotIn("events after", run("fleet.yaml", *CASES["failing"]).stdout)
+        page = run("fleet.yaml", *CASES["mixed"], "--events", self.path, "--html").stdout
+        self.assertRegex(page, r'remarks:".*events after the last answer, at ')
 
     def test_a_damaged_file_leaves_no_output(self):
         out = self.path + ".out"
