@@ -233,9 +233,12 @@ static enum err check_options(struct bench_options *o, struct diag *diag)
     if (!o->sweep.n_users && !o->sweep.n_rates)
         return diag_set(diag, ERR_INVALID, "--users 0 leaves nothing to measure: say --rates");
     for (int32_t i = 0; i < o->n_sides && !e; i++) {
-        e = url_parse(&o->sides[i].url, o->sides[i].url_text, diag);
-        if (!e)
-            e = check_side(o, i, diag);
+        struct diag why = {0};
+        e = url_parse(&o->sides[i].url, o->sides[i].url_text, &why);
+        if (e)
+            return diag_set(diag, e, "\"" STR_FMT "\": %s", STR_ARG(o->sides[i].url_text),
+                            why.text);
+        e = check_side(o, i, diag);
     }
     return e;
 }

@@ -162,9 +162,10 @@ static enum err run(struct call *c, struct diag *diag)
 enum err web_run(const struct web_call *w, struct diag *diag)
 {
     struct call c = {.web = w, .diag = diag};
-    enum err e = url_parse(&c.url, w->url, diag);
+    struct diag why = {0};
+    enum err e = url_parse(&c.url, w->url, &why);
     if (e)
-        return e;
+        return diag_set(diag, e, "\"" STR_FMT "\": %s", STR_ARG(w->url), why.text);
     if (!http1_value_ok(w->key))
         return diag_set(diag, ERR_INVALID, "the key holds a character that no header may");
     return run(&c, diag);

@@ -91,6 +91,11 @@ class Bench(unittest.TestCase):
             self.assertEqual(status, 2, err)
             self.assertIn(why, err)
 
+    def test_what_is_no_url_is_named(self):
+        status, _, err = bench("foo", "--model", "m")
+        self.assertEqual(status, 2, err)
+        self.assertIn('"foo": a URL begins with http:// or https://', err)
+
     def test_points_make_a_portfolio(self):
         with Sim("--ttft", "5ms", "--per-token", "2ms") as sim, tempfile.TemporaryDirectory() as folder:
             file = os.path.join(folder, "points.yaml")
