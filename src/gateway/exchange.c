@@ -456,7 +456,7 @@ static void keep_whole_head(struct exchange *x, const struct http1_head *head)
     if (!t || t->passthrough < 0)
         return;
     struct buf headers;
-    buf_init(&headers, 32 * 1024);
+    buf_init(&headers, passthrough_head_room(x->generation->portfolio));
     passthrough_headers(head, true, &headers);
     span_cut(&x->span, &headers);
     x->all_headers = arena_str(&x->arena, buf_str(&headers));
@@ -500,7 +500,7 @@ void exchange_begin(struct worker *w, struct client *c, const struct asked *q)
     x->rq = arena_new(&x->arena, struct openai_request, 1);
     x->path = arena_str(&x->arena, q->path);
     struct buf headers;
-    buf_init(&headers, 32 * 1024);
+    buf_init(&headers, passthrough_head_room(x->generation->portfolio));
     passthrough_headers(q->head, false, &headers);
     otlp_begin(w, &x->span, q->head);
     span_cut(&x->span, &headers);

@@ -191,7 +191,7 @@ static struct pass *begin(struct worker *w, struct client *c, const struct asked
     p->timer.fire = pass_on_timer;
     p->chunked_up = q->head->chunked;
     answer_new_id(w, p->id);
-    buf_init_secret(&p->head, HEAD_BYTES_MAX * 2);
+    buf_init_secret(&p->head, passthrough_head_room(p->generation->portfolio));
     buf_init(&p->early, (size_t)w->generation->portfolio->serve.body_bytes + HEAD_BYTES_MAX);
     buf_init(&p->origin, 1024);
     buf_add_str(&p->origin, q->origin);
@@ -228,7 +228,7 @@ static struct pass *begin(struct worker *w, struct client *c, const struct asked
 void passthrough_begin(struct worker *w, struct client *c, const struct asked *q, int32_t supplier)
 {
     struct buf headers;
-    buf_init(&headers, HEAD_BYTES_MAX);
+    buf_init(&headers, passthrough_head_room(q->generation->portfolio));
     struct span_context span = {0};
     passthrough_headers(q->head, true, &headers);
     otlp_begin(w, &span, q->head);

@@ -66,6 +66,12 @@ class AsItIs(unittest.TestCase):
                 self.assertTrue(a.headers["x-request-id"].startswith("req_"))
         self.assertEqual(self.there.broken, [])
 
+    def test_a_head_goes_on_whole_however_large_one_may_be(self):
+        path = "/v1/files/" + "a" * 140_000
+        with served(self.there, more="serve: {limits: {head: 256 KiB}}") as gw:
+            self.assertEqual(gw.get(path).body, b"ok")
+        self.assertEqual((self.last()["method"], self.last()["target"]), ("GET", path))
+
     def test_a_path_that_a_page_of_ours_has_stays_ours(self):
         for path in ("/v1/models", "/v1/models/m", "/healthz", "/metrics"):
             self.assertEqual(self.gw.get(path).status, 200)
