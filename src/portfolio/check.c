@@ -258,8 +258,7 @@ static void check_maintenance(const struct check *c, const struct pool *pool)
             if (m->from_us != other->from_us || m->until_us != other->until_us)
                 continue;
             check_say(c, SEVERITY_WARNING, m->place, "pools", pool->name, "maintenance",
-                      "this window is listed twice, before in line %d",
-                      (int)other->place.line);
+                      "this window is listed twice, before in line %d", (int)other->place.line);
             break;
         }
     }

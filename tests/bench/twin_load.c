@@ -1,7 +1,8 @@
 // twin_load.c - sends a trace to a gateway at the trace's own times, whatever comes back, and says
 // how each answer came.
 //
-//   twin_load URL MODEL KEY [told] < TRACE   rows of t_us,prompt_tokens,output_tokens below a header
+//   twin_load URL MODEL KEY [told] < TRACE   rows of t_us,prompt_tokens,output_tokens below a
+//   header
 //
 // Prints a row for each request, in the order of the trace: when it was due after the first (us),
 // time to first token and whole answer from then (us), the tokens that were counted, and what
