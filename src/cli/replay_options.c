@@ -98,7 +98,7 @@ static enum err read_seeds(void *to, struct str value, struct diag *diag)
             e = add_seed(o, ++i, diag);
         if (e)
             return e;
-        if (!rest.n)
+        if (!rest.n && value.p[value.n - 1] != ',')
             return ERR_NONE;
     }
     return diag_set(diag, ERR_INVALID, "is \"" STR_FMT "\", expected seeds such as 1..8 or 1,2,5",

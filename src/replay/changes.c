@@ -151,7 +151,9 @@ static bool find_phase(const struct contract *k, struct str word, int32_t *out)
 static enum err read_phase(struct change *c, const struct event_line *l, struct str value)
 {
     c->contract = contract_meant(c, l->p);
-    if (c->contract < 0 || l->p->contracts[c->contract].n_phases == 0)
+    if (c->contract < 0)
+        return event_wrong(l, "phase: the pool has no contract");
+    if (l->p->contracts[c->contract].n_phases == 0)
         return event_wrong(l, "phase: the contract has none");
     const struct contract *k = &l->p->contracts[c->contract];
     struct str which, how;
@@ -249,6 +251,8 @@ static enum err read_token_price(struct change *c, const struct event_line *l, s
                                "\"" STR_FMT "\" behind price: expected a factor such as x1.2, or "
                                "input, cached_input, cache_write or output",
                                STR_ARG(word));
+        if (*parts[i].to >= 0)
+            return event_wrong(l, "price: " STR_FMT " stands twice", STR_ARG(word));
         event_word(&value, &amount);
         if (unit_parse(&v, UNIT_TOKEN_PRICE, amount, NULL)) {  // "0.3 USD/Mtok" is two words
             event_word(&value, &unit);

@@ -261,7 +261,7 @@ class Errors(unittest.TestCase):
         self.fails(r"either --trace FILE or --demand", "fleet.yaml", status=2)
         self.fails(r"--demand needs an end", "fleet.yaml", "--demand", status=2)
         self.fails(r"--rate.*expected a factor", "fleet.yaml", "--trace", "x", "--rate", "x0", status=2)
-        for seeds in ("", "1..", "3..1", "1,,2", "x", "-1"):
+        for seeds in ("", "1..", "3..1", "1,,2", "1,", "x", "-1"):
             self.fails(r"--seeds: is .*expected seeds such as 1..8 or 1,2,5", "fleet.yaml", "--trace", "x", "--seeds", seeds, status=2)
         self.fails(r"--seeds: names 2 twice", "fleet.yaml", "--trace", "x", "--seeds", "1..3,2", status=2)
         self.fails(r"--seeds: names more than 64", "fleet.yaml", "--trace", "x", "--seeds", "0..64", status=2)
