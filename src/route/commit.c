@@ -178,18 +178,20 @@ static void see_wall(struct route *r, int64_t wall_us)
         live_contract_changed(l, i);
 }
 
-void commit_used(struct route *r, const struct offer *o, double units, int64_t now_us,
-                 int64_t wall_us)
+double commit_used(struct route *r, const struct offer *o, double units, int64_t now_us,
+                   int64_t wall_us)
 {
     const struct commit *m = &r->commits[o->commit];
     struct live_contract *c = &r->live->contracts[m->place];
     see_wall(r, wall_us - now_us);
     double before = share_at(r, m, now_us);
-    pace_see(&c->pace, &m->terms, wall_us);
+    pace_see(&c->pace, &m->terms, wall_us);  // a new period may have begun
+    double left = c->pace.amount > c->pace.used ? c->pace.amount - c->pace.used : 0;
     pace_use(&c->pace, units);
     if (share_at(r, m, now_us) != before)
         live_contract_changed(r->live, m->place);
     see_stop(r, m, now_us, wall_us);
+    return units > left ? units - left : 0;
 }
 
 // One that failed or was broken off counts as far as its tokens are known.
@@ -218,13 +220,9 @@ struct route_drawn route_draw(struct route *r, const struct route_ask *ask,
     if (o->commit < 0)
         return out;
     const struct commitment *m = &r->p->contracts[o->commit].commitment;
-    const struct pace *pace = &r->live->contracts[r->commits[o->commit].place].pace;
     int64_t wall_us = ask->wall_us + (now_us - ask->arrived_us);
     out.units = used_units(r, o, d, seen);
-    commit_used(r, o, 0, now_us, wall_us);  // a new period may have begun
-    double left = pace->amount > pace->used ? pace->amount - pace->used : 0;
-    out.beyond = out.units > left ? out.units - left : 0;
-    commit_used(r, o, out.units, now_us, wall_us);
+    out.beyond = commit_used(r, o, out.units, now_us, wall_us);
     bool by_list = m->unit == COMMIT_USD || !(m->beyond_nusd_per_unit > 0);
     double share = out.units > 0 ? out.beyond / out.units : 0;
     double nusd = by_list ? share * (double)seen->list_nusd : out.beyond * m->beyond_nusd_per_unit;

@@ -206,9 +206,10 @@ void commit_build(struct route *r);
 // The amounts may be other ones now: the next request finds out.
 void commit_join(struct route *r);
 void commit_bind(const struct route *r, struct offer *o);
-// A request of an offer with a commitment used so much of it; 0: time has passed.
-void commit_used(struct route *r, const struct offer *o, double units, int64_t now_us,
-                 int64_t wall_us);
+// A request of an offer with a commitment used so much of it; 0: time has passed. Returns how much
+// of that is beyond it.
+double commit_used(struct route *r, const struct offer *o, double units, int64_t now_us,
+                   int64_t wall_us);
 void commit_set(struct route *r, int32_t contract, double used, int64_t now_us, int64_t wall_us);
 // Of the price beyond, inside its commitment; it moves at multiples of FADE_US and when it is used.
 double commit_share(const struct route *r, const struct offer *o, int64_t now_us);
