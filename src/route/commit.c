@@ -106,7 +106,7 @@ static double share_at(const struct route *r, const struct commit *m, int64_t no
 {
     const struct live *l = r->live;
     const struct live_contract *c = &l->contracts[m->place];
-    int64_t step_us = now_us & ~(int64_t)(FADE_US - 1);
+    int64_t step_us = fade_step_us(now_us);
     if (!l->wall_known)
         return 0;
     struct pace pace = pace_at(r, m, step_us);
@@ -124,7 +124,7 @@ enum route_pricing commit_pricing(const struct route *r, const struct offer *o, 
 {
     const struct commit *m = &r->commits[o->commit];
     const struct live_contract *c = &r->live->contracts[m->place];
-    int64_t step_us = now_us & ~(int64_t)(FADE_US - 1);
+    int64_t step_us = fade_step_us(now_us);
     struct pace pace = pace_at(r, m, step_us);
     *priced_us = 0;
     if (is_solved(c, &pace, step_us)) {

@@ -230,7 +230,7 @@ void lanes_find(const struct route *r, struct list *l, int64_t now_us)
 {
     if (r->memo->seen != r->live->changes)
         catch_up(r);
-    int64_t step_us = now_us & ~(int64_t)(FADE_US - 1);
+    int64_t step_us = fade_step_us(now_us);
     if (l->fresh_us != step_us) {
         l->fresh_us = step_us;
         fill_all(r, l);

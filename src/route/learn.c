@@ -23,19 +23,14 @@ static double faded(double ratio, int64_t seen_us, int64_t now_us)
     return 1 + (ratio - 1) * (STALE_US / (STALE_US + age));
 }
 
-static int64_t step_of(int64_t now_us)
-{
-    return now_us & ~(int64_t)(FADE_US - 1);
-}
-
 double learn_ratio_ttft(const struct live_pair *pair, int64_t now_us)
 {
-    return faded(pair->ttft_ratio, pair->ttft_seen_us, step_of(now_us));
+    return faded(pair->ttft_ratio, pair->ttft_seen_us, fade_step_us(now_us));
 }
 
 double learn_ratio_per_token(const struct live_pair *pair, int64_t now_us)
 {
-    return faded(pair->per_token_ratio, pair->per_token_seen_us, step_of(now_us));
+    return faded(pair->per_token_ratio, pair->per_token_seen_us, fade_step_us(now_us));
 }
 
 static double fail_load(const struct live_pair *pair, int64_t now_us)
@@ -46,7 +41,7 @@ static double fail_load(const struct live_pair *pair, int64_t now_us)
 
 double learn_fail_load(const struct live_pair *pair, int64_t now_us)
 {
-    return pair->fail_load > 0 ? fail_load(pair, step_of(now_us)) : 0;
+    return pair->fail_load > 0 ? fail_load(pair, fade_step_us(now_us)) : 0;
 }
 
 static double at_most(double us)

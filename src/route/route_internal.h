@@ -94,6 +94,10 @@ struct lanes_of {     // a pool's: r->lane_of[from, from + n)
 };
 
 enum { FADE_US = 1 << 20 };  // what fades is worked out at multiples of this
+static inline int64_t fade_step_us(int64_t now_us)
+{
+    return now_us & ~(int64_t)(FADE_US - 1);
+}
 
 // Limits of a pool as they are tested, with its derate in them.
 struct route_limits {
@@ -231,8 +235,7 @@ static inline void lanes_see_wall(const struct route *r, int64_t wall_us)
 }
 static inline void lanes_see(const struct route *r, struct list *l, int64_t now_us)
 {
-    if (r->memo->seen != r->live->changes || l->summary ||
-        l->fresh_us != (now_us & ~(int64_t)(FADE_US - 1)))
+    if (r->memo->seen != r->live->changes || l->summary || l->fresh_us != fade_step_us(now_us))
         lanes_find(r, l, now_us);
 }
 void lanes_weigh(struct route *r, int32_t pool);  // its lever's weight has changed
