@@ -1,6 +1,8 @@
 #include "route/pace.h"
 
-static const int64_t DAY_US = S(86400), BACK_US = S(86400);
+#include "base/units.h"
+
+static const int64_t BACK_US = S(86400);
 
 struct pace_terms pace_terms_of(const struct contract *c)
 {
@@ -10,29 +12,10 @@ struct pace_terms pace_terms_of(const struct contract *c)
                                .until_us = c->until_us > c->from_us ? c->until_us : NEVER};
 }
 
-// Days since 1970 of the first of a month, by Hinnant's days_from_civil (2013); months from 0.
-static int64_t days_of_month(int64_t year, int64_t month)
-{
-    int64_t y = month < 2 ? year - 1 : year;
-    int64_t era = (y >= 0 ? y : y - 399) / 400, of_era = y - era * 400;
-    int64_t of_year = (153 * ((month + 10) % 12) + 2) / 5;
-    return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
-}
-
-// The month in which `days` since 1970 falls, counted from year 0.
-static int64_t month_of(int64_t days)
-{
-    int64_t z = days + 719468, era = (z >= 0 ? z : z - 146096) / 146097, of_era = z - era * 146097;
-    int64_t year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
-    int64_t of_year = of_era - (365 * year + year / 4 - year / 100);
-    int64_t month = (5 * of_year + 2) / 153;  // from March
-    return (year + era * 400) * 12 + month + 2;
-}
-
+// The first of a month, counted from January of year 0.
 static int64_t start_of(int64_t month)
 {
-    int64_t year = (month >= 0 ? month : month - 11) / 12;
-    return days_of_month(year, month - year * 12) * DAY_US;
+    return civil_us((struct civil){.month = (int32_t)month + 1, .day = 1});
 }
 
 static int32_t months_of(enum period per)
@@ -56,8 +39,8 @@ static void period_of(struct pace *c, const struct pace_terms *t, int64_t wall_u
         c->amount = t->amount;
         return;
     }
-    int64_t days = (wall_us >= 0 ? wall_us : wall_us - DAY_US + 1) / DAY_US;
-    int64_t first = month_of(days) / months * months;
+    struct civil date = civil_of(wall_us);
+    int64_t first = ((int64_t)date.year * 12 + date.month - 1) / months * months;
     int64_t from_us = start_of(first), until_us = start_of(first + months);
     c->from_us = max_i64(from_us, t->from_us);
     c->until_us = min_i64(until_us, t->until_us);
