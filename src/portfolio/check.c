@@ -469,9 +469,9 @@ struct str pool_now(struct arena *a, const struct portfolio *p, const struct poo
         return no(a, "in plans only, its dialect cannot be called yet", NEVER);
     if (!pool->url.n && !s->run.n_argv)
         return no(a, "in plans only, nothing says where", NEVER);
-    for (int32_t i = 0; i < pool->n_maintenance; i++)
-        if (pool->maintenance[i].from_us <= wall_us && wall_us < pool->maintenance[i].until_us)
-            return no(a, "maintenance until ", pool->maintenance[i].until_us);
+    const struct maintenance *m = pool_maintenance(pool, wall_us);
+    if (m)
+        return no(a, "maintenance until ", m->until_us);
     if (!pool_active(p, pool, wall_us)) {
         int64_t next_us = next_phase_us(&p->contracts[pool->contract], wall_us);
         return next_us == NEVER ? no(a, "no phase of its contract", NEVER)

@@ -442,6 +442,14 @@ int32_t serving_context(const struct portfolio *p, const struct serving *s);  //
 int64_t class_patience_us(const struct portfolio *p, int32_t class);
 // Phases of the pool's contract give it capacity at this time; a pool without phases always may.
 bool pool_active(const struct portfolio *p, const struct pool *pool, int64_t wall_us);
+// The first of the portfolio's windows that the pool is in at this time; NULL: none.
+static inline const struct maintenance *pool_maintenance(const struct pool *pool, int64_t wall_us)
+{
+    for (int32_t i = 0; i < pool->n_maintenance; i++)
+        if (wall_us >= pool->maintenance[i].from_us && wall_us < pool->maintenance[i].until_us)
+            return &pool->maintenance[i];
+    return NULL;
+}
 // Round trip from users in `region` to the pool's site; 0 when nothing is said.
 int64_t pool_round_trip_us(const struct portfolio *p, const struct pool *pool, struct str region);
 // List price of a call in nano-dollars, rounded half up once; 0 without a price.

@@ -225,10 +225,7 @@ bool editions_active(const struct editions *e, int32_t pool, int64_t at_us)
 
 static bool takes(const struct portfolio *p, const struct pool *pool, int64_t wall_us)
 {
-    for (int32_t i = 0; i < pool->n_maintenance; i++)
-        if (wall_us >= pool->maintenance[i].from_us && wall_us < pool->maintenance[i].until_us)
-            return false;
-    return pool_active(p, pool, wall_us);
+    return !pool_maintenance(pool, wall_us) && pool_active(p, pool, wall_us);
 }
 
 // It begins to take requests where a phase begins or ends, or maintenance ends. Wall time.

@@ -273,10 +273,8 @@ static const struct route_lever *lever_of(const struct route *r, int32_t pool)
 
 static bool is_maintained(const struct pool *pool, const struct route_lever *lever, int64_t wall_us)
 {
-    for (int32_t i = 0; i < pool->n_maintenance; i++) {
-        if (wall_us >= pool->maintenance[i].from_us && wall_us < pool->maintenance[i].until_us)
-            return true;
-    }
+    if (pool_maintenance(pool, wall_us))
+        return true;
     for (int32_t i = 0; i < lever->n_windows; i++) {
         if (wall_us >= lever->windows[i].from_us && wall_us < lever->windows[i].until_us)
             return true;
