@@ -257,14 +257,12 @@ void admin_cap(struct admin_call *call)
     struct str name, power;
     struct diag diag = {0};
     double w = 0, share;
-    int32_t site = -1;
     if (!admin_text(call, "site", &name) || !admin_text(call, "power", &power)) {
         admin_refuse(call, 400, "missing_site",
                      "The body is to be {\"site\": NAME, \"power\": \"50 MW\" or \"none\"}.");
         return;
     }
-    for (int32_t i = 0; i < p->n_sites; i++)
-        site = str_eq(p->sites[i].name, name) ? i : site;
+    int32_t site = portfolio_site(p, name);
     if (site < 0) {
         admin_refuse(call, 404, "no_such_site", "There is no site '" STR_FMT "'.", STR_ARG(name));
         return;

@@ -443,6 +443,22 @@ int64_t class_patience_us(const struct portfolio *p, int32_t class)
     return us < NEVER ? us : p->serve.deadline_us;
 }
 
+int32_t portfolio_site(const struct portfolio *p, struct str name)
+{
+    for (int32_t i = 0; i < p->n_sites; i++)
+        if (str_eq(p->sites[i].name, name))
+            return i;
+    return -1;
+}
+
+int32_t portfolio_contract(const struct portfolio *p, struct str name)
+{
+    for (int32_t i = 0; i < p->n_contracts; i++)
+        if (str_eq(p->contracts[i].name, name))
+            return i;
+    return -1;
+}
+
 bool pool_active(const struct portfolio *p, const struct pool *pool, int64_t wall_us)
 {
     if (pool->contract < 0 || p->contracts[pool->contract].n_phases == 0)

@@ -440,6 +440,9 @@ int32_t serving_context(const struct portfolio *p, const struct serving *s);  //
 // How long a request that states no patience of its own may wait for its first content: until its
 // class's deadline, else as `serve` says. `class` -1: none.
 int64_t class_patience_us(const struct portfolio *p, int32_t class);
+// The place of what has this name; -1: nothing has.
+int32_t portfolio_site(const struct portfolio *p, struct str name);
+int32_t portfolio_contract(const struct portfolio *p, struct str name);
 // Phases of the pool's contract give it capacity at this time; a pool without phases always may.
 bool pool_active(const struct portfolio *p, const struct pool *pool, int64_t wall_us);
 // The first of the portfolio's windows that the pool is in at this time; NULL: none.

@@ -60,22 +60,6 @@ static void nearer(struct str who, struct str name, size_t *edits, struct str *n
 
 // --- who --------------------------------------------------------------------------------------
 
-static int32_t site_of(const struct portfolio *p, struct str name)
-{
-    int32_t i = p->n_sites - 1;
-    while (i >= 0 && !str_eq(p->sites[i].name, name))
-        i--;
-    return i;
-}
-
-static int32_t contract_of(const struct portfolio *p, struct str name)
-{
-    int32_t i = p->n_contracts - 1;
-    while (i >= 0 && !str_eq(p->contracts[i].name, name))
-        i--;
-    return i;
-}
-
 enum { OF_POOL = 1, OF_SITE = 2, OF_CONTRACT = 4 };
 
 // Whose the line is, of the kinds that its word allows; a pool's name comes first.
@@ -87,9 +71,9 @@ static enum err read_who(struct change *c, const struct event_line *l, struct st
         return ERR_NONE;
     c->pool = -1;
     if (kinds & OF_SITE)
-        c->site = site_of(p, who);
+        c->site = portfolio_site(p, who);
     if (c->site < 0 && (kinds & OF_CONTRACT))
-        c->contract = contract_of(p, who);
+        c->contract = portfolio_contract(p, who);
     if (c->site >= 0 || c->contract >= 0)
         return ERR_NONE;
     struct str near = {0};

@@ -84,14 +84,6 @@ static const struct field pool_rows[] = {
     {.key = NULL},
 };
 
-static int32_t contract_named(const struct portfolio *p, struct str name)
-{
-    for (int32_t i = 0; i < p->n_contracts; i++)
-        if (str_eq(p->contracts[i].name, name))
-            return i;
-    return -1;
-}
-
 static void read_contracts(struct reader *r, const struct yaml_node *node,
                            struct planned_prices *out)
 {
@@ -99,7 +91,7 @@ static void read_contracts(struct reader *r, const struct yaml_node *node,
         return;
     for (const struct yaml_node *c = node->first; c; c = c->next) {
         FIRST_STEP(r, entry, c->key, 0);
-        int32_t i = contract_named(r->p, c->key);
+        int32_t i = portfolio_contract(r->p, c->key);
         if (i < 0) {
             bad(r, c->key_place, "is no contract of this portfolio: these prices are of another");
         } else if (!(r->p->contracts[i].commitment.amount > 0)) {
